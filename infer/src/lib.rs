@@ -1,0 +1,1 @@
+//! ONNX Runtime: package, checks, sessions; refuses to know Kafka and Parquet.

@@ -1,0 +1,1 @@
+//! Kafka, both directions; refuses to know what the bytes mean.

@@ -1,0 +1,1 @@
+//! Drift statistics; refuses to know Kafka and ONNX.

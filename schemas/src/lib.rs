@@ -1,0 +1,17 @@
+//! The vocabulary of Tidegate: event contract, decode and encode, offsets algebra, file layout.
+//!
+//! Pure: no I/O, no async, no clock. Every other crate speaks these types; none of them is known here.
+
+mod footer;
+mod offsets;
+mod predict;
+mod record;
+mod scored;
+
+pub use footer::{
+    CHECKSUM_SEED, FOOTER_FORMAT, FOOTER_POSITION_KEY, FooterError, FooterPosition, offsets_checksum,
+};
+pub use offsets::{Extent, Offsets, Overlap};
+pub use predict::{Predicted, PredictError, Predictor, predict_isolating};
+pub use record::{MicroBatch, Record, Span};
+pub use scored::{Reject, ScoredBatch, ScoredRow, Stage};
