@@ -6,6 +6,8 @@ cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate
 export CARGO_TARGET_DIR ?= $(cache)/target
 tidegate = $(CARGO_TARGET_DIR)/release/tidegate
 
+readers = duckdb==2.0.0 polars==2.1.0 pandas==3.1.1 pyarrow==26.0.1
+
 # On macOS the library has another name than the one the binary looks for by itself.
 ort = export TIDEGATE_ORT_LIB="$$(deploy/setup/onnxruntime.sh)"
 
@@ -19,7 +21,7 @@ demo: build setup-ort ## real flights through a real model on an embedded broker
 	@$(ort) && $(tidegate) demo $(ARGS)
 
 test: setup-ort setup-kafka setup-readers ## every test, with a real Apache Kafka
-	@$(ort) && export PATH="$(cache)/readers/bin:$$PATH" && \
+	@$(ort) && export PATH="$(cache)/python/readers/bin:$$PATH" && \
 	  tests/kafka/with_broker.sh cargo test --release --workspace --locked $(ARGS)
 
 build: tools ## the binary, release profile
@@ -43,10 +45,10 @@ setup-kafka: tools-test ## Apache Kafka for the tests into the cache folder
 	@tests/kafka/setup.sh
 
 setup-readers: tools ## DuckDB, Polars, pandas and pyarrow for the tests of the Parquet folder
-	@deploy/setup/readers.sh
+	@deploy/setup/venv.sh readers $(readers)
 
-flights: ## the whole year of flights as Parquet and JSON lines into the cache folder, for load tests
-	@deploy/demo/year.sh
+flights: ## the year's flights into the cache folder, for load tests; ARGS="--rows 1000000 --json"
+	@deploy/demo/year.sh $(ARGS)
 
 .PHONY: tools tools-test
 tools:

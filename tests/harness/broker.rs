@@ -1,0 +1,86 @@
+//! A real Kafka node, started by tests/kafka/broker.sh. It never outlives the test process: the
+//! script kills it when its parent has ended, however that ended.
+
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use super::{folder, required, root};
+
+/// One Kafka node on loopback.
+pub(crate) struct Broker {
+    address: String,
+    folder: Option<TempDir>,
+}
+
+impl Broker {
+    /// The broker that all tests share: the one of `TIDEGATE_TEST_KAFKA`, else one of our own.
+    /// It is never stopped or restarted; take [`Broker::start`] for that.
+    pub(crate) fn shared() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Broker>> = OnceLock::new();
+        SHARED
+            .get_or_init(|| match std::env::var("TIDEGATE_TEST_KAFKA") {
+                Ok(address) => Some(Self { address, folder: None }),
+                Err(_) => Self::start(),
+            })
+            .as_ref()
+    }
+
+    /// A broker of its own, for tests that stop it.
+    pub(crate) fn start() -> Option<Self> {
+        let folder = folder();
+        let started = script("start", &folder);
+        required("Apache Kafka", started).map(|address| Self { address, folder: Some(folder) })
+    }
+
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Stops it in good order and starts it again on the same port with the same data.
+    pub(crate) fn restart(&self) {
+        self.own("restart");
+    }
+
+    /// Kills it with SIGKILL.
+    pub(crate) fn kill(&self) {
+        self.own("kill");
+    }
+
+    /// Starts it after [`Broker::kill`], on the same port with the same data.
+    pub(crate) fn start_again(&self) {
+        self.own("start");
+    }
+
+    fn own(&self, command: &str) {
+        let folder = self.folder.as_ref().expect("a shared broker is not stopped: use Broker::start");
+        script(command, folder).unwrap_or_else(|why| panic!("broker.sh {command}: {why}"));
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.folder
+            && let Err(why) = script("kill", folder)
+        {
+            eprintln!("broker.sh kill: {why}");
+        }
+    }
+}
+
+/// Runs broker.sh; its standard output, or what it complained of.
+fn script(command: &str, folder: &TempDir) -> Result<String, String> {
+    let output = Command::new(root().join("tests/kafka/broker.sh"))
+        .arg(command)
+        .arg(folder.path())
+        .env("TIDEGATE_BROKER_PARENT", std::process::id().to_string())
+        .output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    }
+}

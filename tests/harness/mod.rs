@@ -1,0 +1,45 @@
+//! What the end-to-end tests stand on: a broker, child processes, seeded kills, unique names.
+//!
+//! Nothing here decides whether a test passes; the tests do.
+
+mod broker;
+mod kills;
+mod process;
+
+pub(crate) use broker::Broker;
+pub(crate) use kills::{Kills, seed};
+pub(crate) use process::{Child, run};
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A name no other test, and no earlier run on the same broker, has used.
+pub(crate) fn unique(stem: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let (next, process) = (NEXT.fetch_add(1, Ordering::Relaxed), std::process::id());
+    format!("{stem}-{process}-{next}")
+}
+
+/// The repository's root.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder that is removed when it is dropped, on the file system of the build.
+pub(crate) fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's temporary folder is writable")
+}
+
+/// `None` where a real component is missing, said on stderr; a panic under `CI=true`.
+fn required<T>(component: &str, found: Result<T, String>) -> Option<T> {
+    match found {
+        Ok(found) => Some(found),
+        Err(why) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
+            panic!("CI=true, and {component} is missing: {why}")
+        }
+        Err(why) => {
+            eprintln!("SKIPPED: {component} is missing: {why}");
+            None
+        }
+    }
+}

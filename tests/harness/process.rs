@@ -1,0 +1,153 @@
+//! Child processes of the built binary: output kept line by line, waits bounded, SIGKILL on drop.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// A command that ends by itself ends within this, or the test fails.
+const RUN_BOUND: Duration = Duration::from_secs(120);
+
+/// Lines kept for the message of a failed wait.
+const SHOWN_LINES: usize = 40;
+
+/// A running `tidegate`.
+pub(crate) struct Child {
+    child: std::process::Child,
+    log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    grown: Condvar,
+}
+
+impl Child {
+    /// Starts `tidegate` with these arguments; stdout and stderr go to one log.
+    pub(crate) fn spawn(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the built binary starts");
+        let log = Arc::new(Log::default());
+        Log::follow(&log, child.stdout.take().expect("stdout is piped"));
+        Log::follow(&log, child.stderr.take().expect("stderr is piped"));
+        Self { child, log }
+    }
+
+    /// Waits until a line contains `needle` and returns it; panics with the log's end otherwise.
+    pub(crate) fn wait_for(&self, needle: &str, bound: Duration) -> String {
+        let end = Instant::now() + bound;
+        let mut lines = self.log.lines.lock().expect("no reader panics");
+        loop {
+            if let Some(line) = lines.iter().find(|line| line.contains(needle)) {
+                return line.clone();
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no line with {needle:?} within {bound:?}:\n{}", tail(&lines));
+            lines = self.log.grown.wait_timeout(lines, left).expect("no reader panics").0;
+        }
+    }
+
+    /// Kills it with SIGKILL and reaps it.
+    pub(crate) fn kill(&mut self) {
+        // An error means that it has ended by itself, which `wait` then reports.
+        let _ = self.child.kill();
+        self.child.wait().expect("a child can be waited for");
+    }
+
+    /// Asks it to drain and end.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -TERM {pid} failed");
+    }
+
+    /// Waits until it has ended; panics with the log's end otherwise.
+    pub(crate) fn wait(&mut self, bound: Duration) -> ExitStatus {
+        let end = Instant::now() + bound;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            assert!(
+                Instant::now() < end,
+                "did not end within {bound:?}:\n{}",
+                tail(&self.log.lines.lock().expect("no reader panics"))
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The end of what it printed.
+    pub(crate) fn log(&self) -> String {
+        tail(&self.log.lines.lock().expect("no reader panics"))
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Log {
+    fn follow(log: &Arc<Self>, from: impl Read + Send + 'static) {
+        let log = Arc::clone(log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                log.lines.lock().expect("no reader panics").push(line);
+                log.grown.notify_all();
+            }
+        });
+    }
+}
+
+/// Runs `tidegate` to its end and returns what it printed.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the built binary starts");
+    let (stdout, stderr) = (all(child.stdout.take()), all(child.stderr.take()));
+    let end = Instant::now() + RUN_BOUND;
+    let status = loop {
+        match child.try_wait().expect("a child can be waited for") {
+            Some(status) => break status,
+            None if Instant::now() < end => std::thread::sleep(Duration::from_millis(10)),
+            None => {
+                child.kill().expect("a running child can be killed");
+                child.wait().expect("a child can be waited for");
+                let said = stderr.join().expect("the reader does not panic");
+                let said = String::from_utf8_lossy(&said);
+                panic!("tidegate {} did not end within {RUN_BOUND:?}:\n{said}", arguments.join(" "))
+            }
+        }
+    };
+    Output {
+        status,
+        stdout: stdout.join().expect("the reader does not panic"),
+        stderr: stderr.join().expect("the reader does not panic"),
+    }
+}
+
+fn all(from: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
+    let mut from = from.expect("the stream is piped");
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).expect("a pipe can be read");
+        bytes
+    })
+}
+
+fn tail(lines: &[String]) -> String {
+    lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
+}
