@@ -18,20 +18,22 @@ system() { # Debian's package, Fedora's, Homebrew's
   else echo "install the package $1 of your system"; fi
 }
 
-need cargo "builds Tidegate" "install Rust stable, 1.94 or newer, by rustup (rust-lang.org/tools/install)" &&
-  cargo --version | awk '{ split($2, v, "."); exit !(v[1] > 1 || v[2] >= 94) }' || {
-    command -v cargo >/dev/null && echo "too old: $(cargo --version), 1.94 is needed: rustup update stable" >&2
+if need cargo "builds Tidegate" "install Rust stable, 1.94 or newer, by rustup (rust-lang.org/tools/install)"; then
+  if ! cargo --version | awk '{ split($2, v, "."); exit !(v[1] > 1 || v[2] >= 94) }'; then
+    echo "too old: $(cargo --version), 1.94 or newer is needed: rustup update stable" >&2
     missing=1
-  }
+  fi
+fi
 need cc "links, and builds librdkafka" "$(system build-essential gcc xcode-select)"
 need c++ "builds librdkafka" "$(system build-essential gcc-c++ xcode-select)"
 need make "builds librdkafka and OpenSSL" "$(system make make make)"
 need perl "configures the vendored OpenSSL" "$(system perl perl perl)"
-need python3 "fetches ONNX Runtime's wheel" "$(system python3 python3 python3)" &&
-  { python3 -m pip --version >/dev/null 2>&1 || {
+if need python3 "fetches ONNX Runtime's wheel" "$(system python3 python3 python3)"; then
+  if ! python3 -m pip --version >/dev/null 2>&1; then
     echo "missing: pip (fetches ONNX Runtime's wheel): $(system python3-pip python3-pip python3)" >&2
     missing=1
-  }; }
+  fi
+fi
 
 if [ "${1:-build}" = test ]; then
   java_hint="$(system openjdk-17-jre-headless java-17-openjdk-headless openjdk@17)"
