@@ -4,4 +4,7 @@
 //! Without Java and Maven a test says so and passes, except under `CI=true`, where it fails.
 
 mod broker;
+mod commands;
+mod exactly_once;
 mod harness;
+mod lifecycle;

@@ -55,7 +55,8 @@ impl Broker {
     }
 
     fn own(&self, command: &str) {
-        let folder = self.folder.as_ref().expect("a shared broker is not stopped: use Broker::start");
+        let folder =
+            self.folder.as_ref().expect("a shared broker is not stopped: use Broker::start");
         script(command, folder).unwrap_or_else(|why| panic!("broker.sh {command}: {why}"));
     }
 }

@@ -4,10 +4,12 @@
 
 mod broker;
 mod kills;
+mod pipeline;
 mod process;
 
 pub(crate) use broker::Broker;
 pub(crate) use kills::{Kills, seed};
+pub(crate) use pipeline::{FLIGHTS, Pipeline, ended_with};
 pub(crate) use process::{Child, run};
 
 use std::path::PathBuf;
@@ -27,7 +29,8 @@ pub(crate) fn root() -> PathBuf {
 
 /// A folder that is removed when it is dropped, on the file system of the build.
 pub(crate) fn folder() -> tempfile::TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's temporary folder is writable")
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+        .expect("the build's temporary folder is writable")
 }
 
 /// `None` where a real component is missing, said on stderr; a panic under `CI=true`.

@@ -53,6 +53,11 @@ impl Child {
         }
     }
 
+    /// Whether it has not ended yet.
+    pub(crate) fn running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_none()
+    }
+
     /// Kills it with SIGKILL and reaps it.
     pub(crate) fn kill(&mut self) {
         // An error means that it has ended by itself, which `wait` then reports.

@@ -34,6 +34,8 @@ free_port() {
   exit 1
 }
 
+port() { sed -n 's/^advertised.listeners=.*://p' "$properties"; }
+
 # The pid of the node in this folder, if it runs; a recycled pid does not count.
 running() {
   local pid
@@ -73,7 +75,7 @@ start() {
   if running >/dev/null; then echo "broker: already running in $dir" >&2; exit 1; fi
   [ -f "$properties" ] || write_properties "${1:-$(free_port)}"
   local port pid
-  port=$(sed -n 's/^advertised.listeners=.*://p' "$properties")
+  port=$(port)
   if listens "$port"; then echo "broker: port $port is in use" >&2; exit 1; fi
   if [ ! -f "$dir/data/meta.properties" ]; then
     # 16 random bytes, base64 for URLs, not beginning with a dash: what a cluster id is.
@@ -118,7 +120,8 @@ killed() {
   local pid
   pid=$(running) || return 0
   kill -9 "$pid"
-  while running >/dev/null; do sleep 0.05; done
+  # Its first thread is gone before its sockets are.
+  while running >/dev/null || listens "$(port)"; do sleep 0.05; done
   rm -f "$dir/broker.pid"
 }
 

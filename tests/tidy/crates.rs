@@ -58,7 +58,8 @@ fn edges_between_crates_are_the_ones_architecture_names() {
             breaches.push(format!("{} is a new crate: give it a row in EDGES", package.name));
             continue;
         };
-        for dependency in package.dependencies.iter().filter(|dependency| dependency.path.is_some()) {
+        for dependency in package.dependencies.iter().filter(|dependency| dependency.path.is_some())
+        {
             if !may.contains(&dependency.name.as_str()) {
                 breaches.push(format!("{} -> {}", package.name, dependency.name));
             }
@@ -77,7 +78,10 @@ fn a_technology_has_one_home() {
                 && !homes.contains(&package.name.as_str())
             {
                 let home = homes.join(" and ");
-                breaches.push(format!("{} uses {}, whose home is {home}", package.name, dependency.name));
+                breaches.push(format!(
+                    "{} uses {}, whose home is {home}",
+                    package.name, dependency.name
+                ));
             }
         }
     }
@@ -116,7 +120,8 @@ fn unsafe_code_is_allowed_in_one_module() {
 fn every_member_takes_the_workspace_lints_and_opens_with_lib_rs() {
     let mut breaches = Vec::new();
     for package in &metadata().packages {
-        let manifest = std::fs::read_to_string(&package.manifest_path).expect("a manifest is readable");
+        let manifest =
+            std::fs::read_to_string(&package.manifest_path).expect("a manifest is readable");
         let manifest: toml::Table = manifest.parse().expect("a manifest is TOML");
         let lints = manifest.get("lints").and_then(|lints| lints.get("workspace"));
         if lints.and_then(toml::Value::as_bool) != Some(true) {

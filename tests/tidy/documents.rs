@@ -42,9 +42,9 @@ fn make_targets_exist() {
     let breaches: Vec<String> = spoken("make ")
         .into_iter()
         .filter(|(_, line)| {
-            line.split_whitespace()
-                .nth(1)
-                .is_some_and(|target| !makefile.lines().any(|rule| rule.starts_with(&format!("{target}:"))))
+            line.split_whitespace().nth(1).is_some_and(|target| {
+                !makefile.lines().any(|rule| rule.starts_with(&format!("{target}:")))
+            })
         })
         .map(|(path, line)| format!("{path}: {line}"))
         .collect();
@@ -111,9 +111,8 @@ fn help(command: &[&str]) -> String {
 /// Whether a help text lists this subcommand.
 fn lists(help: &str, word: &str) -> bool {
     help.split("Commands:").nth(1).is_some_and(|commands| {
-        commands
-            .lines()
-            .take_while(|line| !line.starts_with("Options"))
-            .any(|line| line.strip_prefix("  ").is_some_and(|line| line.split(' ').next() == Some(word)))
+        commands.lines().take_while(|line| !line.starts_with("Options")).any(|line| {
+            line.strip_prefix("  ").is_some_and(|line| line.split(' ').next() == Some(word))
+        })
     })
 }

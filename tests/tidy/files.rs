@@ -35,7 +35,7 @@ fn rust_files_are_short() {
         .collect();
     lengths.sort_unstable();
     let median = lengths[lengths.len() / 2].0;
-    println!("{} Rust files, median {median} lines ({WANTED_MEDIAN} wanted)", lengths.len());
+    eprintln!("{} Rust files, median {median} lines ({WANTED_MEDIAN} wanted)", lengths.len());
     let breaches: Vec<String> = lengths
         .iter()
         .filter(|(lines, _)| *lines > MAX_LINES)
@@ -73,7 +73,9 @@ fn dependencies_come_from_crates_io() {
     let breaches: Vec<String> = lock
         .lines()
         .filter(|line| line.starts_with("source = "))
-        .filter(|line| *line != "source = \"registry+https://github.com/rust-lang/crates.io-index\"")
+        .filter(|line| {
+            *line != "source = \"registry+https://github.com/rust-lang/crates.io-index\""
+        })
         .map(str::to_owned)
         .collect();
     none("Cargo.lock", &breaches);

@@ -1,0 +1,66 @@
+//! Commands as a newcomer meets them, on the demo's assets.
+
+use crate::harness::{ended_with, root, run};
+
+fn demo(path: &str) -> String {
+    root().join("deploy/demo").join(path).to_string_lossy().into_owned()
+}
+
+#[test]
+fn the_demo_ends_with_every_event_counted_once() {
+    let output = run(&["demo", "--assets", &demo(""), "--rate", "5000"]);
+    ended_with(&output, 0);
+}
+
+#[test]
+fn the_demo_models_pass_their_own_check() {
+    for model in ["flight-delay", "flight-late"] {
+        let package = demo(&format!("models/{model}/1"));
+        ended_with(&run(&["model", "check", &package, "--contract", &demo("contract.toml")]), 0);
+    }
+}
+
+#[test]
+fn the_demo_configuration_is_accepted() {
+    ended_with(&run(&["check", "--offline", "--config", &demo("tidegate.toml")]), 0);
+}
+
+#[test]
+fn five_mistakes_in_a_configuration_are_reported_at_once() {
+    let mistakes = [
+        "input.topik=flights",
+        "batch.max_rows=many",
+        "input.start=now",
+        "output.topic=",
+        "commit.interval_ms=-1",
+    ];
+    let config = demo("tidegate.toml");
+    let mut arguments = vec!["check", "--offline", "--config", &config];
+    arguments.extend(mistakes.iter().flat_map(|set| ["--set", set]));
+    let output = run(&arguments);
+    ended_with(&output, 2);
+    let said = String::from_utf8_lossy(&output.stderr);
+    for mistake in mistakes {
+        let key = mistake.split('=').next().expect("a mistake has a key");
+        assert!(said.contains(key), "{key} is not in:\n{said}");
+    }
+}
+
+#[test]
+fn a_missing_onnx_runtime_names_the_fix_and_does_not_hang() {
+    let library = root().join("no-such-library.so");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args([
+            "model",
+            "check",
+            &demo("models/flight-delay/1"),
+            "--contract",
+            &demo("contract.toml"),
+        ])
+        .env("TIDEGATE_ORT_LIB", &library)
+        .output()
+        .expect("the built binary starts");
+    ended_with(&output, 1);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("TIDEGATE_ORT_LIB") && said.contains("no-such-library.so"), "{said}");
+}

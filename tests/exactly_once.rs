@@ -1,0 +1,69 @@
+//! Nothing lost and nothing doubled while the process is killed with SIGKILL at random instants,
+//! and a control arm that shows that `verify` would see it.
+
+use std::time::Duration;
+
+use crate::harness::{Broker, Kills, Pipeline, ended_with, seed};
+
+/// Kills in a run of `make test`; `TIDEGATE_TEST_KILLS=50` makes it the million-event run.
+const KILLS: u64 = 6;
+
+/// Events for each kill; the producer is paced so that every kill falls into work.
+const EVENTS_PER_KILL: u64 = 20_000;
+
+/// Events per second: a life lasts 1.5 s on average, so events outlast the kills.
+const RATE: u64 = 12_000;
+
+/// How long a process lives: from before its first assignment to well into its work.
+const LIVES: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::from_millis(2_500);
+
+/// The exit code of `verify` for a record lost or doubled.
+const LOST_OR_DOUBLED: i32 = 3;
+
+fn kills() -> u64 {
+    std::env::var("TIDEGATE_TEST_KILLS")
+        .map_or(KILLS, |text| text.parse().expect("a number of kills"))
+}
+
+/// Produces, runs and kills; then runs to the end of the input and stops in good order.
+fn killed_again_and_again(pipeline: &Pipeline) -> u64 {
+    let events = kills() * EVENTS_PER_KILL;
+    let mut producer = pipeline.produce(events, Some(RATE));
+    for life in Kills::new(seed(), LIVES).take(kills() as usize) {
+        let mut child = pipeline.run("a");
+        std::thread::sleep(life);
+        assert!(child.running(), "ended by itself:\n{}", child.log());
+        child.kill();
+    }
+    assert!(producer.wait(Duration::from_secs(300)).success(), "{}", producer.log());
+    events
+}
+
+#[test]
+fn every_record_once_in_topic_and_parquet_under_kill_9() {
+    let Some(broker) = Broker::shared() else { return };
+    let pipeline = Pipeline::new(broker, "killed", &[]);
+    let events = killed_again_and_again(&pipeline);
+    let mut child = pipeline.run("a");
+    ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
+    child.terminate();
+    assert!(child.wait(Duration::from_secs(30)).success(), "{}", child.log());
+    assert_eq!(pipeline.sql("SELECT count(*) FROM results"), events.to_string());
+    assert_eq!(
+        pipeline.sql("SELECT count(DISTINCT (input_partition, input_offset)) FROM results"),
+        events.to_string()
+    );
+}
+
+#[test]
+fn at_least_once_doubles_under_kill_9_and_verify_sees_it() {
+    let Some(broker) = Broker::shared() else { return };
+    let sets = ["delivery.mode=at_least_once", "commit.interval_ms=1000"];
+    let pipeline = Pipeline::new(broker, "control", &sets);
+    killed_again_and_again(&pipeline);
+    let mut child = pipeline.run("a");
+    let seen = pipeline.command(&["verify"], &["--topics-only", "--wait", "120"]);
+    ended_with(&seen, LOST_OR_DOUBLED);
+    child.terminate();
+    assert!(child.wait(Duration::from_secs(30)).success(), "{}", child.log());
+}
