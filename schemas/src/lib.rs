@@ -3,16 +3,28 @@
 //! Pure: no I/O, no async, no clock. Every other crate speaks these types; none of them is known here.
 
 mod contract;
+mod coordinates;
+pub mod dead_letter;
+mod decode;
+mod encode;
 mod footer;
 mod offsets;
 mod predict;
 mod record;
 mod scored;
+mod tables;
+mod tally;
 
 pub use contract::{
     Category, Contract, ContractErrors, ContractProblem, EpochUnit, Field, FieldType, MAX_FIELDS, MAX_FIXED_LIST,
     MAX_NAME_BYTES, NumberType, Role, Sensitive, TimestampForms,
 };
+pub use coordinates::{SourceCoordinates, dead_letter_coordinates, source_coordinates};
+pub use dead_letter::Originals;
+pub use decode::{
+    Column, Decoded, Decoder, MAX_DEPTH, MAX_EVENT_BYTES, MAX_REASON_BYTES, RESERVED_MEMBERS,
+};
+pub use encode::{EncodeError, Encoder, Members, Stamp};
 pub use footer::{
     CHECKSUM_SEED, FOOTER_FORMAT, FOOTER_POSITION_KEY, FooterError, FooterPosition, offsets_checksum,
 };
@@ -20,3 +32,5 @@ pub use offsets::{Extent, Offsets, Overlap};
 pub use predict::{Predicted, PredictError, Predictor, predict_isolating};
 pub use record::{MicroBatch, Record, Span};
 pub use scored::{Reject, ScoredBatch, ScoredRow, Stage};
+pub use tables::{DeadLetterTable, ResultsTable, TableError, compatible};
+pub use tally::{Difference, Finding, Tally};

@@ -142,7 +142,7 @@ formats = ["rfc3339"]
 #[test]
 fn a_text_that_is_not_toml_says_where() {
     let text = Contract::from_toml("name = \"x\nfields").unwrap_err().to_string();
-    assert!(text.contains("line 1"), "{text}");
+    assert!(text.contains("line 2, column 7"), "{text}");
 }
 
 #[test]
