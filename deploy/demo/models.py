@@ -72,7 +72,7 @@ def write_package(folder: pathlib.Path, onnx, data: Data, outputs: dict, metrics
     golden = pa.Table.from_pandas(data.golden[FEATURES], schema=schema, preserve_index=False)
     golden = golden.replace_schema_metadata(None)
     for name, values in outputs.items():
-        golden = golden.append_column(name, values)
+        golden = golden.append_column(f"expected_{name}", values)
     pq.write_table(golden, folder / "golden.parquet", compression="zstd")
 
     descriptor = (pathlib.Path(__file__).parent / f"{folder.parent.name}.toml").read_text()
