@@ -1,1 +1,25 @@
-//! Kafka, both directions; refuses to know what the bytes mean.
+//! Kafka, both directions: the exactly-once pipe (hop 1), the reader by assignment (hop 2), whole-topic
+//! scans, topic administration, a plain producer and a mock broker.
+//!
+//! It refuses to know what the bytes mean: what happens to a micro-batch is a closure handed in.
+//! `raw` holds the only `unsafe` of the product.
+
+mod admin;
+mod client;
+mod connection;
+mod events;
+pub mod pipe;
+mod properties;
+mod raw;
+mod stop;
+
+pub use admin::{AdminError, CreateTopic, PartitionInfo, TopicInfo, create_topic, topic_info};
+pub use connection::Connection;
+pub use events::PipeEvents;
+pub use pipe::{
+    Commit, Cutting, Delivery, HopError, Memory, Originals, Partitioner, PipeConfig, Start, StuckHook,
+    Worker,
+};
+pub use properties::{Problem, Timeouts, check_properties};
+pub use raw::tune_allocator;
+pub use stop::Stop;

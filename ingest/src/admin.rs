@@ -1,0 +1,197 @@
+//! Topics as the broker describes them, and creating them.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::Client;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::client::{Quiet, topic_name};
+use crate::connection::{Connection, Kind};
+use crate::raw;
+
+/// What is known of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// Kafka's cluster id.
+    pub cluster_id: String,
+    /// Topic name.
+    pub topic: String,
+    /// Kafka's topic id, base64; empty where the broker knows none (the mock broker).
+    pub topic_id: String,
+    /// Partitions, ascending.
+    pub partitions: Vec<PartitionInfo>,
+    /// Largest record batch it takes, in bytes (`max.message.bytes`).
+    pub max_message_bytes: usize,
+    /// Age at which records may be deleted, ms; `None` is for ever or unknown (`retention.ms`).
+    pub retention_ms: Option<i64>,
+    /// `delete`, `compact` or both (`cleanup.policy`); empty where unknown.
+    pub cleanup_policy: String,
+}
+
+/// The log of one partition: `low..high`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionInfo {
+    /// Partition number.
+    pub partition: i32,
+    /// First position that is still there.
+    pub low: i64,
+    /// End of the log.
+    pub high: i64,
+}
+
+/// Why a topic could not be described or created.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The brokers did not answer; they may later.
+    #[error("the brokers did not answer: {0}")]
+    Unreachable(String),
+    /// There is no such topic.
+    #[error("topic {0:?} does not exist: create it")]
+    NoTopic(String),
+    /// The brokers answered no.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A topic to create. Replication −1 and no settings take the broker's defaults.
+#[derive(Clone, Debug)]
+pub struct CreateTopic {
+    /// Topic name.
+    pub name: String,
+    /// Number of partitions.
+    pub partitions: i32,
+    /// Replicas of each; −1 is the broker's default.
+    pub replication: i32,
+    /// Topic settings (`retention.ms`, `max.message.bytes`, …).
+    pub settings: Vec<(String, String)>,
+}
+
+/// Broker's default of `max.message.bytes`: assumed where it does not say (the mock broker).
+const MAX_MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
+
+/// Describes `topic`; each question to the brokers waits at most `limit`.
+pub fn topic_info(connection: &Connection, topic: &str, limit: Duration) -> Result<TopicInfo, AdminError> {
+    let name = topic_name(topic).map_err(AdminError::Refused)?;
+    let admin = admin(connection)?;
+    let client = admin.inner();
+    let metadata = client.fetch_metadata(Some(topic), limit).map_err(|error| unreachable(&error))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let found = found.ok_or_else(|| AdminError::NoTopic(topic.into()))?;
+    if let Some(error) = found.error() {
+        return Err(match RDKafkaErrorCode::from(error) {
+            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+                AdminError::NoTopic(topic.into())
+            }
+            RDKafkaErrorCode::LeaderNotAvailable => AdminError::Unreachable(format!("{topic:?} has no leader yet")),
+            code => AdminError::Refused(format!("topic {topic:?}: {code}")),
+        });
+    }
+    let mut partitions = Vec::new();
+    for partition in found.partitions() {
+        let (low, high) = watermarks(client, topic, partition.id(), limit)?;
+        partitions.push(PartitionInfo { partition: partition.id(), low, high });
+    }
+    partitions.sort_by_key(|each| each.partition);
+    let settings = settings(&admin, topic, limit);
+    let setting = |name: &str| settings.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str());
+    Ok(TopicInfo {
+        cluster_id: client
+            .fetch_cluster_id(limit)
+            .ok_or_else(|| AdminError::Unreachable("the cluster id is not known".into()))?,
+        topic: topic.into(),
+        topic_id: raw::describe_topic_id(client, &name, limit).unwrap_or_else(|reason| {
+            tracing::debug!(topic, reason, "no topic id");
+            String::new()
+        }),
+        partitions,
+        max_message_bytes: setting("max.message.bytes")
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(MAX_MESSAGE_BYTES_DEFAULT),
+        retention_ms: setting("retention.ms").and_then(|value| value.parse().ok()).filter(|ms| *ms >= 0),
+        cleanup_policy: setting("cleanup.policy").unwrap_or_default().into(),
+    })
+}
+
+/// Creates a topic; one that exists already is refused.
+pub fn create_topic(connection: &Connection, topic: &CreateTopic, limit: Duration) -> Result<(), AdminError> {
+    let admin = admin(connection)?;
+    let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(topic.replication));
+    for (name, value) in &topic.settings {
+        new = new.set(name, value);
+    }
+    let created = block_on(admin.create_topics([&new], &options(limit))).map_err(|error| unreachable(&error))?;
+    for result in created {
+        result.map_err(|(name, code)| AdminError::Refused(format!("topic {name:?} was not created: {code}")))?;
+    }
+    // The answer comes before every broker knows it.
+    let until = std::time::Instant::now() + limit;
+    while std::time::Instant::now() < until {
+        match topic_info(connection, &topic.name, limit) {
+            Ok(_) => return Ok(()),
+            Err(AdminError::Refused(reason)) => return Err(AdminError::Refused(reason)),
+            Err(AdminError::NoTopic(_) | AdminError::Unreachable(_)) => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+    Err(AdminError::Unreachable(format!("topic {:?} was created and is not known everywhere yet", topic.name)))
+}
+
+fn admin(connection: &Connection) -> Result<AdminClient<Quiet>, AdminError> {
+    use rdkafka::config::FromClientConfigAndContext;
+    AdminClient::from_config_and_context(&connection.client(Kind::Admin), Quiet)
+        .map_err(|error| AdminError::Refused(format!("the client cannot be made: {error}")))
+}
+
+fn options(limit: Duration) -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(limit)).operation_timeout(Some(limit))
+}
+
+fn unreachable(error: &KafkaError) -> AdminError {
+    AdminError::Unreachable(error.to_string())
+}
+
+/// The partition's log; a leader election is waited out.
+fn watermarks(client: &Client<Quiet>, topic: &str, partition: i32, limit: Duration) -> Result<(i64, i64), AdminError> {
+    let until = std::time::Instant::now() + limit;
+    loop {
+        match client.fetch_watermarks(topic, partition, limit) {
+            Ok(found) => return Ok(found),
+            Err(error) if std::time::Instant::now() >= until => {
+                return Err(AdminError::Unreachable(format!("{topic:?} partition {partition}: {error}")));
+            }
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// The topic's settings; empty where the broker does not tell (rights, the mock broker).
+fn settings(admin: &AdminClient<Quiet>, topic: &str, limit: Duration) -> Vec<(String, String)> {
+    let asked = [ResourceSpecifier::Topic(topic)];
+    let described = block_on(admin.describe_configs(asked.iter(), &options(limit)));
+    let resource = described.ok().and_then(|all| all.into_iter().next()).and_then(Result::ok);
+    let entries = resource.map(|resource| resource.entries).unwrap_or_default();
+    entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
+}
+
+/// Waits on this thread: admin calls are rare and the client has its own thread.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

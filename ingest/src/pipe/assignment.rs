@@ -1,0 +1,267 @@
+//! The consumer thread's side of a rebalance: forward, position, assign; flush, release; seek.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use schemas::Offsets;
+
+use super::config::Delivery;
+use super::exactly_once::committed_list;
+use super::hop::HopError;
+use super::rebalance::Rebalance;
+use super::shared::Shared;
+use super::source::Reading;
+use super::ticket::Flushed;
+use crate::events::{Rebalanced, Rewound};
+use crate::raw::{GroupMetadata, cached_high_watermark};
+
+/// How long an assignment waits for the committed offsets: a predecessor's open transaction holds
+/// the answer back, and librdkafka can go on asking by itself.
+const COMMITTED_WAIT: Duration = Duration::from_millis(400);
+/// A seek asks no broker; past this librdkafka's thread is stuck.
+const SEEK_WAIT: Duration = Duration::from_secs(5);
+
+/// What the source knows of its partitions without asking anybody.
+#[derive(Default)]
+pub(super) struct Assignment {
+    /// Partition → first position not yet dispatched; `None` before the first record.
+    partitions: BTreeMap<i32, Option<i64>>,
+    /// The partition of the last record: runs are long, so most records need no look-up.
+    last: Option<i32>,
+    acknowledged_at: Option<Instant>,
+}
+
+impl Assignment {
+    /// Notes a record that was read; false when its partition is not ours.
+    pub(super) fn sees(&mut self, partition: i32, offset: i64, shared: &Shared) -> bool {
+        if self.last == Some(partition) {
+            return true;
+        }
+        match self.partitions.get_mut(&partition) {
+            None => return false,
+            Some(at @ None) => {
+                *at = Some(offset);
+                shared.cell().ledger.read(partition, offset);
+            }
+            Some(Some(_)) => {}
+        }
+        self.last = Some(partition);
+        true
+    }
+
+    pub(super) fn dispatched(&mut self, offsets: &Offsets) {
+        for (partition, extent) in offsets.iter() {
+            if let Some(at) = self.partitions.get_mut(&partition) {
+                *at = Some(extent.end);
+            }
+        }
+    }
+}
+
+impl Reading<'_, '_> {
+    pub(super) fn rebalance(
+        &mut self,
+        change: Rebalance,
+        partitions: &TopicPartitionList,
+    ) -> Result<(), HopError> {
+        let lost = self.consumer.assignment_lost();
+        if !lost {
+            // The generation has moved already: what is under way can commit only with the new one.
+            self.refresh_metadata();
+        }
+        match change {
+            Rebalance::Assign(numbers) => self.assign(&numbers),
+            Rebalance::Revoke(numbers) => {
+                let flushed = if lost { Err(self.lost(&numbers)) } else { self.hand_over(&numbers) };
+                self.source.shared.cell().ledger.revoke(numbers.iter().copied());
+                for number in &numbers {
+                    self.assignment.partitions.remove(number);
+                }
+                self.assignment.last = None;
+                // Also when the run fails: an unanswered revoke would keep the consumer from closing.
+                let released = self.consumer.incremental_unassign(partitions);
+                self.report_assignment("revoked", &numbers);
+                flushed?;
+                released.map_err(|error| HopError::Retry(format!("releasing partitions: {error}")))
+            }
+        }
+    }
+
+    fn assign(&mut self, numbers: &[i32]) -> Result<(), HopError> {
+        let list = self.positions(numbers)?;
+        // Empty ones too: they carry the new generation.
+        self.consumer
+            .incremental_assign(&list)
+            .map_err(|error| HopError::Retry(format!("taking partitions {numbers:?}: {error}")))?;
+        let metadata = GroupMetadata::capture(self.consumer);
+        let generation = metadata.as_ref().map(|metadata| metadata.generation());
+        {
+            let mut cell = self.source.shared.cell();
+            cell.metadata = metadata;
+            numbers.iter().for_each(|number| cell.ledger.assign(*number));
+        }
+        self.assignment.partitions.extend(numbers.iter().map(|number| (*number, None)));
+        self.assignment.last = None;
+        tracing::debug!(?generation, "assigned");
+        self.report_assignment("assigned", numbers);
+        Ok(())
+    }
+
+    fn positions(&self, numbers: &[i32]) -> Result<TopicPartitionList, HopError> {
+        let topic = &self.source.config.input;
+        let mut list = TopicPartitionList::new();
+        if numbers.is_empty() {
+            return Ok(list);
+        }
+        for number in numbers {
+            self.queue.forward(&self.topic, *number);
+            list.add_partition(topic, *number);
+        }
+        // Past the bound librdkafka is left to find out: `Invalid` means the committed offset.
+        let known = self.consumer.committed_offsets(list, COMMITTED_WAIT).ok();
+        let mut list = TopicPartitionList::new();
+        for number in numbers {
+            let found = known
+                .as_ref()
+                .and_then(|known| known.find_partition(topic, *number))
+                .filter(|found| found.error().is_ok())
+                .map(|found| found.offset());
+            let at = match found {
+                Some(Offset::Offset(at)) => Offset::Offset(at),
+                // The others' positions were written at the first start: this one was added later.
+                Some(_) => Offset::Offset(0),
+                None => Offset::Invalid,
+            };
+            list.add_partition_offset(topic, *number, at)
+                .map_err(|error| HopError::Retry(format!("partition {number}: {error}")))?;
+        }
+        Ok(list)
+    }
+
+    fn lost(&mut self, numbers: &[i32]) -> HopError {
+        // Never flush: somebody else may own them. The run ends; its transaction is aborted by
+        // the next `init_transactions`.
+        self.source.shared.cell().metadata = None;
+        self.forget_hand();
+        HopError::Retry(format!("partitions {numbers:?} were lost to the group: this member was away too long"))
+    }
+
+    fn hand_over(&mut self, numbers: &[i32]) -> Result<(), HopError> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        match self.flush_in_band(self.source.config.timeouts.revoke)? {
+            Flushed::Committed => self.commit_before_leaving(),
+            // The next owner reads what was aborted; what is kept is rewound in the next turn.
+            Flushed::Aborted => Ok(()),
+        }
+    }
+
+    /// What an error in a record's place means; the rest of its batch was dropped, so the run ends.
+    pub(super) fn entry_error(
+        &self,
+        partition: i32,
+        offset: i64,
+        code: RDKafkaErrorCode,
+        text: &str,
+    ) -> HopError {
+        let topic = &self.source.config.input;
+        match code {
+            RDKafkaErrorCode::AutoOffsetReset => HopError::Config(format!(
+                "{topic}/{partition}: position {offset} is not in the log any more: retention has removed \
+                 records that were never scored, or the topic was made anew ({text}). Reset the offsets of \
+                 group {:?} to accept the gap",
+                self.source.config.group
+            )),
+            RDKafkaErrorCode::UnknownPartition => HopError::Retry(format!(
+                "a record of {topic}/{partition} at {offset} arrived, which is not assigned to us"
+            )),
+            code => HopError::Retry(format!("{topic}/{partition} at {offset}: {code} {text}")),
+        }
+    }
+
+    /// A partition that stopped is not restarted by a seek: release, forward, take.
+    pub(super) fn place_at(&mut self, partition: i32, at: i64) -> Result<(), HopError> {
+        let topic = &self.source.config.input;
+        let failed = |error| HopError::Retry(format!("placing {topic}/{partition} at {at}: {error}"));
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(at)).map_err(failed)?;
+        self.consumer.incremental_unassign(&list).map_err(failed)?;
+        self.queue.forward(&self.topic, partition);
+        self.consumer.incremental_assign(&list).map_err(failed)
+    }
+
+    pub(super) fn seek(&mut self, seeks: &[(i32, i64)]) -> Result<(), HopError> {
+        let topic = &self.source.config.input;
+        for (partition, at) in seeks {
+            self.consumer.seek(topic, *partition, Offset::Offset(*at), SEEK_WAIT).map_err(|error| {
+                HopError::Retry(format!("seeking {topic}/{partition} to {at}: {error}"))
+            })?;
+            if let Some(position) = self.assignment.partitions.get_mut(partition) {
+                *position = Some(*at);
+            }
+        }
+        Rewound { partitions: seeks.len() }.emit(self.source.events);
+        Ok(())
+    }
+
+    fn report_assignment(&self, what: &'static str, numbers: &[i32]) {
+        let owned = self.assignment.partitions.len();
+        Rebalanced { what, partitions: numbers, owned }.emit(self.source.events);
+    }
+
+    pub(super) fn report_lag(&self) {
+        for (partition, at) in &self.assignment.partitions {
+            let end = cached_high_watermark(self.consumer, &self.topic, *partition);
+            if let (Some(at), Some(end)) = (at, end) {
+                self.source.events.lag(*partition, (end - at).max(0));
+            }
+        }
+    }
+
+    /// At least once: hands acknowledged offsets to the coordinator, now and then, without waiting.
+    pub(super) fn commit_acknowledged(&mut self, now: Instant) -> Result<(), HopError> {
+        if self.source.config.delivery == Delivery::ExactlyOnce {
+            return Ok(());
+        }
+        let interval = self.source.config.commit.interval;
+        if self.assignment.acknowledged_at.is_some_and(|at| now.duration_since(at) < interval) {
+            return Ok(());
+        }
+        self.assignment.acknowledged_at = Some(now);
+        self.commit_offsets(CommitMode::Async)
+    }
+
+    /// At least once: the same, waiting for the answer. Exactly once has committed already.
+    pub(super) fn commit_before_leaving(&mut self) -> Result<(), HopError> {
+        match self.source.config.delivery {
+            Delivery::ExactlyOnce => Ok(()),
+            Delivery::AtLeastOnce => self.commit_offsets(CommitMode::Sync),
+        }
+    }
+
+    fn commit_offsets(&mut self, mode: CommitMode) -> Result<(), HopError> {
+        let ends = {
+            let mut cell = self.source.shared.cell();
+            let acknowledged = std::mem::take(&mut cell.acknowledged);
+            let mut ends = Offsets::new();
+            for (partition, extent) in acknowledged.iter().filter(|(each, _)| cell.ledger.owns(*each)) {
+                ends.append(partition, extent.start..extent.end).expect("one extent a partition");
+            }
+            ends
+        };
+        if ends.is_empty() {
+            return Ok(());
+        }
+        let _guard = self.source.watch.enter("offset commit", self.source.config.timeouts.session * 2);
+        let list = committed_list(&self.source.config.input, &ends);
+        if let Err(error) = self.consumer.commit(&list, mode) {
+            // Harmless for this guarantee: they are read again.
+            tracing::warn!(%error, "offsets were not committed");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! What a dead letter says: the original with its headers, and why and where it was given up.
+//!
+//! One that is too large for the topic keeps what fits, and says so.
+
+use std::ffi::CString;
+
+use schemas::{MicroBatch, Stage};
+
+use super::config::Originals;
+use crate::raw::Value;
+
+/// Names of the headers; the archive and `verify` read them.
+pub(crate) mod names {
+    pub(crate) const STAGE: &str = "tidegate.stage";
+    pub(crate) const REASON: &str = "tidegate.reason";
+    pub(crate) const TOPIC: &str = "tidegate.topic";
+    pub(crate) const PARTITION: &str = "tidegate.partition";
+    pub(crate) const OFFSET: &str = "tidegate.offset";
+    pub(crate) const TIMESTAMP: &str = "tidegate.timestamp";
+    pub(crate) const SHORTENED: &str = "tidegate.shortened";
+}
+
+/// Longest reason carried, in bytes.
+const REASON_BYTES_MAX: usize = 2048;
+/// Bytes of a record batch and of a record around key, value and headers, at most.
+const FRAME_BYTES: usize = 61 + 40;
+/// Bytes around a header's name and value, at most: two varints.
+const HEADER_FRAME_BYTES: usize = 10;
+
+/// A header ready for the C call: it is copied there.
+pub(super) type Header = (CString, Option<Vec<u8>>);
+
+/// A dead letter without its key, which is the original's.
+pub(super) struct DeadLetter {
+    pub(super) value: Value,
+    pub(super) headers: Vec<Header>,
+}
+
+/// Bytes that a record takes in a batch of its own, at most.
+pub(super) fn record_bytes(key: Option<&[u8]>, value_bytes: usize, headers: &[Header]) -> usize {
+    let headers: usize = headers.iter().map(header_bytes).sum();
+    FRAME_BYTES + key.map_or(0, <[u8]>::len) + value_bytes + headers
+}
+
+fn header_bytes((name, value): &Header) -> usize {
+    HEADER_FRAME_BYTES + name.as_bytes().len() + value.as_ref().map_or(0, Vec::len)
+}
+
+/// Headers of the source record, for a record that carries them on.
+pub(super) fn carried(source: &MicroBatch, row: u32) -> Vec<Header> {
+    source
+        .headers(row as usize)
+        .filter_map(|(name, value)| Some((CString::new(name).ok()?, value.map(<[u8]>::to_vec))))
+        .collect()
+}
+
+/// Writes the dead letter of `row`, at most `limit` bytes long with its key.
+pub(super) fn write(
+    source: &MicroBatch,
+    row: u32,
+    stage: Stage,
+    reason: &str,
+    originals: Originals,
+    extra: &[(String, String)],
+    limit: usize,
+) -> DeadLetter {
+    let record = source.records()[row as usize];
+    let mut ours = vec![
+        header(names::STAGE, stage.name().as_bytes()),
+        header(names::REASON, shortened(reason).as_bytes()),
+        header(names::TOPIC, source.topic().as_bytes()),
+        header(names::PARTITION, record.partition.to_string().as_bytes()),
+        header(names::OFFSET, record.offset.to_string().as_bytes()),
+        header(names::TIMESTAMP, record.timestamp_ms.to_string().as_bytes()),
+    ];
+    ours.extend(extra.iter().map(|(name, value)| header(name, value.as_bytes())));
+    if originals == Originals::Omit {
+        return DeadLetter { value: Value::Null, headers: ours };
+    }
+    let key = source.key(row as usize);
+    let value = source.value(row as usize);
+    let whole = value.map_or(0, <[u8]>::len);
+    let original = |len| value.map_or(Value::Null, |_| Value::Original { len });
+    let mut headers = carried(source, row);
+    headers.extend(ours.iter().cloned());
+    if record_bytes(key, whole, &headers) <= limit {
+        return DeadLetter { value: original(whole), headers };
+    }
+    let said = format!("value {whole} bytes, {} headers: kept what fits", source.headers(row as usize).len());
+    ours.push(header(names::SHORTENED, said.as_bytes()));
+    let room = limit.saturating_sub(record_bytes(key, 0, &ours));
+    DeadLetter { value: original(whole.min(room)), headers: ours }
+}
+
+fn header(name: &str, value: &[u8]) -> Header {
+    let name = CString::new(name).expect("names are constants or checked configuration");
+    (name, Some(value.to_vec()))
+}
+
+fn shortened(reason: &str) -> &str {
+    if reason.len() <= REASON_BYTES_MAX {
+        return reason;
+    }
+    let end = (0..=REASON_BYTES_MAX).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or(0);
+    &reason[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(value: usize) -> MicroBatch {
+        let mut batch = MicroBatch::with_capacity("events".into(), 1, value);
+        batch.push(3, 41, 7, Some(b"key"), Some(&vec![b'x'; value])).unwrap();
+        batch.push_header(b"trace", Some(b"abc"));
+        batch
+    }
+
+    fn value_of(letter: &DeadLetter, name: &str) -> Option<String> {
+        let found = letter.headers.iter().find(|(have, _)| have.as_bytes() == name.as_bytes())?;
+        Some(String::from_utf8(found.1.clone()?).unwrap())
+    }
+
+    fn letter(value: usize, originals: Originals, limit: usize) -> DeadLetter {
+        let extra = [("tidegate.model.name".to_owned(), "m".to_owned())];
+        write(&source(value), 0, Stage::Decode, "no brace", originals, &extra, limit)
+    }
+
+    #[test]
+    fn it_carries_the_original_and_says_where_and_why() {
+        let letter = letter(100, Originals::Keep, 1 << 20);
+        assert!(matches!(letter.value, Value::Original { len: 100 }));
+        for (name, value) in [
+            ("trace", "abc"),
+            (names::STAGE, "decode"),
+            (names::REASON, "no brace"),
+            (names::TOPIC, "events"),
+            (names::PARTITION, "3"),
+            (names::OFFSET, "41"),
+            (names::TIMESTAMP, "7"),
+            ("tidegate.model.name", "m"),
+        ] {
+            assert_eq!(value_of(&letter, name).as_deref(), Some(value), "{name}");
+        }
+        assert_eq!(value_of(&letter, names::SHORTENED), None);
+    }
+
+    #[test]
+    fn one_that_is_too_large_keeps_what_fits_and_says_so() {
+        let letter = letter(5000, Originals::Keep, 3000);
+        let Value::Original { len } = letter.value else { panic!("keeps part of the value") };
+        assert!(len > 2000 && record_bytes(Some(b"key"), len, &letter.headers) <= 3000);
+        assert!(value_of(&letter, names::SHORTENED).unwrap().contains("5000 bytes"));
+    }
+
+    #[test]
+    fn omitted_originals_leave_only_coordinates() {
+        let letter = letter(10, Originals::Omit, 1 << 20);
+        assert!(matches!(letter.value, Value::Null));
+        assert_eq!(value_of(&letter, "trace"), None);
+        assert_eq!(value_of(&letter, names::OFFSET).as_deref(), Some("41"));
+    }
+}

@@ -1,0 +1,284 @@
+//! The publisher with transactions: begin → records → offsets → flush → commit.
+//!
+//! Offsets go before the flush, so that both overlap. What can be aborted is aborted and read
+//! again; whatever leaves the outcome unknown ends the run, and the next one's
+//! `init_transactions` and committed offsets say what landed.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::Producer;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use schemas::Offsets;
+
+use super::config::PipeConfig;
+use super::outbox::{Limits, Outbox};
+use super::shared::{Failure, Shared};
+use super::ticket::{Flushed, Item, Outcome, Ticket};
+use super::watchdog::Watch;
+use crate::events::{Aborted, Committed, PipeEvents};
+use crate::raw::{self, Call};
+
+/// How long the publisher waits for an item before it serves reports.
+const IDLE: Duration = Duration::from_millis(50);
+/// A call that has a limit of its own and does not return within this many of them is stuck.
+const STUCK_AFTER_LIMITS: u32 = 3;
+
+struct Publisher<'a> {
+    config: &'a PipeConfig,
+    shared: &'a Shared,
+    watch: &'a Watch,
+    events: &'a PipeEvents,
+    outbox: Outbox<'a>,
+    open: Option<Transaction>,
+    /// Tickets of this epoch and before are discarded; `None` before the first abort.
+    dead: Option<u64>,
+}
+
+/// What the open transaction holds.
+struct Transaction {
+    epoch: u64,
+    ends: Offsets,
+    bytes: usize,
+    records: usize,
+    since: Instant,
+}
+
+pub(super) fn publish(
+    config: &PipeConfig,
+    limits: Limits,
+    items: &Receiver<Item>,
+    shared: &Shared,
+    watch: &Watch,
+    events: &PipeEvents,
+) -> Result<(), Failure> {
+    let outbox = Outbox::new(config, limits, shared, events)?;
+    let mut publisher = Publisher { config, shared, watch, events, outbox, open: None, dead: None };
+    publisher.init()?;
+    loop {
+        match items.recv_timeout(IDLE) {
+            Ok(Item::Ticket(ticket)) => publisher.ticket(ticket)?,
+            Ok(Item::Flush(answer)) => {
+                let flushed = publisher.flush()?;
+                if let Some(answer) = answer {
+                    let _ = answer.send(flushed);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => publisher.outbox.serve()?,
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if shared.has_failed() {
+            break;
+        }
+    }
+    // The source flushed before it let go; what is still open belongs to a run that failed.
+    publisher.open.take();
+    let _guard = watch.enter("drop of the producer", config.timeouts.call * STUCK_AFTER_LIMITS);
+    drop(publisher);
+    Ok(())
+}
+
+impl Publisher<'_> {
+    fn call(&self) -> Duration {
+        self.config.timeouts.call
+    }
+
+    fn init(&self) -> Result<(), Failure> {
+        let limit = self.call() * 2;
+        let _guard = self.watch.enter("init_transactions", limit * STUCK_AFTER_LIMITS);
+        self.outbox.sender.producer().init_transactions(limit).map_err(|error| {
+            match error.rdkafka_error_code() {
+                Some(
+                    RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+                    | RDKafkaErrorCode::ClusterAuthorizationFailed
+                    | RDKafkaErrorCode::InvalidTransactionTimeout,
+                ) => Failure::Config(format!("init_transactions: {error}")),
+                _ => Failure::Retry(format!("init_transactions: {error}")),
+            }
+        })
+    }
+
+    fn ticket(&mut self, ticket: Ticket) -> Result<(), Failure> {
+        // The place is always filled; its sender is dropped only if its worker is gone.
+        let outcome = ticket.place.recv().map_err(|_| Failure::Retry("a worker thread ended".into()))?;
+        if self.dead.is_some_and(|dead| ticket.epoch <= dead) {
+            return Ok(());
+        }
+        let scored = match outcome {
+            Outcome::Scored(scored) => scored,
+            Outcome::Panicked(reason) => {
+                let mut memory = self.shared.memory();
+                for (partition, extent) in ticket.offsets.iter() {
+                    memory.note(partition, extent.start..extent.end, &reason);
+                }
+                return Err(Failure::Retry(format!("a worker panicked: {reason}")));
+            }
+        };
+        // A revoke flushes before it begins a new epoch, so a transaction never spans two.
+        if self.open.as_ref().is_some_and(|open| open.epoch != ticket.epoch) {
+            self.commit()?;
+        }
+        if self.open.is_none() {
+            self.begin(ticket.epoch)?;
+        }
+        let records = scored.source().len();
+        let bytes = self.outbox.place(scored)?;
+        let open = self.open.as_mut().expect("begun above");
+        open.records += records;
+        open.bytes += bytes;
+        open.ends.extend(&ticket.offsets).map_err(|overlap| Failure::Retry(overlap.to_string()))?;
+        if open.bytes >= self.config.commit.max_bytes {
+            self.commit()?;
+        } else {
+            self.outbox.serve()?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, epoch: u64) -> Result<(), Failure> {
+        self.outbox.sender.producer().begin_transaction().map_err(|error| {
+            let text = format!("begin_transaction: {error}");
+            match error.rdkafka_error_code() {
+                Some(code) if is_fencing(code) => Failure::Fenced(text),
+                _ => Failure::Retry(text),
+            }
+        })?;
+        let since = Instant::now();
+        self.open = Some(Transaction { epoch, ends: Offsets::new(), bytes: 0, records: 0, since });
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<Flushed, Failure> {
+        self.commit()?;
+        // What was aborted and not yet rewound is still to be read again.
+        let rewinding = self.shared.cell().rewind;
+        Ok(if rewinding { Flushed::Aborted } else { Flushed::Committed })
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let begun = Instant::now();
+        let (epoch, metadata) = {
+            let cell = self.shared.cell();
+            (cell.ledger.epoch(), cell.metadata.clone())
+        };
+        let Some(metadata) = metadata.filter(|_| epoch == open.epoch) else {
+            return self.abort(&open, "no membership in the group for this epoch");
+        };
+        let guard = self.watch.enter("send_offsets_to_transaction", self.call() * STUCK_AFTER_LIMITS);
+        let sent = raw::send_offsets(
+            self.outbox.sender.producer(),
+            &committed_list(&self.config.input, &open.ends),
+            &metadata,
+            self.call(),
+        );
+        drop(guard);
+        if let Err(call) = sent {
+            return self.failed(&open, "send_offsets_to_transaction", &call);
+        }
+        let flushing = Instant::now();
+        self.outbox.settle(self.call())?;
+        let committing = Instant::now();
+        let guard = self.watch.enter("commit_transaction", self.call() * STUCK_AFTER_LIMITS);
+        let done = raw::commit(self.outbox.sender.producer(), self.call());
+        drop(guard);
+        if let Err(call) = done {
+            return self.failed(&open, "commit_transaction", &call);
+        }
+        self.shared.cell().ledger.committed(open.epoch, &open.ends);
+        self.note_committed(&open);
+        self.release()?;
+        let Transaction { records, bytes, since, .. } = open;
+        let (flush, commit) = (committing - flushing, committing.elapsed());
+        let committed =
+            Committed { records, bytes, open: since.elapsed(), flush, commit, whole: begun.elapsed() };
+        committed.emit(self.events);
+        Ok(())
+    }
+
+    fn note_committed(&self, open: &Transaction) {
+        let mut memory = self.shared.memory();
+        if !memory.is_clean() {
+            for (partition, extent) in open.ends.iter() {
+                memory.committed(partition, extent.end);
+            }
+        }
+    }
+
+    /// Frees what was sent; leftovers of librdkafka's own queue (log lines) are served first.
+    fn release(&mut self) -> Result<(), Failure> {
+        for _ in 0..100 {
+            if self.outbox.sender.release_all() {
+                return Ok(());
+            }
+            self.outbox.serve()?;
+        }
+        // Kept until the next commit: memory, not correctness.
+        Ok(())
+    }
+
+    fn failed(&mut self, open: &Transaction, call: &str, error: &Call) -> Result<(), Failure> {
+        let text = format!("{call}: {} ({})", error.text(), error.code());
+        match error {
+            Call::Abort { .. } => self.abort(open, &text),
+            Call::Fatal { code, .. } if is_fencing(*code) => Err(Failure::Fenced(text)),
+            // The outcome is unknown: only a new producer and the committed offsets tell.
+            Call::Fatal { .. } | Call::Retriable { .. } | Call::Other { .. } => Err(Failure::Retry(text)),
+        }
+    }
+
+    fn abort(&mut self, open: &Transaction, why: &str) -> Result<(), Failure> {
+        Aborted { reason: why, records: open.records }.emit(self.events);
+        let deadline = Instant::now() + self.call() * 2;
+        let _guard = self.watch.enter("abort_transaction", self.call() * STUCK_AFTER_LIMITS);
+        raw::purge_queue(self.outbox.sender.producer());
+        // Failed reports of purged records are expected here. librdkafka waits for reports to be
+        // served while it aborts: short first, so that this thread can serve them.
+        let mut slice = Duration::from_millis(20);
+        loop {
+            self.outbox.sender.serve();
+            match raw::abort(self.outbox.sender.producer(), slice) {
+                Ok(()) => break,
+                Err(Call::Retriable { .. }) if Instant::now() < deadline => {
+                    slice = Duration::from_millis(200);
+                }
+                Err(call) if is_fencing(call.code()) => {
+                    return Err(Failure::Fenced(format!("abort_transaction: {}", call.text())));
+                }
+                Err(call) => {
+                    return Err(Failure::Retry(format!("abort_transaction: {}", call.text())));
+                }
+            }
+        }
+        self.outbox.sender.serve();
+        self.release()?;
+        let mut cell = self.shared.cell();
+        // Everything read up to now is to be read again, whatever epoch it carries.
+        self.dead = Some(cell.ledger.epoch());
+        cell.rewind = true;
+        drop(cell);
+        self.shared.wake().raise();
+        Ok(())
+    }
+}
+
+fn is_fencing(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::ProducerFenced
+            | RDKafkaErrorCode::InvalidProducerEpoch
+            | RDKafkaErrorCode::Fatal
+    )
+}
+
+/// The list that Kafka commits: the first position not covered, per partition.
+pub(super) fn committed_list(topic: &str, ends: &Offsets) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (partition, extent) in ends.iter() {
+        list.add_partition_offset(topic, partition, Offset::Offset(extent.end))
+            .expect("a position read from Kafka is a valid offset");
+    }
+    list
+}

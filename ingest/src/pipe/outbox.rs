@@ -1,0 +1,268 @@
+//! Turns a scored batch into records on their way: results in one call, dead letters one by one.
+//!
+//! Sizes are tested here, before the producer: what a topic would refuse becomes a dead letter.
+
+use std::ffi::CString;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use schemas::{ScoredBatch, Stage};
+
+use super::config::{Delivery, Originals, Partitioner, PipeConfig};
+use super::dead_letter::{self, record_bytes};
+use super::shared::{Failure, Shared};
+use crate::client::topic_name;
+use crate::connection::Kind;
+use crate::events::PipeEvents;
+use crate::raw::{self, NotTaken, Opaque, Reports, Sender, Single, Value};
+
+/// Largest record batches the two topics take, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) result_bytes: usize,
+    pub(super) dead_letter_bytes: usize,
+}
+
+/// The producer with the batches it sends from.
+pub(super) struct Outbox<'a> {
+    pub(super) sender: Sender,
+    config: &'a PipeConfig,
+    limits: Limits,
+    shared: &'a Shared,
+    events: &'a PipeEvents,
+}
+
+const RESULTS: usize = 0;
+const DEAD_LETTERS: usize = 1;
+/// The partitioner chooses.
+const ANY: i32 = -1;
+/// One wait for outstanding records.
+pub(super) const FLUSH_STEP: Duration = Duration::from_millis(5);
+
+/// What becomes of a batch's records, as indexes.
+#[derive(Default)]
+struct Plan {
+    /// Results (indexes) for the batch call.
+    together: Vec<u32>,
+    /// Results that failed before: each gets a request of its own.
+    alone: Vec<u32>,
+    /// Rows for the dead letters.
+    dead: Vec<(u32, Stage, String)>,
+}
+
+impl<'a> Outbox<'a> {
+    pub(super) fn new(
+        config: &'a PipeConfig,
+        limits: Limits,
+        shared: &'a Shared,
+        events: &'a PipeEvents,
+    ) -> Result<Self, Failure> {
+        let producer = producer_config(config, limits)
+            .create_with_context(Reports::default())
+            .map_err(|error| Failure::Config(format!("the producer cannot be made: {error}")))?;
+        let name = |topic: &str| topic_name(topic).map_err(Failure::Config);
+        let topics: [CString; 2] = [name(&config.output)?, name(&config.dead_letters)?];
+        Ok(Self { sender: Sender::new(producer, &topics), config, limits, shared, events })
+    }
+
+    /// Enqueues everything of a batch. Returns the bytes it keeps in memory.
+    pub(super) fn place(&mut self, scored: ScoredBatch) -> Result<usize, Failure> {
+        let (bytes, results) = (scored.bytes(), scored.results().len());
+        let number = self.sender.hold(scored);
+        let plan = self.plan(number);
+        let dead = plan.dead.len();
+        self.act(number, plan)?;
+        self.events.placed(results, bytes, dead);
+        Ok(bytes)
+    }
+
+    fn plan(&self, number: u64) -> Plan {
+        let batch = self.sender.batch(number).expect("it was just held");
+        let source = batch.source();
+        let mut plan = Plan::default();
+        let memory = self.shared.memory();
+        for (index, result) in batch.results().iter().enumerate() {
+            let record = source.records()[result.row as usize];
+            let carried = match self.config.carry_headers {
+                true => dead_letter::carried(source, result.row),
+                false => Vec::new(),
+            };
+            let key = source.key(result.row as usize);
+            let bytes = record_bytes(key, result.value.len as usize, &carried);
+            let suspected = !memory.is_clean();
+            let given_up = suspected.then(|| memory.given_up(record.partition, record.offset)).flatten();
+            if bytes > self.limits.result_bytes {
+                let reason = format!(
+                    "the result takes {bytes} bytes, topic {:?} takes {} (max.message.bytes)",
+                    self.config.output, self.limits.result_bytes
+                );
+                plan.dead.push((result.row, Stage::Produce, reason));
+            } else if let Some(reason) = given_up {
+                plan.dead.push((result.row, Stage::Produce, format!("failed three times: {reason}")));
+            } else if suspected && memory.is_alone(record.partition, record.offset) {
+                plan.alone.push(index as u32);
+            } else {
+                plan.together.push(index as u32);
+            }
+        }
+        for reject in batch.rejects() {
+            plan.dead.push((reject.row, reject.stage, reject.reason.clone()));
+        }
+        for (_, stage, _) in &plan.dead {
+            self.events.dead_letter(*stage);
+        }
+        plan
+    }
+
+    fn act(&mut self, number: u64, plan: Plan) -> Result<(), Failure> {
+        if self.config.carry_headers || self.config.carry_timestamp {
+            for index in &plan.together {
+                self.produce_carrying(number, *index)?;
+            }
+        } else if !plan.together.is_empty() {
+            let partitioner = self.config.partitioner;
+            let partition_of = |source| match partitioner {
+                Partitioner::Murmur2Random => ANY,
+                Partitioner::Same => source,
+            };
+            let limit = self.config.timeouts.call;
+            let taken = self.sender.produce_results(RESULTS, number, &plan.together, partition_of, limit);
+            taken.map_err(|failed| self.not_taken(&[failed]))?;
+        }
+        for index in &plan.alone {
+            self.settle(self.config.timeouts.call)?;
+            self.produce_carrying(number, *index)?;
+            self.settle(self.config.timeouts.call)?;
+        }
+        for (row, stage, reason) in &plan.dead {
+            self.produce_dead_letter(number, *row, *stage, reason)?;
+        }
+        Ok(())
+    }
+
+    fn produce_carrying(&mut self, number: u64, index: u32) -> Result<(), Failure> {
+        let batch = self.sender.batch(number).expect("it is held while it is placed");
+        let result = batch.results()[index as usize];
+        let record = batch.source().records()[result.row as usize];
+        let headers = match self.config.carry_headers {
+            true => dead_letter::carried(batch.source(), result.row),
+            false => Vec::new(),
+        };
+        let single = Single {
+            topic: RESULTS,
+            partition: match self.config.partitioner {
+                Partitioner::Murmur2Random => ANY,
+                Partitioner::Same => record.partition,
+            },
+            row: result.row,
+            value: Value::Result(result.value),
+            timestamp_ms: if self.config.carry_timestamp { record.timestamp_ms.max(0) } else { 0 },
+            headers: &headers,
+            with_key: true,
+        };
+        let taken = self.sender.produce_single(number, &single, self.config.timeouts.call);
+        taken.map_err(|failed| self.not_taken(&[failed]))
+    }
+
+    fn produce_dead_letter(&mut self, number: u64, row: u32, stage: Stage, reason: &str) -> Result<(), Failure> {
+        let batch = self.sender.batch(number).expect("it is held while it is placed");
+        let (originals, extra) = (self.config.originals, &self.config.dead_letter_headers);
+        let limit = self.limits.dead_letter_bytes;
+        let letter = dead_letter::write(batch.source(), row, stage, reason, originals, extra, limit);
+        let single = Single {
+            topic: DEAD_LETTERS,
+            partition: ANY,
+            row,
+            value: letter.value,
+            timestamp_ms: 0,
+            headers: &letter.headers,
+            with_key: originals == Originals::Keep,
+        };
+        let taken = self.sender.produce_single(number, &single, self.config.timeouts.call);
+        taken.map_err(|failed| self.not_taken(&[failed]))
+    }
+
+    /// Waits until nothing is outstanding, serving reports; `limit` passed or a failed report is a failure.
+    pub(super) fn settle(&mut self, limit: Duration) -> Result<(), Failure> {
+        let deadline = Instant::now() + limit;
+        loop {
+            self.serve()?;
+            if raw::flush_step(self.sender.producer(), FLUSH_STEP) {
+                return self.serve();
+            }
+            if Instant::now() >= deadline {
+                return Err(Failure::Retry(format!("records were not acknowledged within {limit:?}")));
+            }
+        }
+    }
+
+    /// Serves reports without waiting; a failed one is a failure.
+    pub(super) fn serve(&mut self) -> Result<(), Failure> {
+        let failed = self.sender.serve();
+        if failed.is_empty() { Ok(()) } else { Err(self.not_taken(&failed)) }
+    }
+
+    /// Notes the records that are to blame themselves and says what the hop should do.
+    fn not_taken(&self, failed: &[NotTaken]) -> Failure {
+        let mut memory = self.shared.memory();
+        for NotTaken { code, opaque: Opaque { number, row } } in failed {
+            let Some(batch) = self.sender.batch(*number).filter(|_| blames_the_record(*code)) else {
+                continue;
+            };
+            let record = batch.source().records()[*row as usize];
+            memory.note(record.partition, record.offset..record.offset + 1, &code.to_string());
+        }
+        let code = failed[0].code;
+        let text = format!("{} records were not delivered, the first: {code}", failed.len());
+        match code {
+            RDKafkaErrorCode::Fenced | RDKafkaErrorCode::Fatal => Failure::Fenced(text),
+            RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
+                Failure::Config(text)
+            }
+            _ => Failure::Retry(text),
+        }
+    }
+}
+
+/// Whether a delivery failed because of what is in the record (or in its request).
+fn blames_the_record(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::InvalidMessage
+            | RDKafkaErrorCode::InvalidMessageSize
+            | RDKafkaErrorCode::InvalidTimestamp
+            | RDKafkaErrorCode::InvalidRecord
+            | RDKafkaErrorCode::BadMessage
+    )
+}
+
+fn producer_config(config: &PipeConfig, limits: Limits) -> ClientConfig {
+    let mut client = config.connection.client(Kind::Producer);
+    let millis = |duration: Duration| duration.as_millis().to_string();
+    if !config.connection.properties.keys().any(|name| name.starts_with("compression")) {
+        client.set("compression.type", "lz4");
+    }
+    // One batch may not pass the smaller topic's limit; a single record may reach the larger one's.
+    let smaller = limits.result_bytes.min(limits.dead_letter_bytes);
+    let larger = limits.result_bytes.max(limits.dead_letter_bytes);
+    client
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("partitioner", "murmur2_random")
+        .set("batch.size", smaller.clamp(1, 1_000_000).to_string())
+        .set("message.max.bytes", (larger + 1024).clamp(1000, 1_000_000_000).to_string())
+        .set("queue.buffering.max.kbytes", config.produce_kib.to_string())
+        .set("queue.buffering.max.messages", "0")
+        .set("message.timeout.ms", millis(config.timeouts.transaction));
+    match config.delivery {
+        Delivery::ExactlyOnce => client
+            .set("transactional.id", config.transactional_id())
+            .set("transaction.timeout.ms", millis(config.timeouts.transaction))
+            // Successes are implied by the commit; only failures are worth an event each.
+            .set("delivery.report.only.error", "true"),
+        Delivery::AtLeastOnce => client.set("delivery.report.only.error", "false"),
+    };
+    client
+}

@@ -1,0 +1,55 @@
+//! A worker thread: takes batches, calls the closure, fills the reserved place. Always.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+use schemas::{MicroBatch, Reject, ScoredBatch, Stage};
+
+use super::shared::Shared;
+use super::ticket::{Outcome, Work};
+use crate::events::{PipeEvents, WorkerPanicked};
+
+/// What is done with a micro-batch: decode, score, encode. Records it cannot handle are its rejects.
+pub type Worker = Box<dyn FnMut(MicroBatch) -> ScoredBatch + Send>;
+
+pub(super) fn run(worker: &mut Worker, to_do: &Receiver<Work>, shared: &Shared, events: &PipeEvents) {
+    for Work { batch, alone, place } in to_do {
+        let begun = Instant::now();
+        let copy = alone.then(|| batch.clone());
+        let rows = batch.len();
+        // The closure's state after a panic is the closure's business: it is called again, and a
+        // batch that makes it panic three times is handled record by record.
+        let outcome = match catch_unwind(AssertUnwindSafe(|| worker(batch))) {
+            Ok(scored) if scored.source().len() == rows => Outcome::Scored(scored),
+            Ok(scored) => Outcome::Panicked(format!("{} records for {rows}", scored.source().len())),
+            Err(panic) => {
+                let reason = text_of(panic.as_ref());
+                WorkerPanicked { reason: &reason, rows }.emit(events);
+                match copy {
+                    Some(batch) => Outcome::Scored(given_up(batch, &reason)),
+                    None => Outcome::Panicked(reason),
+                }
+            }
+        };
+        events.scored(rows, begun.elapsed());
+        // The publisher may be gone; the run is ending then.
+        let _ = place.send(outcome);
+        shared.batch_ends();
+    }
+}
+
+fn given_up(batch: MicroBatch, reason: &str) -> ScoredBatch {
+    let reject = |row| Reject {
+        row,
+        stage: Stage::Model,
+        reason: format!("handling it alone failed after failing twice: {reason}"),
+    };
+    let rejects = (0..batch.len() as u32).map(reject).collect();
+    ScoredBatch::new(batch, Vec::new(), Vec::new(), rejects)
+}
+
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".into())
+}

@@ -1,0 +1,290 @@
+//! Producing without copying payloads: the sender owns the batches that librdkafka reads from.
+//!
+//! A batch is held from before its first record is enqueued until nothing of it is outstanding, so
+//! neither `F_COPY` nor `F_FREE` is needed. Which records go where, and when to commit, is decided
+//! by the publisher; this only enqueues, counts reports and keeps memory alive.
+
+use std::collections::VecDeque;
+use std::ffi::{CString, c_void};
+use std::ptr;
+use std::time::Duration;
+
+use rdkafka::bindings as sys;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, Producer};
+use schemas::{ScoredBatch, Span};
+
+use super::report::{Opaque, Reports};
+use super::transaction::Native;
+
+/// A producer, its topics and the batches it may still read from.
+///
+/// Fields drop in this order: topic handles, then the producer (which ends librdkafka's threads),
+/// then the memory those threads read.
+pub(crate) struct Sender {
+    topics: Vec<TopicHandle>,
+    outgoing: Vec<sys::rd_kafka_message_t>,
+    producer: BaseProducer<Reports>,
+    held: VecDeque<Held>,
+    /// Number of the first held batch; batches are numbered from 0 in the order held.
+    first: u64,
+}
+
+struct Held {
+    batch: ScoredBatch,
+    outstanding: u32,
+}
+
+struct TopicHandle(*mut sys::rd_kafka_topic_t);
+
+impl Drop for TopicHandle {
+    fn drop(&mut self) {
+        // SAFETY: we own this reference; librdkafka keeps its own while messages are queued.
+        unsafe { sys::rd_kafka_topic_destroy(self.0) }
+    }
+}
+
+/// Which bytes of a held batch are a record's value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value {
+    /// Kafka's null.
+    Null,
+    /// An encoded result.
+    Result(Span),
+    /// The first `len` bytes of the source record's value.
+    Original { len: usize },
+}
+
+/// A record produced on its own: with headers, a timestamp, or to the dead letters.
+pub(crate) struct Single<'r> {
+    /// Index of the topic in [`Sender::new`]'s list.
+    pub(crate) topic: usize,
+    /// Target partition; -1 lets the partitioner choose.
+    pub(crate) partition: i32,
+    /// Row of the held batch that the record comes from: gives key, original value and identity.
+    pub(crate) row: u32,
+    pub(crate) value: Value,
+    /// Milliseconds since the epoch; 0 means now.
+    pub(crate) timestamp_ms: i64,
+    pub(crate) headers: &'r [(CString, Option<Vec<u8>>)],
+    /// Whether it carries the source record's key.
+    pub(crate) with_key: bool,
+}
+
+/// Why the producer did not take a record.
+#[derive(Debug)]
+pub(crate) struct NotTaken {
+    pub(crate) code: RDKafkaErrorCode,
+    /// Batch number and row, where one record is to blame.
+    pub(crate) opaque: Opaque,
+}
+
+impl Sender {
+    pub(crate) fn new(producer: BaseProducer<Reports>, topics: &[CString]) -> Self {
+        let topics = topics
+            .iter()
+            .map(|topic| {
+                // SAFETY: the producer is live, the name NUL-terminated; null means the client's
+                // default configuration; the result is an owned reference.
+                let handle = unsafe {
+                    sys::rd_kafka_topic_new(Native::native(&producer), topic.as_ptr(), ptr::null_mut())
+                };
+                assert!(!handle.is_null(), "a topic handle needs only memory and a valid name");
+                TopicHandle(handle)
+            })
+            .collect();
+        Self { topics, outgoing: Vec::new(), producer, held: VecDeque::new(), first: 0 }
+    }
+
+    pub(crate) fn producer(&self) -> &BaseProducer<Reports> {
+        &self.producer
+    }
+
+    /// Takes a batch into keeping; its records may be enqueued from now on. Returns its number.
+    pub(crate) fn hold(&mut self, batch: ScoredBatch) -> u64 {
+        self.held.push_back(Held { batch, outstanding: 0 });
+        self.first + self.held.len() as u64 - 1
+    }
+
+    /// A held batch; `None` when it was released already.
+    pub(crate) fn batch(&self, number: u64) -> Option<&ScoredBatch> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.held.get(index).map(|held| &held.batch)
+    }
+
+    /// Enqueues results `rows` (indexes into the batch's results) of a held batch to `topic`.
+    ///
+    /// `partition_of` gives the target for a source partition, -1 for the partitioner's choice. A
+    /// full queue is waited out in steps of 5 ms, at most `limit`.
+    pub(crate) fn produce_results(
+        &mut self,
+        topic: usize,
+        number: u64,
+        rows: &[u32],
+        partition_of: impl Fn(i32) -> i32,
+        limit: Duration,
+    ) -> Result<(), NotTaken> {
+        let held = &mut self.held[(number - self.first) as usize];
+        held.outstanding += rows.len() as u32;
+        self.outgoing.clear();
+        for index in rows {
+            let result = held.batch.results()[*index as usize];
+            let (source, row) = (held.batch.source(), result.row);
+            let value = result.value.of(held.batch.values());
+            let key = source.key(row as usize);
+            self.outgoing.push(sys::rd_kafka_message_t {
+                err: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
+                rkt: ptr::null_mut(),
+                partition: partition_of(source.records()[row as usize].partition),
+                payload: value.as_ptr().cast_mut().cast(),
+                len: value.len(),
+                key: key.map_or(ptr::null(), <[u8]>::as_ptr).cast_mut().cast(),
+                key_len: key.map_or(0, <[u8]>::len),
+                offset: 0,
+                _private: Opaque { number, row }.pack() as *mut c_void,
+            });
+        }
+        self.enqueue(topic, limit)
+    }
+
+    fn enqueue(&mut self, topic: usize, limit: Duration) -> Result<(), NotTaken> {
+        let (mut from, mut waited) = (0, Duration::ZERO);
+        while from < self.outgoing.len() {
+            let rest = &mut self.outgoing[from..];
+            // SAFETY: the topic handle and its producer are live. Keys are copied in the call.
+            // Payloads point into a batch in `self.held`, whose buffers are on the heap, are never
+            // changed, and are freed only by `release*` when nothing of them is outstanding, or
+            // after the producer was dropped. librdkafka writes only `err` of each element.
+            unsafe {
+                sys::rd_kafka_produce_batch(
+                    self.topics[topic].0,
+                    PARTITION_UA,
+                    sys::RD_KAFKA_MSG_F_PARTITION,
+                    rest.as_mut_ptr(),
+                    rest.len() as i32,
+                );
+            }
+            let none = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+            let Some(at) = rest.iter().position(|message| message.err != none) else { break };
+            let code = RDKafkaErrorCode::from(rest[at].err);
+            let opaque = Opaque::unpack(rest[at]._private as usize);
+            if code != RDKafkaErrorCode::QueueFull || waited >= limit {
+                return Err(NotTaken { code, opaque });
+            }
+            from += at;
+            waited += STEP;
+            self.producer.poll(STEP);
+        }
+        Ok(())
+    }
+
+    /// Enqueues one record; its value is not copied, key and headers are.
+    pub(crate) fn produce_single(
+        &mut self,
+        number: u64,
+        single: &Single<'_>,
+        limit: Duration,
+    ) -> Result<(), NotTaken> {
+        let index = (number - self.first) as usize;
+        self.held[index].outstanding += 1;
+        let opaque = Opaque { number, row: single.row };
+        let mut waited = Duration::ZERO;
+        loop {
+            let code = match self.produceva(index, single, opaque) {
+                Ok(()) => return Ok(()),
+                Err(code) => code,
+            };
+            if code != RDKafkaErrorCode::QueueFull || waited >= limit {
+                return Err(NotTaken { code, opaque });
+            }
+            waited += STEP;
+            self.producer.poll(STEP);
+        }
+    }
+
+    fn produceva(&self, index: usize, single: &Single<'_>, opaque: Opaque) -> Result<(), RDKafkaErrorCode> {
+        use sys::rd_kafka_vtype_t as V;
+        type U = sys::rd_kafka_vu_s__bindgen_ty_1;
+        let batch = &self.held[index].batch;
+        let row = single.row as usize;
+        let value = match single.value {
+            Value::Null => None,
+            Value::Result(span) => Some(span.of(batch.values())),
+            Value::Original { len } => batch.source().value(row).map(|value| &value[..len.min(value.len())]),
+        };
+        let vu = |vtype, u| sys::rd_kafka_vu_t { vtype, u };
+        let mut list = Vec::with_capacity(6 + single.headers.len());
+        list.push(vu(V::RD_KAFKA_VTYPE_RKT, U { rkt: self.topics[single.topic].0 }));
+        list.push(vu(V::RD_KAFKA_VTYPE_PARTITION, U { i32_: single.partition }));
+        let key = single.with_key.then(|| batch.source().key(row)).flatten();
+        list.push(vu(V::RD_KAFKA_VTYPE_KEY, memory(key)));
+        list.push(vu(V::RD_KAFKA_VTYPE_VALUE, memory(value)));
+        list.push(vu(V::RD_KAFKA_VTYPE_TIMESTAMP, U { i64_: single.timestamp_ms }));
+        list.push(vu(V::RD_KAFKA_VTYPE_OPAQUE, U { ptr: opaque.pack() as *mut c_void }));
+        for (name, value) in single.headers {
+            let (val, size) = value.as_ref().map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
+            let header = sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 {
+                name: name.as_ptr(),
+                val: val.cast(),
+                size: size as isize,
+            };
+            list.push(vu(V::RD_KAFKA_VTYPE_HEADER, U { header }));
+        }
+        // SAFETY: every pointer in the list lives until the call returns; key and headers are
+        // copied by it; the value lies in a held batch (see `enqueue`). The error object, if any,
+        // is ours: read, then destroyed once.
+        unsafe {
+            let error = sys::rd_kafka_produceva(self.producer.native(), list.as_ptr(), list.len());
+            if error.is_null() {
+                return Ok(());
+            }
+            let code = sys::rd_kafka_error_code(error).into();
+            sys::rd_kafka_error_destroy(error);
+            Err(code)
+        }
+    }
+
+    /// Serves reports without waiting and returns the failures among them.
+    pub(crate) fn serve(&mut self) -> Vec<NotTaken> {
+        self.producer.poll(Duration::ZERO);
+        let (acknowledged, failed) = self.producer.client().context().take();
+        for opaque in acknowledged {
+            let index = (opaque.number - self.first) as usize;
+            self.held[index].outstanding -= 1;
+        }
+        failed
+    }
+
+    /// Frees every held batch when nothing at all is outstanding; returns whether it did.
+    pub(crate) fn release_all(&mut self) -> bool {
+        if self.producer.in_flight_count() > 0 {
+            return false;
+        }
+        self.first += self.held.len() as u64;
+        self.held.clear();
+        true
+    }
+
+    /// Frees and returns the oldest batch when each of its records was acknowledged.
+    ///
+    /// Only for producers that report successes; the contiguous prefix is what this hands out.
+    pub(crate) fn release_first(&mut self) -> Option<ScoredBatch> {
+        if self.held.front()?.outstanding > 0 {
+            return None;
+        }
+        self.first += 1;
+        self.held.pop_front().map(|held| held.batch)
+    }
+}
+
+/// librdkafka's "unassigned": each record says its partition, or that too and the partitioner chooses.
+const PARTITION_UA: i32 = -1;
+/// How long one wait for a place in the producer's queue lasts.
+const STEP: Duration = Duration::from_millis(5);
+
+fn memory(bytes: Option<&[u8]>) -> sys::rd_kafka_vu_s__bindgen_ty_1 {
+    let (at, size) = bytes.map_or((ptr::null(), 0), |bytes| (bytes.as_ptr(), bytes.len()));
+    sys::rd_kafka_vu_s__bindgen_ty_1 {
+        mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr: at.cast_mut().cast(), size },
+    }
+}
