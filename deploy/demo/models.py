@@ -51,7 +51,7 @@ class Data:
         incomplete = year[arrived & ~complete & (month > 6)]
         picks = np.linspace(0, len(self.test) - 1, GOLDEN_ROWS - GOLDEN_ROWS_WITH_NULLS)
         self.golden = pd.concat([self.test.iloc[picks.astype(int)], incomplete.head(GOLDEN_ROWS_WITH_NULLS)])
-        self.medians = self.train[["temp", "wind", "visib"]].median().astype("float32")
+        self.medians = self.train[["temp", "wind", "visib"]].median().round(1).astype("float32")
 
     def features(self, rows: pd.DataFrame) -> np.ndarray:
         """The model's input, as the stream will hand it over: float32, nulls filled."""
