@@ -10,6 +10,7 @@ mod encode;
 mod footer;
 mod offsets;
 mod predict;
+mod propose;
 mod record;
 mod scored;
 mod tables;
@@ -30,6 +31,7 @@ pub use footer::{
 };
 pub use offsets::{Extent, Offsets, Overlap};
 pub use predict::{Predicted, PredictError, Predictor, predict_isolating};
+pub use propose::{ProposeError, propose, propose_from_schema};
 pub use record::{MicroBatch, Record, Span};
 pub use scored::{Reject, ScoredBatch, ScoredRow, Stage};
 pub use tables::{DeadLetterTable, ResultsTable, TableError, compatible};

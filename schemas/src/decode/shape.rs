@@ -11,6 +11,10 @@ use super::general::General;
 /// Shapes kept: producers of one topic that differ, or optional members that come and go.
 const MAX_SHAPES: usize = 4;
 
+/// After so many events in a row that no shape fitted, only one in so many is learned: where no two
+/// events are alike, learning is wasted.
+const PATIENCE: usize = 32;
+
 /// Bytes of a shape; an event with more between its values is not worth remembering.
 const MAX_SHAPE_BYTES: usize = 64 << 10;
 
@@ -31,6 +35,8 @@ pub(super) struct Shapes {
     current: usize,
     /// The one to forget next.
     oldest: usize,
+    /// Events since one fitted.
+    misses: usize,
 }
 
 #[derive(Default)]
@@ -72,17 +78,24 @@ impl Shapes {
         for turn in 0..self.shapes.len() {
             let index = (self.current + turn) % self.shapes.len();
             let shape = &self.shapes[index];
-            if shape.decode(bytes, len, builders, row).is_some() {
-                self.current = index;
+            let mut taken = 0;
+            if shape.decode(bytes, len, builders, row, &mut taken).is_some() {
+                (self.current, self.misses) = (index, 0);
                 return Some(len - shape.from_brace);
             }
-            builders.iter_mut().for_each(|builder| builder.truncate(row as usize));
+            if taken > 0 {
+                builders.iter_mut().for_each(|builder| builder.truncate(row as usize));
+            }
         }
         None
     }
 
     /// Remembers the shape of `record`, which `general` has just accepted.
     pub(super) fn learn(&mut self, record: &[u8], object_end: usize, general: &General) {
+        self.misses += 1;
+        if self.misses > PATIENCE && !self.misses.is_multiple_of(PATIENCE) {
+            return;
+        }
         let values: usize = general.slots.iter().map(|(range, _)| range.len()).sum();
         if record.len() - values > MAX_SHAPE_BYTES {
             return;
@@ -128,13 +141,21 @@ impl Shape {
     }
 
     #[inline]
-    fn decode(&self, bytes: &[u8], len: usize, builders: &mut [Builder], row: u32) -> Option<()> {
+    fn decode(
+        &self,
+        bytes: &[u8],
+        len: usize,
+        builders: &mut [Builder],
+        row: u32,
+        taken: &mut usize,
+    ) -> Option<()> {
         let mut at = 0;
         for step in &self.steps {
             if !self.fits(step, bytes, at) {
                 return None;
             }
             at += step.len;
+            *taken += 1;
             match step.slot {
                 Slot::Column(column) => {
                     let builder = &mut builders[column];

@@ -2,7 +2,7 @@
 
 /// `2013-01-01T05:15:00.25-05:00`; digits beyond microseconds are cut off, a leap second (`:60`)
 /// is the second that follows it. `None` for anything else, dates that do not exist included.
-pub(super) fn rfc3339_micros(text: &[u8]) -> Option<i64> {
+pub(crate) fn rfc3339_micros(text: &[u8]) -> Option<i64> {
     let (head, tail) = text.split_at_checked(19)?;
     let number = |range: std::ops::Range<usize>| -> Option<i64> {
         head[range].iter().try_fold(0, |sum, byte| {
