@@ -20,6 +20,14 @@ use crate::plan::{Plan, against_graph};
 use crate::{OnnxPredictor, Package, Problems, Runtime, SessionError};
 
 impl Package {
+    /// What is known without a contract and without running the model: for `model show`.
+    #[must_use]
+    pub fn describe(&self) -> CheckReport {
+        let mut report = CheckReport::of(self);
+        report.problems = against_graph(self.descriptor(), self.graph());
+        report
+    }
+
     /// Checks the package against `contract`, and against `golden` rows where there are any.
     ///
     /// Golden rows hold the features by their contract names and, for each output to compare, a
@@ -31,7 +39,7 @@ impl Package {
         contract: &Contract,
         golden: Option<&RecordBatch>,
     ) -> CheckReport {
-        let mut report = CheckReport::of(self);
+        let mut report = CheckReport { checked: true, ..CheckReport::of(self) };
         if let Err(Problems(problems)) = Plan::new(self.descriptor(), contract) {
             report.problems.extend(problems);
         }

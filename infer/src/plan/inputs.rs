@@ -35,7 +35,7 @@ fn plan_input(input: &Input, contract: &Contract, say: &mut impl FnMut(&str, Str
     let width = place(&mut sources, whole, complete, input, say);
     if let (Some(width), None) = (width, whole) {
         let known: usize = inner.iter().flatten().product();
-        if width % known != 0 {
+        if !width.is_multiple_of(known) {
             say(
                 "shape",
                 format!(

@@ -158,7 +158,7 @@ impl Feed {
 
     fn shape(&self, padded: usize) -> Result<Vec<i64>, PredictError> {
         let known: usize = self.plan.inner.iter().flatten().product();
-        if known == 0 || self.width % known != 0 {
+        if known == 0 || !self.width.is_multiple_of(known) {
             return Err(PredictError::Rows(format!(
                 "a list of {} items does not divide into rows of {known} for input {:?}",
                 self.width, self.plan.tensor

@@ -73,13 +73,7 @@ fn from_tensor(
         ElementType::String => {
             let (_, data) = value.try_extract_strings().map_err(wrong)?;
             let text = |row: usize, place: usize| data[row * width + place].as_str();
-            Ok(picked(
-                output,
-                width,
-                rows,
-                |row, place| text(row, place),
-                StringArray::from_iter_values,
-            ))
+            Ok(picked(output, width, rows, text, StringArray::from_iter_values))
         }
         ElementType::Bool => {
             let (_, data) = value.try_extract_tensor::<bool>().map_err(wrong)?;
