@@ -1,0 +1,37 @@
+//! Kafka records to rows of the tables that hop 2 writes: every record is exactly one row.
+//!
+//! Own columns keep their names in every table ([`ResultsTable`], [`DeadLetterTable`]). A field of
+//! the event whose name could be read as one of them, now or under another model, is stored as
+//! `field_<name>` (see [`names`]), so no contract is refused for a name and none changes its
+//! columns because a model did. Types are the plain ones that every Parquet reader has.
+
+mod common;
+mod compatible;
+mod dead_letters;
+mod names;
+mod results;
+#[cfg(test)]
+mod tests;
+
+use crate::EncodeError;
+
+pub use compatible::compatible;
+pub use dead_letters::DeadLetterTable;
+pub use results::ResultsTable;
+
+/// Why no table can be made for a contract and a model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// Output records of the two cannot exist.
+    #[error(transparent)]
+    Names(#[from] EncodeError),
+    /// A hash without salt is undone by hashing every phone number once.
+    #[error(
+        "field {field:?} is sensitive = \"hash\" and the hash salt is empty: configure a secret salt, \
+         or use sensitive = \"drop\""
+    )]
+    EmptySalt {
+        /// The first field that is hashed.
+        field: String,
+    },
+}
