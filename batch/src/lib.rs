@@ -1,1 +1,18 @@
-//! Data at rest: atomic publish, archive, SQL; refuses to know Kafka and ONNX.
+//! Data at rest: atomic publish, the archive of a topic, SQL and Parquet in and out.
+//!
+//! Everything durable goes through [`Archive`] or the private file-system seam in `files`. This
+//! crate refuses to know Kafka and ONNX: it is handed micro-batches and a [`Table`] that turns
+//! them into rows.
+
+pub mod archive;
+mod error;
+mod failpoint;
+mod files;
+pub mod parquet_io;
+pub mod positions;
+pub mod sql;
+
+pub use archive::{
+    Archive, ArchiveConfig, Lost, Outcome, Published, Table, TopicIdentity, topic_folder,
+};
+pub use error::{Remedy, StoreError};

@@ -1,0 +1,215 @@
+//! One partition's way through its files: hold, roll, publish, or lose the race.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use schemas::{CHECKSUM_SEED, FOOTER_FORMAT, FOOTER_POSITION_KEY, FooterPosition};
+
+use super::config::{ArchiveConfig, Table, TopicIdentity};
+use super::open_file::OpenFile;
+use super::roll::{Due, Held};
+use super::split::Part;
+use super::{Published, chain, layout};
+use crate::error::StoreError;
+use crate::failpoint;
+use crate::files::Files;
+
+/// Footer key that says why a file without rows covers positions that were in the log.
+const GAP_KEY: &str = "tidegate.gap";
+
+/// What the partitions of an archive have in common.
+pub(super) struct Shared {
+    pub(super) files: Arc<dyn Files>,
+    pub(super) config: ArchiveConfig,
+    pub(super) topic: TopicIdentity,
+    pub(super) table: Table,
+    pub(super) folder: PathBuf,
+    pub(super) temporaries: PathBuf,
+    pub(super) properties: WriterProperties,
+}
+
+impl Shared {
+    pub(super) fn load(&self, partition: i32) -> Result<Option<i64>, StoreError> {
+        let dir = layout::partition_folder(&self.folder, partition);
+        chain::load(&*self.files, &dir, partition, &self.topic, &self.table.schema)
+    }
+
+    fn create(&self, partition: i32, start: i64) -> Result<OpenFile, StoreError> {
+        let name = layout::temporary_name(partition, start, &self.config.instance);
+        let path = self.temporaries.join(name);
+        OpenFile::create(&self.files, path, &self.table.schema, &self.properties)
+    }
+}
+
+/// A partition open for appending. Invariant: `start` is the end of its newest published file, and
+/// the file being written holds every row of `start..end`.
+pub(super) struct Partition {
+    pub(super) number: i32,
+    covered: Option<Covered>,
+    file: Option<OpenFile>,
+    gap: Option<String>,
+    pub(super) memory_bytes: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Covered {
+    start: i64,
+    end: i64,
+    /// When `end` first moved past `start`.
+    since: Option<Instant>,
+}
+
+/// What publishing came to.
+pub(super) enum Step {
+    Nothing(Partition),
+    Published(Partition, Published),
+    /// Another writer's files reach to this position.
+    Lost(i64),
+}
+
+impl Partition {
+    pub(super) fn at(number: i32, end: Option<i64>) -> Self {
+        let covered = end.map(|end| Covered { start: end, end, since: None });
+        Self { number, covered, file: None, gap: None, memory_bytes: 0 }
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.file.as_ref().map_or(0, |file| file.rows)
+    }
+
+    pub(super) fn check_ahead(&self, offset: i64) -> Result<(), StoreError> {
+        match self.covered {
+            Some(Covered { end, .. }) if offset < end => {
+                Err(StoreError::Behind { partition: self.number, offset, end })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn advance(&mut self, position: i64, now: Instant) {
+        let covered =
+            self.covered.get_or_insert(Covered { start: position, end: position, since: None });
+        if position > covered.end {
+            covered.end = position;
+            covered.since.get_or_insert(now);
+        }
+    }
+
+    pub(super) fn append(
+        &mut self,
+        shared: &mut Shared,
+        part: &Part,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let (first, last) = (part.offsets[0], part.offsets[part.offsets.len() - 1]);
+        self.check_ahead(first)?;
+        let start = self.covered.map_or(first, |covered| covered.start);
+        if self.file.is_none() {
+            self.file = Some(shared.create(self.number, start)?);
+        }
+        let file = self.file.as_mut().expect("just created");
+        file.write(&part.rows, &part.offsets)?;
+        self.memory_bytes = file.memory_bytes();
+        self.advance(first, now);
+        // A file without rows may have waited long; its age as a file with rows begins here.
+        if self.rows() == part.offsets.len() as u64 {
+            self.covered.as_mut().expect("advanced above").since = Some(now);
+        }
+        self.advance(last + 1, now);
+        if self.memory_bytes > shared.config.row_group_bytes {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+        if let Some(file) = &mut self.file {
+            file.flush()?;
+            self.memory_bytes = file.memory_bytes();
+        }
+        Ok(())
+    }
+
+    /// Covers a hole in the log up to `to`; only on a partition that holds nothing.
+    pub(super) fn skip(&mut self, to: i64, reason: &str) -> Result<(), StoreError> {
+        let refuse = |value: String, expected| {
+            Err(StoreError::Config { key: "accepted gap", value, expected })
+        };
+        match &mut self.covered {
+            None => refuse(format!("up to {to}"), "a partition that has an archived file"),
+            Some(covered) if to <= covered.end || self.file.is_some() => {
+                refuse(format!("{}..{to}", covered.end), "positions past the archived end")
+            }
+            Some(covered) => {
+                covered.end = to;
+                self.gap = Some(reason.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn due(&self, shared: &Shared, now: Instant) -> Option<Due> {
+        let since = self.covered.and_then(|covered| covered.since);
+        shared.config.roll_at().due(Held {
+            rows: self.rows(),
+            bytes: self.file.as_ref().map_or(0, OpenFile::encoded_bytes),
+            age: since.map(|since| now.saturating_duration_since(since)),
+        })
+    }
+
+    pub(super) fn due_at(&self, config: &ArchiveConfig) -> Option<Instant> {
+        let since = self.covered.and_then(|covered| covered.since)?;
+        Some(since + config.roll_at().limit(self.rows()))
+    }
+
+    /// Publishes what is held. An error leaves the partition closed: what became of its file is
+    /// found out by opening it again.
+    pub(super) fn publish(mut self, shared: &mut Shared) -> Result<Step, StoreError> {
+        let Some(Covered { start, end, .. }) = self.covered else { return Ok(Step::Nothing(self)) };
+        if start == end {
+            return Ok(Step::Nothing(self));
+        }
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => shared.create(self.number, start)?,
+        };
+        let footer = footer(shared, self.number, start..end, &file);
+        let dir = layout::partition_folder(&shared.folder, self.number);
+        let path = dir.join(layout::file_name(start));
+        let mut metadata = vec![KeyValue::new(FOOTER_POSITION_KEY.to_owned(), footer.to_json())];
+        metadata.extend(self.gap.map(|reason| KeyValue::new(GAP_KEY.to_owned(), reason)));
+        let Some(bytes) = file.publish(metadata, &path)? else {
+            let position = shared.load(self.number)?.expect("the winner's file is there");
+            tracing::info!(partition = self.number, start, position, "another writer was first");
+            return Ok(Step::Lost(position));
+        };
+        shared.files.sync_dir(&dir).map_err(|e| StoreError::io("sync", &dir, e))?;
+        failpoint::pass("archive.dir_synced");
+        let next = Self::at(self.number, Some(end));
+        Ok(Step::Published(next, Published { path, footer, bytes }))
+    }
+}
+
+fn footer(
+    shared: &Shared,
+    partition: i32,
+    extent: std::ops::Range<i64>,
+    file: &OpenFile,
+) -> FooterPosition {
+    assert!(file.rows > 0 || file.checksum == CHECKSUM_SEED, "a checksum without rows");
+    FooterPosition {
+        format: FOOTER_FORMAT,
+        cluster_id: shared.topic.cluster_id.clone(),
+        topic: shared.topic.topic.clone(),
+        topic_id: shared.topic.topic_id.clone(),
+        partition,
+        start: extent.start,
+        end: extent.end,
+        rows: file.rows,
+        checksum: file.checksum,
+        contract_id: shared.table.id.clone(),
+    }
+}

@@ -1,0 +1,34 @@
+//! How rows are encoded: chosen by Arrow type, since this crate knows no column by name.
+
+use arrow::datatypes::{DataType, Schema};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+/// zstd 1: 0.14 µs a row of some 20 columns; level 3 costs twice that for a tenth less size.
+const ZSTD_LEVEL: i32 = 1;
+
+pub(crate) fn writer_properties(schema: &Schema, row_group_rows: usize) -> WriterProperties {
+    let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("level 1 exists");
+    let mut builder = WriterProperties::builder()
+        .set_created_by(format!("tidegate {}", env!("CARGO_PKG_VERSION")))
+        .set_compression(Compression::ZSTD(level))
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_max_row_group_row_count(Some(row_group_rows));
+    for field in schema.fields() {
+        let column = ColumnPath::from(field.name().as_str());
+        builder = match field.data_type() {
+            DataType::Utf8 => builder.set_column_dictionary_enabled(column, true),
+            DataType::Int64 | DataType::Timestamp(_, _) => {
+                builder.set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
+            }
+            // Bytes are undecodable records and dead letters: no two alike, bounds useless.
+            DataType::Binary => {
+                builder.set_column_statistics_enabled(column, EnabledStatistics::None)
+            }
+            _ => builder,
+        };
+    }
+    builder.build()
+}
