@@ -27,6 +27,8 @@ pub(super) struct Builder {
     store: Store,
     /// Unescaped or decoded text of the value at hand.
     scratch: Vec<u8>,
+    /// Bytes of text in the last batch, and a little more.
+    usual_text: usize,
 }
 
 enum Store {
@@ -49,7 +51,7 @@ impl Builder {
             FieldType::FixedList(number, len) => Store::FixedList(len, Numbers::new(number)),
             FieldType::List(number) => Store::List(vec![0], Numbers::new(number)),
         };
-        Self { kind, nullable, nulls: Vec::new(), store, scratch: Vec::new() }
+        Self { kind, nullable, nulls: Vec::new(), store, scratch: Vec::new(), usual_text: 0 }
     }
 
     /// Makes room for `rows` values.
@@ -57,10 +59,9 @@ impl Builder {
         match &mut self.store {
             Store::Bool(values) => values.reserve(rows),
             Store::Number(numbers) => numbers.reserve(rows),
-            // Events' strings are short; a batch of longer ones grows its buffer a few times.
             Store::Text(ends, bytes) => {
                 ends.reserve(rows);
-                bytes.reserve(rows * 8);
+                bytes.reserve(self.usual_text);
             }
             Store::Instant(_, values) => values.reserve(rows),
             Store::FixedList(len, numbers) => numbers.reserve(rows * *len as usize),
@@ -79,7 +80,7 @@ impl Builder {
             Store::Text(ends, text) if self.kind == FieldType::String => {
                 let content = plain_string(bytes, at)?;
                 ends.push(i32::try_from(text.len() + content.len()).ok()?);
-                text.extend_from_slice(content);
+                append_short(text, bytes, at + 1, content.len());
                 Some(at + content.len() + 2)
             }
             Store::Instant(TimestampForms { rfc3339: true, .. }, values)
@@ -224,6 +225,7 @@ impl Builder {
             }
             Store::Number(numbers) => numbers.finish(nulls),
             Store::Text(ends, bytes) => {
+                self.usual_text = bytes.len() + bytes.len() / 8 + 16;
                 let (ends, bytes) = (offsets(ends), std::mem::take(bytes).into());
                 match self.kind {
                     FieldType::Bytes => Arc::new(BinaryArray::new(ends, bytes, nulls)),
@@ -251,6 +253,21 @@ fn plain_string(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let content = bytes.get(at..)?.strip_prefix(b"\"")?;
     let len = plain_prefix(content);
     (content.get(len) == Some(&b'"')).then(|| &content[..len])
+}
+
+/// Appends `bytes[start..start + len]`: short ones as 16 bytes of which the rest is dropped, which
+/// spares a call.
+#[inline(always)]
+fn append_short(text: &mut Vec<u8>, bytes: &[u8], start: usize, len: usize) {
+    let window = bytes.get(start..start + 16).filter(|_| len <= 16);
+    match window.and_then(|window| <&[u8; 16]>::try_from(window).ok()) {
+        Some(window) => {
+            let end = text.len() + len;
+            text.extend_from_slice(window);
+            text.truncate(end);
+        }
+        None => text.extend_from_slice(&bytes[start..start + len]),
+    }
 }
 
 /// The characters of `text`, unescaped into `scratch` where they have to be.

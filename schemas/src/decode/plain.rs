@@ -6,19 +6,19 @@
 /// An integer of 1 to 15 digits at `at`, and where it ends.
 #[inline(always)]
 pub(super) fn integer(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
-    let negative = *bytes.get(at)? == b'-';
-    let start = at + usize::from(negative);
+    let negative = i64::from(*bytes.get(at)? == b'-');
+    let start = at + negative as usize;
     let (magnitude, count) = whole(bytes, start)?;
-    let value = magnitude as i64;
-    Some((if negative { -value } else { value }, start + count))
+    // Signs of data are random to the machine: no branch on them.
+    Some(((magnitude as i64 ^ -negative) + negative, start + count))
 }
 
 /// A number without exponent at `at`, and where it ends: exact when its digits are below 2^53 and
 /// its power of ten is itself a float64 (Clinger's fast path).
 #[inline(always)]
 pub(super) fn decimal(bytes: &[u8], at: usize) -> Option<(f64, usize)> {
-    let negative = *bytes.get(at)? == b'-';
-    let start = at + usize::from(negative);
+    let negative = u64::from(*bytes.get(at)? == b'-');
+    let start = at + negative as usize;
     let (mut digits, count) = whole(bytes, start)?;
     let (mut end, mut places) = (start + count, 0);
     if bytes.get(end) == Some(&b'.') {
@@ -37,7 +37,7 @@ pub(super) fn decimal(bytes: &[u8], at: usize) -> Option<(f64, usize)> {
         return None;
     }
     let value = digits as f64 / POWERS[places];
-    Some((if negative { -value } else { value }, end))
+    Some((f64::from_bits(value.to_bits() | negative << 63), end))
 }
 
 /// The float32 nearest to the number whose float64 is `value`, when that can be told from `value`.

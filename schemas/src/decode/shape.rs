@@ -75,8 +75,7 @@ impl Shapes {
         builders: &mut [Builder],
         row: u32,
     ) -> Option<usize> {
-        for turn in 0..self.shapes.len() {
-            let index = (self.current + turn) % self.shapes.len();
+        for index in (self.current..self.shapes.len()).chain(0..self.current) {
             let shape = &self.shapes[index];
             let mut taken = 0;
             if shape.decode(bytes, len, builders, row, &mut taken).is_some() {

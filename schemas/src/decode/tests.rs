@@ -247,9 +247,10 @@ fn a_character_split_over_records_is_not_utf8() {
 /// A record cut in a value must not borrow the rest from its neighbour.
 #[test]
 fn a_shape_does_not_read_on_into_the_next_record() {
-    let good = Some(&b"{\"x\":1,\"y\":\"a\"}"[..]);
-    for cut in 1..good.unwrap().len() {
-        let (head, tail) = good.unwrap().split_at(cut);
+    let event = &b"{\"x\":1,\"y\":\"a\"}"[..];
+    let good = Some(event);
+    for cut in 1..event.len() {
+        let (head, tail) = event.split_at(cut);
         let decoded = one("int32", "").decode(&batch([good, Some(head), Some(tail), good]));
         assert_eq!(decoded.rows, [0, 3], "cut at {cut}");
     }
@@ -269,7 +270,8 @@ fn nested_columns() {
         column(&["prediction", "p"], "float64", true),
         column(&["source", "partition"], "int32", true),
     ];
-    let events: [(&str, Result<[Option<i32>; 2], &str>); 11] = [
+    type Expected = Result<[Option<i32>; 2], &'static str>;
+    let events: [(&str, Expected); 11] = [
         (
             r#"{"a":1,"source":{"offset":3,"z":[{}],"partition":4},"prediction":{"p":0.5}}"#,
             Ok([Some(3), Some(4)]),
