@@ -1,5 +1,6 @@
 //! Topics as the broker describes them, and creating them.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::client::{Quiet, topic_name};
 use crate::connection::{Connection, Kind};
@@ -139,6 +141,36 @@ pub fn create_topic(connection: &Connection, topic: &CreateTopic, limit: Duratio
         }
     }
     Err(AdminError::Unreachable(format!("topic {:?} was created and is not known everywhere yet", topic.name)))
+}
+
+/// Offsets that `group` has committed, by partition; partitions without one are left out.
+pub fn committed(
+    connection: &Connection,
+    group: &str,
+    topic: &str,
+    partitions: &[i32],
+    limit: Duration,
+) -> Result<BTreeMap<i32, i64>, AdminError> {
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    let consumer: BaseConsumer<Quiet> = connection
+        .client(Kind::Consumer)
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        // Read uncommitted: an offset inside an open transaction would be waited for.
+        .set("isolation.level", "read_uncommitted")
+        .create_with_context(Quiet)
+        .map_err(|error| AdminError::Refused(format!("the consumer cannot be made: {error}")))?;
+    let mut asked = TopicPartitionList::new();
+    for partition in partitions {
+        asked.add_partition(topic, *partition);
+    }
+    let known = consumer.committed_offsets(asked, limit).map_err(|error| unreachable(&error))?;
+    let elements = known.elements();
+    let found = elements.iter().filter_map(|each| match each.offset() {
+        Offset::Offset(at) => Some((each.partition(), at)),
+        _ => None,
+    });
+    Ok(found.collect())
 }
 
 fn admin(connection: &Connection) -> Result<AdminClient<Quiet>, AdminError> {

@@ -28,4 +28,6 @@ pub use config::{
 };
 pub use hop::{HopError, run};
 pub use memory::Memory;
+pub(crate) use rebalance::{Rebalance, RebalanceContext};
+pub(crate) use watchdog::Watch;
 pub use worker::Worker;

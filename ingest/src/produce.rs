@@ -1,0 +1,176 @@
+//! A plain producer for tools: batches of records in, acknowledged or an error out.
+//!
+//! Idempotent, no transactions; the caller paces itself by what is outstanding.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::producer::{BaseProducer, Producer as _};
+use schemas::{MicroBatch, ScoredBatch, ScoredRow, Span};
+
+use crate::client::topic_name;
+use crate::connection::{Connection, Kind};
+use crate::raw::{self, Reports, Sender};
+
+/// Records to send: values and keys back to back, as a batch.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    values: Vec<u8>,
+    keys: Vec<u8>,
+    records: Vec<(Option<Span>, Span, i32)>,
+}
+
+impl Outgoing {
+    /// No records.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a record; `partition` `None` lets the key decide (Java's partitioner).
+    pub fn push(&mut self, key: Option<&[u8]>, value: &[u8], partition: Option<i32>) {
+        let key = key.map(|key| Span::append(&mut self.keys, key));
+        let value = Span::append(&mut self.values, value);
+        self.records.push((key, value, partition.unwrap_or(-1)));
+    }
+
+    /// Number of records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Bytes of keys and values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.values.len() + self.keys.len()
+    }
+}
+
+/// Why records were not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    /// The producer cannot be made.
+    #[error("the producer cannot be made: {0}")]
+    Config(String),
+    /// Some records were refused; others may have been written.
+    #[error("{failed} records were not delivered, the first: {first}")]
+    NotDelivered {
+        /// How many.
+        failed: usize,
+        /// Why the first one.
+        first: String,
+    },
+    /// The brokers did not acknowledge in time.
+    #[error("records were not acknowledged within {0:?}")]
+    Late(Duration),
+}
+
+/// Sends batches to one topic.
+pub struct Producer {
+    sender: Sender,
+    limit: Duration,
+    outstanding_bytes: usize,
+    acknowledged: u64,
+}
+
+/// Unacknowledged bytes at which [`Producer::send`] waits.
+const OUTSTANDING_BYTES_MAX: usize = 32 << 20;
+
+impl Producer {
+    /// A producer for `topic` whose sends may wait at most `limit` for the brokers.
+    pub fn new(connection: &Connection, topic: &str, limit: Duration) -> Result<Self, ProduceError> {
+        let mut client = connection.client(Kind::Producer);
+        if !connection.properties.keys().any(|name| name.starts_with("compression")) {
+            client.set("compression.type", "lz4");
+        }
+        let producer: BaseProducer<Reports> = client
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random")
+            .set("queue.buffering.max.kbytes", "262144")
+            .set("queue.buffering.max.messages", "0")
+            .set("message.timeout.ms", limit.as_millis().max(1000).to_string())
+            .create_with_context(Reports::default())
+            .map_err(|error| ProduceError::Config(error.to_string()))?;
+        let topic = topic_name(topic).map_err(ProduceError::Config)?;
+        Ok(Self { sender: Sender::new(producer, &[topic]), limit, outstanding_bytes: 0, acknowledged: 0 })
+    }
+
+    /// Enqueues a batch; waits while more than 32 MiB are unacknowledged.
+    pub fn send(&mut self, records: Outgoing) -> Result<(), ProduceError> {
+        let rows = records.records.len();
+        if rows == 0 {
+            return Ok(());
+        }
+        let batch = as_batch(records);
+        self.outstanding_bytes += batch.bytes();
+        let number = self.sender.hold(batch);
+        let all: Vec<u32> = (0..rows as u32).collect();
+        self.sender.produce_results(0, number, &all, |target| target, self.limit).map_err(|failed| {
+            ProduceError::NotDelivered { failed: 1, first: failed.code.to_string() }
+        })?;
+        let begun = Instant::now();
+        loop {
+            self.serve()?;
+            if self.outstanding_bytes <= OUTSTANDING_BYTES_MAX {
+                return Ok(());
+            }
+            if begun.elapsed() > self.limit {
+                return Err(ProduceError::Late(self.limit));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Records acknowledged so far (in whole batches).
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Takes in acknowledgements; call it between sends when pacing.
+    pub fn serve(&mut self) -> Result<(), ProduceError> {
+        let failed = self.sender.serve();
+        if let Some(first) = failed.first() {
+            return Err(ProduceError::NotDelivered { failed: failed.len(), first: first.code.to_string() });
+        }
+        while let Some(batch) = self.sender.release_first() {
+            self.outstanding_bytes -= batch.bytes();
+            self.acknowledged += batch.source().len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is acknowledged.
+    pub fn flush(&mut self) -> Result<(), ProduceError> {
+        let begun = Instant::now();
+        loop {
+            self.serve()?;
+            let empty = raw::flush_step(self.sender.producer(), Duration::from_millis(5));
+            if empty && self.sender.producer().in_flight_count() == 0 {
+                return self.serve();
+            }
+            if begun.elapsed() > self.limit {
+                return Err(ProduceError::Late(self.limit));
+            }
+        }
+    }
+}
+
+/// The sender speaks in scored batches: each record is the result of a source row that holds its
+/// key and, as its partition, the target.
+fn as_batch(records: Outgoing) -> ScoredBatch {
+    let mut source = MicroBatch::with_capacity("".into(), records.records.len(), 0);
+    let mut results = Vec::with_capacity(records.records.len());
+    for (row, (key, value, partition)) in records.records.iter().enumerate() {
+        let key = key.map(|span| span.of(&records.keys));
+        source.push(*partition, row as i64, -1, key, None).expect("row numbers ascend");
+        results.push(ScoredRow { row: row as u32, value: *value });
+    }
+    ScoredBatch::new(source, records.values, results, Vec::new())
+}

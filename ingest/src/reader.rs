@@ -1,0 +1,310 @@
+//! Hop 2's source: membership in a group decides which partitions, the caller where they begin.
+//!
+//! Nothing is ever committed to the group. Every record read is handed over before the position
+//! behind it is reported, so a position reported is a position whose records the sink has.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use schemas::MicroBatch;
+
+use crate::client::topic_name;
+use crate::connection::{Connection, Kind};
+use crate::pipe::{HopError, Rebalance, RebalanceContext, StuckHook, Watch};
+use crate::properties::Timeouts;
+use crate::raw::{Entry, ForwardQueue, Wake, cached_high_watermark};
+use crate::stop::Stop;
+
+/// What to read and as whom.
+#[derive(Clone, Debug)]
+pub struct ReaderConfig {
+    /// Where and as whom.
+    pub connection: Connection,
+    /// Group for the assignment only.
+    pub group: String,
+    /// Topic.
+    pub topic: String,
+    /// Rows of one batch, at most.
+    pub max_rows: usize,
+    /// librdkafka's buffer of fetched records, in KiB.
+    pub fetch_kib: usize,
+    /// How often the sink hears the time, positions without rows, and the lag.
+    pub tick: Duration,
+    /// Time-outs; the transactional ones are not used.
+    pub timeouts: Timeouts,
+    /// Called when a C call does not return; must end the process.
+    pub on_stuck: StuckHook,
+}
+
+impl ReaderConfig {
+    /// A configuration with the defaults of the product.
+    #[must_use]
+    pub fn new(connection: Connection, group: &str, topic: &str) -> Self {
+        Self {
+            connection,
+            group: group.into(),
+            topic: topic.into(),
+            max_rows: 8192,
+            fetch_kib: 16 << 10,
+            tick: Duration::from_millis(200),
+            // A slow store may hold the sink for a while.
+            timeouts: Timeouts { poll_interval: Duration::from_secs(60), ..Timeouts::default() },
+            on_stuck: StuckHook(Arc::new(|call| {
+                tracing::error!(call, "a client call does not return; aborting");
+                std::process::abort();
+            })),
+        }
+    }
+
+    /// The most memory the reader holds for records, in bytes: the fetch buffer, a fetch beyond it,
+    /// and one batch.
+    #[must_use]
+    pub fn memory_bound_bytes(&self) -> u64 {
+        3 * (self.fetch_kib as u64) * 1024 + FETCH_BYTES
+    }
+}
+
+/// What one fetch response may bring beyond the buffer's bound.
+const FETCH_BYTES: u64 = 8 << 20;
+/// Longest sleep while nothing arrives.
+const SLEEP_MAX: Duration = Duration::from_millis(50);
+
+/// What the sink hears, in order.
+#[derive(Debug)]
+pub enum ReadEvent {
+    /// Partitions came; their positions were asked for just before.
+    Assigned(Vec<i32>),
+    /// Records, in the order of each partition.
+    Batch(MicroBatch),
+    /// Everything before `position` was handed over; the last of it were aborted or control records.
+    Position {
+        /// Partition.
+        partition: i32,
+        /// First position not covered.
+        position: i64,
+    },
+    /// Partitions go, after this event was handled.
+    Revoked(Vec<i32>),
+    /// Time has passed; records not yet read per partition, as far as known.
+    Tick {
+        /// Partition and lag in records.
+        lag: Vec<(i32, i64)>,
+    },
+}
+
+/// Reads until `stop` or an error. `positions` says where an assigned partition begins (`None`: at
+/// the oldest record); an error of it or of the sink ends the reading with that error.
+///
+/// Blocks; both closures are called on this thread only.
+pub fn read(
+    config: &ReaderConfig,
+    positions: impl FnMut(i32) -> Result<Option<i64>, HopError>,
+    sink: impl FnMut(ReadEvent) -> Result<(), HopError>,
+    stop: &Stop,
+) -> Result<(), HopError> {
+    let name = topic_name(&config.topic).map_err(HopError::Config)?;
+    let wake = Wake::new().map_err(|error| HopError::Retry(format!("eventfd: {error}")))?;
+    thread::scope(|scope| {
+        let watch = Watch::start(scope, config.on_stuck.clone());
+        let consumer = join(config)?;
+        let ended = {
+            let queue = ForwardQueue::new(&consumer, &wake);
+            let partitions = BTreeMap::new();
+            let mut reader = Reader { config, name, consumer: &consumer, queue, partitions, positions, sink };
+            reader.run(stop, &wake)
+        };
+        let _guard = watch.enter("close of the reader", config.timeouts.session * 2);
+        consumer.context().close(&consumer);
+        drop(consumer);
+        ended
+    })
+}
+
+fn join(config: &ReaderConfig) -> Result<BaseConsumer<RebalanceContext>, HopError> {
+    let millis = |duration: Duration| duration.as_millis().to_string();
+    let consumer: BaseConsumer<RebalanceContext> = config
+        .connection
+        .client(Kind::Consumer)
+        .set("group.id", &config.group)
+        .set("group.instance.id", &config.connection.instance)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "error")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", millis(config.timeouts.session))
+        .set("heartbeat.interval.ms", millis(config.timeouts.heartbeat))
+        .set("max.poll.interval.ms", millis(config.timeouts.poll_interval))
+        .set("queued.min.messages", "50000")
+        .set("queued.max.messages.kbytes", config.fetch_kib.to_string())
+        .set("fetch.queue.backoff.ms", "2")
+        .set("fetch.max.bytes", FETCH_BYTES.to_string())
+        .create_with_context(RebalanceContext::default())
+        .map_err(|error| HopError::Config(format!("the reader cannot be made: {error}")))?;
+    consumer
+        .subscribe(&[&config.topic])
+        .map_err(|error| HopError::Retry(format!("subscribing to {:?}: {error}", config.topic)))?;
+    Ok(consumer)
+}
+
+struct Reader<'a, 'c, P, S> {
+    config: &'a ReaderConfig,
+    name: CString,
+    consumer: &'c BaseConsumer<RebalanceContext>,
+    queue: ForwardQueue<'c, RebalanceContext>,
+    /// Partition → position handed over; `None` before the first.
+    partitions: BTreeMap<i32, Option<i64>>,
+    positions: P,
+    sink: S,
+}
+
+impl<P, S> Reader<'_, '_, P, S>
+where
+    P: FnMut(i32) -> Result<Option<i64>, HopError>,
+    S: FnMut(ReadEvent) -> Result<(), HopError>,
+{
+    fn run(&mut self, stop: &Stop, wake: &Wake) -> Result<(), HopError> {
+        let mut ticked = Instant::now();
+        while !stop.is_raised() {
+            self.serve_events()?;
+            let read = self.read()?;
+            if ticked.elapsed() >= self.config.tick {
+                ticked = Instant::now();
+                self.report_positions()?;
+                let lag = self.lag();
+                (self.sink)(ReadEvent::Tick { lag })?;
+            }
+            if read == 0 {
+                wake.wait(SLEEP_MAX.min(self.config.tick));
+            }
+        }
+        // Everything read was handed over, so positions are what they seem.
+        self.report_positions()
+    }
+
+    fn serve_events(&mut self) -> Result<(), HopError> {
+        loop {
+            let polled = self.consumer.poll(Duration::ZERO);
+            let change = self.consumer.context().next();
+            match polled {
+                Some(Ok(_)) => return Err(HopError::Retry("a partition was read before it was forwarded".into())),
+                Some(Err(error)) => self.on_error(&error)?,
+                None if change.is_none() => return Ok(()),
+                None => {}
+            }
+            match change {
+                None => {}
+                Some((Rebalance::Assign(numbers), _)) => self.assign(numbers)?,
+                Some((Rebalance::Revoke(numbers), list)) => {
+                    self.partitions.retain(|number, _| !numbers.contains(number));
+                    let handled = (self.sink)(ReadEvent::Revoked(numbers));
+                    // Also when the run fails: an unanswered revoke would keep it from closing.
+                    let released = self.consumer.incremental_unassign(&list);
+                    handled?;
+                    released.map_err(|error| HopError::Retry(format!("releasing partitions: {error}")))?;
+                }
+            }
+        }
+    }
+
+    fn on_error(&self, error: &KafkaError) -> Result<(), HopError> {
+        let text = |code| format!("reading {:?} as group {:?}: {code}", self.config.topic, self.config.group);
+        match error {
+            KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
+                Err(HopError::Replaced(self.config.connection.instance.clone()))
+            }
+            KafkaError::MessageConsumptionFatal(code) => Err(HopError::Retry(text(*code))),
+            KafkaError::MessageConsumption(
+                code @ (RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::SaslAuthenticationFailed),
+            ) => Err(HopError::Config(text(*code))),
+            error => {
+                tracing::debug!(%error, "reader");
+                Ok(())
+            }
+        }
+    }
+
+    fn assign(&mut self, numbers: Vec<i32>) -> Result<(), HopError> {
+        let mut list = TopicPartitionList::new();
+        for number in &numbers {
+            let at = (self.positions)(*number)?.map_or(Offset::Beginning, Offset::Offset);
+            self.queue.forward(&self.name, *number);
+            list.add_partition_offset(&self.config.topic, *number, at)
+                .map_err(|error| HopError::Retry(format!("partition {number}: {error}")))?;
+        }
+        self.consumer
+            .incremental_assign(&list)
+            .map_err(|error| HopError::Retry(format!("taking partitions {numbers:?}: {error}")))?;
+        self.partitions.extend(numbers.iter().map(|number| (*number, None)));
+        (self.sink)(ReadEvent::Assigned(numbers))
+    }
+
+    fn read(&mut self) -> Result<usize, HopError> {
+        let topic: Arc<str> = Arc::from(self.config.topic.as_str());
+        let mut batch = MicroBatch::with_capacity(topic, self.config.max_rows, 0);
+        let (partitions, config) = (&self.partitions, self.config);
+        let read = self.queue.read(config.max_rows, |entry| match entry {
+            Entry::Record(record) => {
+                let (partition, offset) = (record.partition(), record.offset());
+                if !partitions.contains_key(&partition) {
+                    return Err(HopError::Retry(format!("partition {partition} is not assigned to us")));
+                }
+                batch
+                    .push(partition, offset, record.timestamp_ms(), record.key(), record.value())
+                    .map_err(|overlap| HopError::Retry(overlap.to_string()))?;
+                record.headers(|name, value| batch.push_header(name, value));
+                Ok(())
+            }
+            Entry::Error { partition, offset, code: RDKafkaErrorCode::AutoOffsetReset, text } => {
+                Err(HopError::Config(format!(
+                    "{}/{partition}: position {offset} is not in the log any more: retention has removed records \
+                     that were not read, or the topic was made anew ({text})",
+                    config.topic
+                )))
+            }
+            Entry::Error { partition, offset, code, text } => {
+                Err(HopError::Retry(format!("{}/{partition} at {offset}: {code} {text}", config.topic)))
+            }
+        })?;
+        if !batch.is_empty() {
+            for (partition, extent) in batch.offsets().iter() {
+                self.partitions.insert(partition, Some(extent.end));
+            }
+            (self.sink)(ReadEvent::Batch(batch))?;
+        }
+        Ok(read)
+    }
+
+    /// Positions that moved without rows. librdkafka's position covers whole batch reads, and each
+    /// of those was handed over before.
+    fn report_positions(&mut self) -> Result<(), HopError> {
+        let Ok(list) = self.consumer.position() else { return Ok(()) };
+        for each in list.elements_for_topic(&self.config.topic) {
+            let (partition, Offset::Offset(position)) = (each.partition(), each.offset()) else { continue };
+            match self.partitions.get_mut(&partition) {
+                Some(known) if known.is_none_or(|known| known < position) => {
+                    *known = Some(position);
+                    (self.sink)(ReadEvent::Position { partition, position })?;
+                }
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn lag(&self) -> Vec<(i32, i64)> {
+        let known = self.partitions.iter().filter_map(|(partition, at)| {
+            let end = cached_high_watermark(self.consumer, &self.name, *partition)?;
+            Some((*partition, (end - (*at)?).max(0)))
+        });
+        known.collect()
+    }
+}
