@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, FixedSizeListArray, Float64Array, Int64Array, ListArray, RecordBatch,
-    StringArray, TimestampMicrosecondArray, new_null_array,
+    ArrayRef, BinaryArray, BooleanArray, FixedSizeListArray, Float64Array, Int64Array, ListArray,
+    RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::Schema;
 use schemas::{Category, Contract, Field, FieldType, NumberType};
 
 use crate::Package;
@@ -60,7 +60,7 @@ fn column(field: &Field, known: &[String], rows: usize, random: &mut Random) -> 
                 (0..rows).map(|_| texts[random.below(texts.len())]),
             ))
         }
-        FieldType::Bytes => new_null_array(&DataType::Binary, rows),
+        FieldType::Bytes => Arc::new(BinaryArray::from_iter_values(std::iter::repeat_n(b"", rows))),
         FieldType::Timestamp(_) => {
             let instants = (0..rows).map(|row| 1_357_000_000_000_000 + row as i64 * 60_000_000);
             Arc::new(TimestampMicrosecondArray::from_iter_values(instants).with_timezone("UTC"))
@@ -84,9 +84,10 @@ fn column(field: &Field, known: &[String], rows: usize, random: &mut Random) -> 
 fn numbers(field: &Field, number: NumberType, rows: usize, random: &mut Random) -> ArrayRef {
     let made: ArrayRef = match number.integer_range() {
         Some((low, high)) => {
-            let (low, high) = (low.max(0), i64::try_from(high).unwrap_or(i64::MAX).min(9));
-            let (low, high) =
-                field.range.map_or((low, high), |(low, high)| (low as i64, high as i64));
+            let (lowest, highest) = (low, i64::try_from(high).unwrap_or(i64::MAX));
+            let inside = |value: f64| (value as i64).clamp(lowest, highest);
+            let small = (lowest.max(0), highest.min(9));
+            let (low, high) = field.range.map_or(small, |(low, high)| (inside(low), inside(high)));
             let span = usize::try_from(high.saturating_sub(low)).unwrap_or(0).saturating_add(1);
             Arc::new(Int64Array::from_iter_values(
                 (0..rows).map(|_| low.saturating_add(random.below(span) as i64)),
