@@ -70,7 +70,7 @@ fn flight(row: usize, gaps: bool) -> String {
         (row.wrapping_mul(2_654_435_761) >> 7).wrapping_mul(seed) % bound
     };
     let airport = |seed| ["JFK", "LGA", "EWR", "ATL", "ORD", "LAX", "SFO"][pick(seed, 7)];
-    let tail = if gaps && row % 8 == 0 {
+    let tail = if gaps && row.is_multiple_of(8) {
         String::new()
     } else {
         format!("\"tailnum\":\"N{}UA\",", 100 + pick(3, 900))
