@@ -58,33 +58,7 @@ fn rows(batch: &MicroBatch) -> RecordBatch {
     RecordBatch::try_new(schema(), columns).unwrap()
 }
 
-const SCRIPT: &str = r#"
-import sys
-folder, reader = sys.argv[1], sys.argv[2]
-if reader == "duckdb":
-    import duckdb
-    out = duckdb.sql(f"""select count(*), sum("offset"), sum(source_partition), count(text), sum(x),
-        sum(len(few)), count(at) from '{folder}/**/*.parquet'""").fetchone()
-else:
-    if reader == "polars":
-        import polars
-        table = polars.read_parquet(folder).to_arrow()
-    elif reader == "pandas":
-        import pandas, pyarrow
-        frame = pandas.read_parquet(folder)
-        frame["source_partition"] = frame["source_partition"].astype("int32")
-        table = pyarrow.Table.from_pandas(frame)
-    else:
-        import pyarrow.parquet
-        table = pyarrow.parquet.read_table(folder)
-    import pyarrow, pyarrow.compute as c
-    total = lambda name: c.sum(table[name].cast(pyarrow.float64())).as_py()
-    filled = lambda name: table.num_rows - table[name].null_count
-    assert filled("two") == filled("bytes") == filled("text")
-    out = (table.num_rows, total("offset"), total("source_partition"), filled("text"), total("x"),
-        c.sum(c.list_value_length(table["few"])).as_py(), filled("at"))
-print(*[int(value) for value in out])
-"#;
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/archive/readers.py");
 
 #[test]
 fn the_folder_is_one_table_to_every_reader() {
@@ -129,7 +103,7 @@ fn the_folder_is_one_table_to_every_reader() {
             continue;
         }
         let folder = archive.folder().to_str().unwrap();
-        let output = Command::new("python3").args(["-c", SCRIPT, folder, reader]).output().unwrap();
+        let output = Command::new("python3").args([SCRIPT, folder, reader]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{reader}: {said}");
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected, "{reader}: {said}");
