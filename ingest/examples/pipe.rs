@@ -69,7 +69,12 @@ fn main() -> ExitCode {
 fn configuration(settings: &Settings) -> PipeConfig {
     let connection = Connection {
         brokers: settings.text("brokers", "127.0.0.1:9092"),
-        properties: BTreeMap::new(),
+        // `p.name=value` passes a property through.
+        properties: settings
+            .0
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix("p.")?.to_owned(), value.clone())))
+            .collect(),
         instance: settings.text("instance", "one"),
     };
     let (input, output) = (settings.text("input", "in"), settings.text("output", "out"));

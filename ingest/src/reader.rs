@@ -195,7 +195,7 @@ where
             match polled {
                 Some(Ok(_)) => return Err(HopError::Retry("a partition was read before it was forwarded".into())),
                 Some(Err(error)) => self.on_error(&error)?,
-                None if change.is_none() => return Ok(()),
+                None if change.is_none() && !self.queue.has_events() => return Ok(()),
                 None => {}
             }
             match change {

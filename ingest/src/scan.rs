@@ -32,6 +32,8 @@ pub struct ScanConfig {
     pub max_rows: usize,
     /// Longest time without any progress before the scan fails.
     pub patience: Duration,
+    /// Whether to go on past the ends, until stopped.
+    pub follow: bool,
 }
 
 impl ScanConfig {
@@ -45,6 +47,7 @@ impl ScanConfig {
             from: BTreeMap::new(),
             max_rows: 8192,
             patience: Duration::from_secs(30),
+            follow: false,
         }
     }
 }
@@ -71,7 +74,8 @@ pub enum ScanError {
     Stopped,
 }
 
-/// Reads every record up to the ends seen at the beginning; returns what was covered per partition.
+/// Reads every record up to the ends seen at the beginning (with `follow` until `stop`); returns
+/// what was there at the beginning per partition.
 ///
 /// With `read_committed` the end is the last stable offset: an open transaction is not waited for.
 pub fn scan(
@@ -104,10 +108,10 @@ pub fn scan(
     let mut progress = Instant::now();
     while !scan.is_done() {
         if stop.is_raised() {
-            return Err(ScanError::Stopped);
+            return if config.follow { Ok(info.partitions) } else { Err(ScanError::Stopped) };
         }
         match scan.read().map_err(failed)? {
-            Read::Nothing if progress.elapsed() > config.patience => {
+            Read::Nothing if !config.follow && progress.elapsed() > config.patience => {
                 let left = scan.open.keys().collect::<Vec<_>>();
                 return Err(failed(format!("no progress for {:?}; partitions {left:?} are not at their end", config.patience)));
             }
@@ -153,11 +157,13 @@ impl<'c, 'n> Scan<'c, 'n> {
         let (mut list, mut open) = (TopicPartitionList::new(), BTreeMap::new());
         for each in partitions {
             let from = config.from.get(&each.partition).map_or(each.low, |from| (*from).max(each.low));
-            if from < each.high {
+            // A log that is followed has no end.
+            let end = if config.follow { i64::MAX } else { each.high };
+            if from < end {
                 queue.forward(name, each.partition);
                 list.add_partition_offset(&config.topic, each.partition, Offset::Offset(from))
                     .map_err(|error| error.to_string())?;
-                open.insert(each.partition, each.high);
+                open.insert(each.partition, end);
             }
         }
         consumer.assign(&list).map_err(|error| error.to_string())?;
@@ -192,7 +198,9 @@ impl<'c, 'n> Scan<'c, 'n> {
                 Ok(())
             }
             Entry::Error { partition, code: RDKafkaErrorCode::PartitionEOF, .. } => {
-                ended.push(partition);
+                if open.get(&partition).is_some_and(|end| *end < i64::MAX) {
+                    ended.push(partition);
+                }
                 Ok(())
             }
             Entry::Error { partition, offset, code, text } => {

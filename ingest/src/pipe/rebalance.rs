@@ -30,6 +30,7 @@ pub(crate) enum Rebalance {
 pub(crate) struct RebalanceContext {
     pending: Mutex<VecDeque<(Rebalance, TopicPartitionList)>>,
     closing: AtomicBool,
+    answered_closing: AtomicBool,
 }
 
 impl RebalanceContext {
@@ -84,7 +85,12 @@ impl ConsumerContext for RebalanceContext {
             _ => Rebalance::Revoke(numbers),
         };
         if self.closing.load(Ordering::SeqCst) {
-            decline(consumer, &change, partitions);
+            // While it terminates, librdkafka takes the first answer, whatever it is, as "release
+            // everything" and ends its group machinery: an answer to a second event, queued
+            // before, is then dropped there and its caller waits for ever.
+            if !self.answered_closing.swap(true, Ordering::SeqCst) {
+                decline(consumer, &change, partitions);
+            }
         } else {
             let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
             pending.push_back((change, partitions.clone()));

@@ -216,7 +216,7 @@ impl<'a, 'c> Reading<'a, 'c> {
                     )));
                 }
                 Some(Err(error)) => self.on_error(&error)?,
-                None if change.is_none() => return Ok(()),
+                None if change.is_none() && !self.queue.has_events() => return Ok(()),
                 None => {}
             }
             if let Some((change, partitions)) = change {

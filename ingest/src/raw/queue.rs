@@ -72,6 +72,12 @@ impl<'c, C: ConsumerContext> ForwardQueue<'c, C> {
         }
     }
 
+    /// Whether the consumer's own queue holds events: one poll serves only one of them.
+    pub(crate) fn has_events(&self) -> bool {
+        // SAFETY: the queue is a live reference of ours.
+        unsafe { sys::rd_kafka_queue_length(self.own) > 0 }
+    }
+
     /// Hands up to `limit` waiting entries to `each`, in order, without waiting. Returns how many.
     ///
     /// When `each` returns an error the rest of the batch is dropped: the caller must give up.
