@@ -1,2 +1,46 @@
-//! The `tidegate` binary.
-fn main() {}
+//! The `tidegate` binary: read the command line, run one command, say how it ended.
+
+mod cli;
+mod commands;
+mod config;
+mod events;
+mod exit;
+mod feed;
+mod health;
+mod hops;
+mod pipeline;
+mod process;
+mod progress;
+mod score;
+mod server;
+mod supervise;
+mod telemetry;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let started = std::time::Instant::now();
+    let result = match Cli::parse().command {
+        Command::Demo(args) => commands::demo::run(&args),
+        Command::Run(args) => commands::run::run(&args, started),
+        Command::Check(args) => commands::check::run(&args),
+        Command::Verify(args) => commands::verify::run(&args),
+        Command::Produce(args) => commands::produce::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
+        Command::Model(command) => commands::model::run(&command),
+        Command::Schema(command) => commands::schema::run(&command),
+        Command::Sql(args) => commands::sql::run(&args),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("tidegate: {error:#}");
+            exit::of(&error).into()
+        }
+    }
+}

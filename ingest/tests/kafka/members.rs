@@ -1,0 +1,105 @@
+//! Several processes in one group: joining, leaving, twins, and an input with aborted transactions.
+
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use crate::harness::{Chance, LIMIT, Stage, Tally, kafka};
+
+/// Feeds ids in transactions of 200; each is followed by one of junk that is aborted.
+fn feed_with_gaps(stage: &Stage, ids: usize) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &stage.brokers)
+        .set("transactional.id", format!("{}-feed", stage.name))
+        .create()
+        .unwrap();
+    producer.init_transactions(LIMIT).unwrap();
+    let input = stage.input();
+    let send = |value: &str| {
+        let record = BaseRecord::<str, str>::to(&input).key(value).payload(value);
+        producer.send(record).unwrap();
+    };
+    for from in (0..ids).step_by(200) {
+        producer.begin_transaction().unwrap();
+        (from..(from + 200).min(ids)).for_each(|id| send(&format!("{id:09}")));
+        producer.commit_transaction(LIMIT).unwrap();
+        producer.begin_transaction().unwrap();
+        (0..20).for_each(|_| send("junk"));
+        producer.flush(LIMIT).unwrap();
+        producer.abort_transaction(LIMIT).unwrap();
+    }
+}
+
+#[test]
+fn members_join_leave_and_die_over_an_input_with_aborted_transactions() {
+    let Some(brokers) = kafka() else { return };
+    let (stage, ids) = (Stage::new(brokers, "members", 6), 60_000);
+    let mut chance = Chance::new(21);
+    thread::scope(|scope| {
+        scope.spawn(|| feed_with_gaps(&stage, ids));
+        let mut members: Vec<_> = (0..2).map(|each| Some(stage.start(&format!("m{each}"), &[]))).collect();
+        members.push(None);
+        for _ in 0..14 {
+            chance.pause(300, 1500);
+            let each = chance.below(3) as usize;
+            members[each] = match members[each].take() {
+                None => Some(stage.start(&format!("m{each}"), &[])),
+                Some(mut member) if chance.below(2) == 0 => {
+                    member.kill();
+                    None
+                }
+                Some(member) => {
+                    assert_eq!(member.stop().0, 0);
+                    None
+                }
+            };
+        }
+    });
+    let last = [stage.start("m0", &[]), stage.start("m1", &[])];
+    stage.wait_until_done();
+    for member in last {
+        assert_eq!(member.stop().0, 0);
+    }
+    assert_eq!(stage.tally(ids), Tally::EXACT);
+}
+
+#[test]
+fn a_twin_replaces_the_first_which_says_so_and_ends() {
+    let Some(brokers) = kafka() else { return };
+    let (stage, ids) = (Stage::new(brokers, "twin", 2), 40_000);
+    let mut first = stage.start("same", &[]);
+    stage.feed(0, ids / 2);
+    thread::sleep(Duration::from_secs(2));
+    let second = stage.start("same", &[]);
+    thread::sleep(Duration::from_secs(1));
+    stage.feed(ids / 2, ids);
+    stage.wait_until_done();
+    assert_eq!(first.wait().0, 7, "the first must end as replaced");
+    assert_eq!(second.stop().0, 0);
+    assert_eq!(stage.tally(ids), Tally::EXACT);
+}
+
+#[test]
+fn a_member_that_was_stopped_for_longer_than_its_session_comes_back() {
+    let Some(brokers) = kafka() else { return };
+    let (stage, ids) = (Stage::new(brokers, "frozen", 4), 40_000);
+    let (frozen, other) = (stage.start("frozen", &[]), stage.start("other", &[]));
+    stage.feed(0, ids / 2);
+    thread::sleep(Duration::from_secs(2));
+    signal(frozen.id(), "STOP");
+    stage.feed(ids / 2, ids);
+    thread::sleep(Duration::from_secs(9));
+    signal(frozen.id(), "CONT");
+    stage.wait_until_done();
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(other.stop().0, 0);
+    assert_eq!(frozen.stop().0, 0);
+    assert_eq!(stage.tally(ids), Tally::EXACT);
+}
+
+fn signal(process: u32, name: &str) {
+    let sent = std::process::Command::new("kill").args([format!("-{name}"), process.to_string()]).status();
+    assert!(sent.unwrap().success());
+}

@@ -1,0 +1,294 @@
+//! What was said on the command line; what was meant is resolved by the commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Puts an ONNX model on a Kafka stream, exactly once, and keeps watch over it.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 fine · 1 failed · 2 usage or configuration · \
+3 verify: a record lost or doubled · 4 verify: positions that retention took are unchecked · \
+5 replaced by another process with the same instance name · 6 a call into Kafka's library hung";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Replay real flights through a model on an embedded broker, and verify the result
+    Demo(DemoArgs),
+    /// Run the pipeline: score the input topic and archive the results
+    Run(RunArgs),
+    /// Show the resolved configuration, the guarantee and the memory bound that follow from it
+    Check(CheckArgs),
+    /// Prove that every input record is in the output or dead letters, and in Parquet, exactly once
+    Verify(VerifyArgs),
+    /// Write records from a file or standard input to a topic
+    Produce(ProduceArgs),
+    /// Load-test a pipeline end to end: rate, latency, CPU per event, peak memory
+    Bench(BenchArgs),
+    /// Check, describe and show model packages
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Propose and show event contracts
+    #[command(subcommand)]
+    Schema(SchemaCommand),
+    /// Ask the archive in SQL
+    Sql(SqlArgs),
+}
+
+/// Which configuration.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE", env = "TIDEGATE_CONFIG", default_value = "tidegate.toml")]
+    pub(crate) config: PathBuf,
+    /// Set one key, over the file and the environment
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Run only these hops
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<Hop>,
+}
+
+/// A part of the pipeline that may run on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Hop {
+    /// Input topic to results and dead letters
+    Score,
+    /// Results and dead letters to Parquet
+    Archive,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Do not ask the broker
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Print every key with its default and meaning, and end
+    #[arg(long)]
+    pub(crate) defaults: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Leave the Parquet tables out
+    #[arg(long)]
+    pub(crate) topics_only: bool,
+    /// Wait so long for the pipeline to catch up before counting
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) wait: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProduceArgs {
+    /// Topic to write to
+    pub(crate) topic: String,
+    /// JSON lines, one record a line, or a .parquet file; standard input when left out
+    pub(crate) file: Option<PathBuf>,
+    /// Bootstrap servers
+    #[arg(short, long, default_value = "localhost:9092", env = "TIDEGATE_BROKERS")]
+    pub(crate) brokers: String,
+    /// librdkafka property
+    #[arg(short = 'X', long = "property", value_name = "NAME=VALUE")]
+    pub(crate) property: Vec<String>,
+    /// Records per second; as fast as it goes when left out
+    #[arg(long, value_name = "RECORDS")]
+    pub(crate) rate: Option<f64>,
+    /// Top-level member whose value becomes the key
+    #[arg(long, value_name = "MEMBER")]
+    pub(crate) key: Option<String>,
+    /// Read the file so many times
+    #[arg(long, default_value_t = 1)]
+    pub(crate) repeat: u64,
+    /// Stop after so many records
+    #[arg(long, value_name = "RECORDS")]
+    pub(crate) limit: Option<u64>,
+    /// Create the topic with so many partitions when it is missing
+    #[arg(long, value_name = "PARTITIONS")]
+    pub(crate) create: Option<i32>,
+    /// Compression of the batches
+    #[arg(long, default_value = "lz4")]
+    pub(crate) compression: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// JSON lines or .parquet with the events to load
+    pub(crate) file: PathBuf,
+    /// Events to load before the drain is timed
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) events: u64,
+    /// Partitions of the topics that the run makes for itself
+    #[arg(long, default_value_t = 4)]
+    pub(crate) partitions: i32,
+    /// Time only these hops
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<Hop>,
+    /// After the drain, measure latency at this rate (events/s) for --seconds; 0: no latency part
+    #[arg(long, default_value_t = 5_000.0)]
+    pub(crate) rate: f64,
+    /// Length of the latency part
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Folder with the demo's data, contract, model and configuration
+    #[arg(long, default_value = "deploy/demo")]
+    pub(crate) assets: PathBuf,
+    /// Keep the archive in this folder; otherwise a temporary one is used and removed
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+    /// Events per second
+    #[arg(long, default_value_t = 1_000.0)]
+    pub(crate) rate: f64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Check a package: checksum, types, shapes, null rules, golden rows, neighbours
+    Check(ModelCheckArgs),
+    /// Write a first model.toml from the graph of an .onnx file
+    Init(ModelInitArgs),
+    /// Print what a package holds
+    Show(ModelShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelCheckArgs {
+    /// Package folder, models/<name>/<version>
+    pub(crate) dir: PathBuf,
+    /// Event contract to hold it against
+    #[arg(long, value_name = "FILE", default_value = "contract.toml")]
+    pub(crate) contract: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelInitArgs {
+    /// The .onnx file; model.toml is written beside it
+    pub(crate) model: PathBuf,
+    /// Event contract: its fields become features where names or numbers agree
+    #[arg(long, value_name = "FILE")]
+    pub(crate) contract: Option<PathBuf>,
+    /// Overwrite an existing model.toml
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelShowArgs {
+    /// Package folder
+    pub(crate) dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SchemaCommand {
+    /// Propose a contract from JSON lines, a .parquet file or a topic
+    Infer(SchemaInferArgs),
+    /// Print a contract as a table, as Arrow or as JSON Schema
+    Show(SchemaShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaInferArgs {
+    /// JSON lines or .parquet; or --topic
+    #[arg(required_unless_present = "topic", conflicts_with = "topic")]
+    pub(crate) file: Option<PathBuf>,
+    /// Topic to sample
+    #[arg(long)]
+    pub(crate) topic: Option<String>,
+    /// Bootstrap servers
+    #[arg(short, long, default_value = "localhost:9092", env = "TIDEGATE_BROKERS")]
+    pub(crate) brokers: String,
+    /// librdkafka property
+    #[arg(short = 'X', long = "property", value_name = "NAME=VALUE")]
+    pub(crate) property: Vec<String>,
+    /// Records to look at
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) sample: usize,
+    /// Name of the contract; the file's or topic's when left out
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaShowArgs {
+    /// Contract file
+    #[arg(default_value = "contract.toml")]
+    pub(crate) contract: PathBuf,
+    /// What to print
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: SchemaFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SchemaFormat {
+    /// One line a field
+    Table,
+    /// The Arrow schema
+    Arrow,
+    /// JSON Schema
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SqlArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The query; standard input when left out
+    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    pub(crate) command: Option<String>,
+    /// Folder of the tables, instead of the configuration's archive.directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Output
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: SqlFormat,
+    /// Write there instead of standard output; required for Parquet
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SqlFormat {
+    /// Aligned columns
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON object a line
+    Json,
+    /// A Parquet file
+    Parquet,
+}

@@ -1,0 +1,180 @@
+//! `tidegate bench`: an end-to-end load test of the pipeline in a process of its own.
+//!
+//! Topics and groups are new for each run. The input is loaded whole before the drain is timed;
+//! the latency part then produces at a rate and watches results arrive.
+
+mod child;
+mod latency;
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use ingest::{Connection, CreateTopic};
+use serde::Serialize;
+
+use crate::cli::BenchArgs;
+use crate::config::Config;
+use crate::events;
+use crate::exit::Exit;
+use crate::feed::Feed;
+use crate::pipeline;
+use crate::progress::Progress;
+use child::Child;
+use latency::Latency;
+
+/// How long the broker may take to answer one question.
+const ASK: Duration = Duration::from_secs(10);
+
+/// Distinct events sent again and again.
+const SAMPLE: usize = 20_000;
+
+/// How often progress of the drain is asked for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Without any progress for so long the drain is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+struct Report {
+    events: u64,
+    event_bytes: f64,
+    hops: String,
+    delivery: String,
+    model: String,
+    seconds: f64,
+    events_per_second: f64,
+    /// CPU of the process, all threads, from its subscription to the end of the drain.
+    cpu_us_per_event: f64,
+    startup_cpu_seconds: f64,
+    peak_mib: f64,
+    latency: Option<Latency>,
+}
+
+pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
+    ingest::tune_allocator();
+    let config = super::resolve(&args.config)?;
+    let connection = pipeline::connection(&config);
+    let names = Names::new(&config);
+    for topic in [&names.input, &names.output, &names.dead_letters] {
+        let new = CreateTopic {
+            name: topic.clone(),
+            partitions: args.partitions,
+            replication: -1,
+            settings: vec![],
+        };
+        ingest::create_topic(&connection, &new, ASK)?;
+    }
+    let sample = events::sample(&args.file, SAMPLE)?;
+    let event_bytes = sample.iter().map(Vec::len).sum::<usize>() as f64 / sample.len() as f64;
+    load(&connection, &names.input, &sample, args.events)?;
+    let folder = tempfile::tempdir_in(config.archive.directory.parent().filter(|dir| dir.exists()).unwrap_or(std::path::Path::new(".")))
+        .context("making a folder for the archive")?;
+    let child = Child::start(args, &names, folder.path())?;
+    let started = child.wait_until_warm()?;
+    let drained = drain(args, &connection, &names, &child)?;
+    let usage = child.usage()?;
+    let cpu = usage.cpu.saturating_sub(started.cpu);
+    let latency = match args.rate {
+        rate if rate > 0.0 => {
+            Some(latency::measure(&connection, &names, &sample, rate, Duration::from_secs(args.seconds))?)
+        }
+        _ => None,
+    };
+    let peak = child.usage()?.peak_bytes;
+    child.stop()?;
+    let report = Report {
+        events: args.events,
+        event_bytes,
+        hops: if args.only.is_empty() { "score, archive".into() } else { format!("{:?}", args.only).to_lowercase() },
+        delivery: format!("{:?}", config.delivery.mode),
+        model: format!("{}@{}", config.model.name, config.model.version),
+        seconds: drained.as_secs_f64(),
+        events_per_second: args.events as f64 / drained.as_secs_f64(),
+        cpu_us_per_event: cpu.as_secs_f64() * 1e6 / args.events as f64,
+        startup_cpu_seconds: started.cpu.as_secs_f64(),
+        peak_mib: peak as f64 / f64::from(1 << 20),
+        latency,
+    };
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        writeln!(out, "{report}")?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// Names of one run's topics and group.
+pub(crate) struct Names {
+    pub(crate) pipeline: String,
+    pub(crate) input: String,
+    pub(crate) output: String,
+    pub(crate) dead_letters: String,
+}
+
+impl Names {
+    fn new(config: &Config) -> Self {
+        let run = format!("bench-{}-{}", std::process::id(), jiff::Timestamp::now().as_second());
+        let topic = |topic: &str| format!("{topic}-{run}");
+        Self {
+            pipeline: format!("{}-{run}", config.pipeline.name),
+            input: topic(&config.input.topic),
+            output: topic(&config.output.topic),
+            dead_letters: topic(&config.dead_letters.topic),
+        }
+    }
+}
+
+fn load(connection: &Connection, topic: &str, sample: &[Vec<u8>], events: u64) -> anyhow::Result<()> {
+    let mut feed = Feed::new(connection, topic, None, None)?;
+    let mut progress = Progress::start("events loaded", Some(events));
+    for index in 0..events {
+        feed.push(&sample[index as usize % sample.len()])?;
+        progress.add(1);
+    }
+    feed.finish()?;
+    progress.finish();
+    Ok(())
+}
+
+/// Waits until everything is committed; the time from the first commit's beginning, which is the
+/// moment the model was warm.
+fn drain(args: &BenchArgs, connection: &Connection, names: &Names, child: &Child) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    let mut progress = Progress::start("events drained", Some(args.events));
+    let (mut done, mut moved) = (0, Instant::now());
+    while done < args.events {
+        std::thread::sleep(LOOK_EVERY);
+        let now = child.drained(args, names)?;
+        if now > done {
+            progress.add(now - done);
+            (done, moved) = (now, Instant::now());
+        }
+        anyhow::ensure!(
+            moved.elapsed() < PATIENCE,
+            "the drain stands at {done} of {} events (input {}, brokers {})",
+            args.events,
+            names.input,
+            connection.brokers
+        );
+    }
+    progress.finish();
+    Ok(begun.elapsed())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, event_bytes, hops, delivery, model, .. } = self;
+        writeln!(out, "{events} events of {event_bytes:.0} bytes · {hops} · {delivery} · {model}")?;
+        writeln!(out, "rate     {:>10.0} events/s ({:.2} s)", self.events_per_second, self.seconds)?;
+        writeln!(out, "CPU      {:>10.2} µs/event, all threads", self.cpu_us_per_event)?;
+        write!(out, "memory   {:>10.0} MiB peak", self.peak_mib)?;
+        if let Some(latency) = &self.latency {
+            write!(out, "\n{latency}")?;
+        }
+        Ok(())
+    }
+}

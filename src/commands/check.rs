@@ -1,0 +1,166 @@
+//! `tidegate check`: the resolved configuration, the guarantee and the memory bound that follow
+//! from it, and what the broker has to say about them. Nothing secret is printed.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use ingest::TopicInfo;
+use serde::Serialize;
+use toml::Value;
+
+use crate::cli::CheckArgs;
+use crate::config::{Config, DEFAULT, Mode};
+use crate::exit::Exit;
+use crate::hops::{ArchiveOf, reader_config};
+use crate::pipeline::{Pipeline, RESULTS};
+
+/// How long the broker may take to answer one question.
+const ASK: Duration = Duration::from_secs(10);
+
+/// Partitions assumed where the broker was not asked.
+const ASSUMED_PARTITIONS: usize = 12;
+
+/// What the process needs whatever it reads: code, ONNX Runtime, librdkafka's threads.
+const BASE_BYTES: u64 = 96 << 20;
+
+/// What was found, for people and for scripts.
+#[derive(Serialize)]
+struct Report {
+    configuration: Config,
+    contract_id: String,
+    model: String,
+    guarantee: Vec<String>,
+    memory_bound_bytes: u64,
+    /// What will fail, or will not hold, on this broker.
+    problems: Vec<String>,
+    broker_asked: bool,
+}
+
+pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
+    let mut out = std::io::stdout().lock();
+    if args.defaults {
+        write!(out, "{DEFAULT}")?;
+        return Ok(Exit::Fine);
+    }
+    let pipeline = Pipeline::open(super::resolve(&args.config)?)?;
+    let report = report(&pipeline, args.offline);
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        print(&report, &mut out)?;
+    }
+    Ok(if report.problems.is_empty() { Exit::Fine } else { Exit::Failed })
+}
+
+fn report(pipeline: &Pipeline, offline: bool) -> Report {
+    let mut problems: Vec<String> =
+        pipeline.pipe().check().iter().map(ToString::to_string).collect();
+    let output = if offline { None } else { ask_broker(pipeline, &mut problems) };
+    let partitions = output.map_or(ASSUMED_PARTITIONS, |info| info.partitions.len());
+    Report {
+        configuration: pipeline.config.clone(),
+        contract_id: pipeline.contract.id().to_owned(),
+        model: format!("{}@{}", pipeline.package.name(), pipeline.package.version()),
+        guarantee: guarantee(&pipeline.config),
+        memory_bound_bytes: memory_bound(pipeline, partitions),
+        problems,
+        broker_asked: !offline,
+    }
+}
+
+/// Asks for the three topics and holds their limits against each other; answers the output topic.
+fn ask_broker(pipeline: &Pipeline, problems: &mut Vec<String>) -> Option<TopicInfo> {
+    let Config { input, output, dead_letters, .. } = &pipeline.config;
+    let connection = pipeline.connection();
+    let mut ask = |key: &str, topic: &str| match ingest::topic_info(&connection, topic, ASK) {
+        Ok(info) => Some(info),
+        Err(ingest::AdminError::NoTopic(_)) if output.create_topics && key != "input.topic" => None,
+        Err(error) => {
+            problems.push(format!("{key} = {topic:?}: {error}"));
+            None
+        }
+    };
+    let source = ask("input.topic", &input.topic);
+    let results = ask("output.topic", &output.topic);
+    let dead = ask("dead_letters.topic", &dead_letters.topic);
+    if let (Some(source), Some(results)) = (&source, &results) {
+        let (takes, gives) = (results.max_message_bytes, source.max_message_bytes);
+        if takes < gives {
+            problems.push(format!(
+                "output.topic = {:?} takes records of {takes} bytes, the input {gives}: larger \
+                 results become dead letters; raise max.message.bytes of the topic",
+                output.topic
+            ));
+        }
+    }
+    if let (Some(source), Some(dead)) = (&source, &dead)
+        && dead.max_message_bytes < source.max_message_bytes
+    {
+        problems.push(format!(
+            "dead_letters.topic = {:?} takes records of {} bytes, the input {}: originals are cut; \
+             raise max.message.bytes of the topic",
+            dead_letters.topic, dead.max_message_bytes, source.max_message_bytes
+        ));
+    }
+    results.or(source)
+}
+
+fn guarantee(config: &Config) -> Vec<String> {
+    let topics = match config.delivery.mode {
+        Mode::ExactlyOnce => {
+            "exactly once: every input record is once in the output or dead-letter topic, \
+             for readers with isolation.level=read_committed"
+        }
+        Mode::AtLeastOnce => {
+            "at least once: no input record is lost; after a crash or rebalance some results appear twice"
+        }
+    };
+    let archive = match config.delivery.mode {
+        Mode::ExactlyOnce => "every record of the output topic is once in Parquet, so every input record is",
+        Mode::AtLeastOnce => "every record of the output topic is once in Parquet, repeated results included",
+    };
+    vec![topics.into(), archive.into()]
+}
+
+/// An upper bound of the resident memory of `run` with all hops, whatever the lag.
+fn memory_bound(pipeline: &Pipeline, partitions: usize) -> u64 {
+    let columns = pipeline.results_table().map_or(0, |table| table.schema().fields().len());
+    let archives = if pipeline.config.archive.dead_letters { 2 } else { 1 };
+    let archive = pipeline.archive_config(RESULTS).memory_bound_bytes(partitions, columns) as u64;
+    let reader = reader_config(pipeline, ArchiveOf::Results).memory_bound_bytes();
+    let model = (pipeline.package.describe().bytes as u64) * (1 + 3 * pipeline.config.worker_threads() as u64);
+    BASE_BYTES + pipeline.pipe().memory_bound_bytes() + archives * (archive + reader) + model
+}
+
+fn print(report: &Report, out: &mut impl std::io::Write) -> anyhow::Result<()> {
+    let table = toml::Table::try_from(&report.configuration)?;
+    for (section, keys) in &table {
+        writeln!(out, "[{section}]")?;
+        let Value::Table(keys) = keys else { continue };
+        for (key, value) in keys {
+            match value {
+                Value::Table(inner) => {
+                    for (name, value) in inner {
+                        writeln!(out, "{key}.{name:?} = {value}")?;
+                    }
+                }
+                value => writeln!(out, "{key} = {value}")?,
+            }
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "model      {}", report.model)?;
+    writeln!(out, "contract   {}", report.contract_id)?;
+    for line in &report.guarantee {
+        writeln!(out, "guarantee  {line}")?;
+    }
+    writeln!(out, "memory     at most {} MiB resident, whatever the lag", report.memory_bound_bytes >> 20)?;
+    if report.problems.is_empty() {
+        let asked = if report.broker_asked { "no problems" } else { "no problems (the broker was not asked)" };
+        writeln!(out, "{asked}")?;
+    }
+    for problem in &report.problems {
+        writeln!(out, "problem    {problem}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! `tidegate demo`: real flights through the whole pipeline on an embedded broker.
+//!
+//! The broker is librdkafka's mock: it shows the flow, not the guarantee. Each topic stays below
+//! the 5 MB a partition that it keeps.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use batch::sql::{Format, MEMORY_BYTES};
+use ingest::{Connection, Mock, PipeEvents, Stop};
+use opentelemetry::global;
+
+use crate::cli::DemoArgs;
+use crate::config::{self, Config};
+use crate::events;
+use crate::exit::Exit;
+use crate::feed::Feed;
+use crate::health::Health;
+use crate::hops::{self, ArchiveOf};
+use crate::pipeline::Pipeline;
+use crate::progress::Progress;
+use crate::telemetry;
+use crate::verify::{self, Claim};
+
+/// Partitions of the demo's topics.
+const PARTITIONS: i32 = 2;
+
+/// Every so many events one is cut in half, so that the dead letters have something to show.
+const DAMAGE_EVERY: usize = 1_000;
+
+/// The pipeline has this long to score what was sent.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// First questions to the archive.
+const QUERY: &str = "SELECT carrier, count(*) AS flights, \
+    round(avg(dep_delay), 1) AS avg_dep_delay, round(avg(prediction_arr_delay), 1) AS avg_predicted_arr_delay \
+    FROM results GROUP BY carrier ORDER BY flights DESC LIMIT 8";
+const DEAD_QUERY: &str =
+    "SELECT stage, reason, count(*) AS events FROM dead_letters GROUP BY stage, reason";
+
+pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
+    telemetry::init_logs("warn,librdkafka=error", config::LogFormat::Text);
+    ingest::tune_allocator();
+    anyhow::ensure!(args.rate > 0.0 && args.rate.is_finite(), "--rate: must be above 0");
+    let flights = events::sample(&args.assets.join("flights.parquet"), usize::MAX)
+        .context("the demo's assets are in deploy/demo of the repository; name them with --assets")?;
+    let mut out = std::io::stdout().lock();
+    let mock = Mock::start().context("starting the embedded broker")?;
+    let temporary = tempfile::tempdir().context("making a folder for the archive")?;
+    let archive = args.keep.as_deref().unwrap_or_else(|| temporary.path());
+    let pipeline = Arc::new(Pipeline::open(configure(&args.assets, &mock.brokers(), archive)?)?);
+    let Config { input, output, dead_letters, .. } = &pipeline.config;
+    for topic in [&input.topic, &output.topic, &dead_letters.topic] {
+        mock.create_topic(topic, PARTITIONS).with_context(|| format!("creating topic {topic}"))?;
+    }
+    writeln!(
+        out,
+        "{} flights of 2013 → topic {} → {} {} → topic {} → Parquet",
+        flights.len(), input.topic, pipeline.package.name(), pipeline.package.version(), output.topic
+    )?;
+    let started = Instant::now();
+    replay(&pipeline, &flights, args.rate)?;
+    writeln!(out, "scored and archived in {:.1} s\n", started.elapsed().as_secs_f64())?;
+    let verdict = verify::verify(&claim(&pipeline))?;
+    writeln!(out, "{verdict}\n")?;
+    let tables = super::sql::tables(&pipeline)?;
+    for query in [QUERY, DEAD_QUERY] {
+        writeln!(out, "tidegate sql -c \"{query}\"")?;
+        batch::sql::query(&tables, query, &Format::Table, MEMORY_BYTES, &mut out)?;
+        writeln!(out)?;
+    }
+    if let Some(kept) = &args.keep {
+        writeln!(out, "The archive is in {}; any Parquet reader takes it as it is.", kept.display())?;
+    }
+    let binary = std::env::current_exe().unwrap_or_default();
+    writeln!(out, "The binary is {}. README.md says how to bring your own topic and model.", binary.display())?;
+    Ok(verdict.exit())
+}
+
+fn configure(assets: &Path, brokers: &str, archive: &Path) -> anyhow::Result<Config> {
+    let archive = std::path::absolute(archive).context("the archive's folder")?;
+    let sets = [
+        format!("kafka.brokers={brokers}"),
+        format!("archive.directory={}", archive.display()),
+        "archive.roll_seconds=1".into(),
+        "pipeline.instance=demo".into(),
+        "output.create_topics=false".into(),
+    ];
+    Ok(config::load(Some(&assets.join("tidegate.toml")), std::iter::empty(), &sets)?)
+}
+
+/// Runs the hops in threads, feeds them, waits until everything is committed, and drains them.
+fn replay(pipeline: &Arc<Pipeline>, flights: &[Vec<u8>], rate: f64) -> anyhow::Result<()> {
+    let counts = Arc::new(PipeEvents::new(&global::meter("tidegate"), "demo"));
+    let (stop, health) = (Stop::new(), Health::default());
+    std::thread::scope(|scope| {
+        let score = scope.spawn(|| hops::score(pipeline, &counts, &health, &stop, Instant::now()));
+        let archives = [ArchiveOf::Results, ArchiveOf::DeadLetters]
+            .map(|of| (of, scope.spawn({
+                let (health, stop) = (&health, &stop);
+                move || hops::archive(pipeline, of, health, stop)
+            })));
+        let fed = feed(&pipeline.connection(), &pipeline.config.input.topic, flights, rate, &counts);
+        // The archive drains what is in the topics when it is asked to stop, not what comes later.
+        std::thread::sleep(Duration::from_secs(2));
+        stop.raise();
+        let scored = score.join().expect("hops do not panic");
+        for (_, archive) in archives {
+            archive.join().expect("hops do not panic")?;
+        }
+        scored.and(fed)
+    })
+}
+
+fn feed(
+    connection: &Connection,
+    topic: &str,
+    flights: &[Vec<u8>],
+    rate: f64,
+    counts: &PipeEvents,
+) -> anyhow::Result<()> {
+    let mut feed = Feed::new(connection, topic, Some(rate), Some("id".into()))?;
+    let mut progress = Progress::start("flights scored", Some(flights.len() as u64));
+    let mut shown = 0;
+    let mut show = |progress: &mut Progress| {
+        let committed = counts.committed_records();
+        progress.add(committed.saturating_sub(shown));
+        shown = shown.max(committed);
+        shown
+    };
+    for (index, flight) in flights.iter().enumerate() {
+        match index % DAMAGE_EVERY {
+            0 => feed.push_keyed(b"damaged", &flight[..flight.len() / 2])?,
+            _ => feed.push(flight)?,
+        }
+        show(&mut progress);
+    }
+    feed.finish()?;
+    let until = Instant::now() + PATIENCE;
+    while show(&mut progress) < flights.len() as u64 {
+        anyhow::ensure!(
+            Instant::now() < until,
+            "only {} of {} flights were scored within {PATIENCE:?}",
+            counts.committed_records(),
+            flights.len()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    progress.finish();
+    Ok(())
+}
+
+fn claim(pipeline: &Pipeline) -> Claim {
+    Claim {
+        connection: pipeline.connection(),
+        input: pipeline.config.input.topic.clone(),
+        output: pipeline.config.output.topic.clone(),
+        dead_letters: pipeline.config.dead_letters.topic.clone(),
+        // The mock broker forgets offsets that were committed through a transaction.
+        group: None,
+        archives: super::verify::archives(&pipeline.config),
+    }
+}

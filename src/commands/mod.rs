@@ -1,0 +1,50 @@
+//! One module per command; each turns what was said into what was meant and calls the members.
+
+pub(crate) mod bench;
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod model;
+pub(crate) mod produce;
+pub(crate) mod run;
+pub(crate) mod schema;
+pub(crate) mod sql;
+pub(crate) mod verify;
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use schemas::Contract;
+
+use crate::cli::ConfigArgs;
+use crate::config::{self, Config};
+use crate::exit::{Exit, WithExit};
+
+/// The configuration that `args` mean, with the process environment laid over the file.
+fn resolve(args: &ConfigArgs) -> anyhow::Result<Config> {
+    Ok(config::load(Some(&args.config), std::env::vars(), &args.set)?)
+}
+
+/// The contract in `file`.
+pub(crate) fn read_contract(file: &Path) -> anyhow::Result<Contract> {
+    let text = std::fs::read_to_string(file).with_context(|| {
+        format!("reading the contract {}; `tidegate schema infer` proposes one", file.display())
+    })?;
+    Contract::from_toml(&text).map_err(|errors| {
+        let message = format!("contract {}: {errors}", file.display());
+        WithExit { message, exit: Exit::Usage }.into()
+    })
+}
+
+/// `name=value` pairs of `-X` as librdkafka properties.
+fn properties(pairs: &[String]) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
+    pairs
+        .iter()
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').ok_or_else(|| WithExit {
+                message: format!("-X {pair}: write NAME=VALUE"),
+                exit: Exit::Usage,
+            })?;
+            Ok((name.trim().to_owned(), value.to_owned()))
+        })
+        .collect()
+}

@@ -1,0 +1,66 @@
+//! `tidegate produce`: a file or standard input to a topic, at a rate or flat out.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use ingest::{AdminError, Connection, CreateTopic};
+
+use crate::cli::ProduceArgs;
+use crate::events;
+use crate::exit::{Exit, WithExit};
+use crate::feed::Feed;
+use crate::progress::Progress;
+
+/// How long the broker may take to answer one question.
+const ASK: Duration = Duration::from_secs(10);
+
+pub(crate) fn run(args: &ProduceArgs) -> anyhow::Result<Exit> {
+    if args.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
+        let message = "--rate: must be above 0".to_owned();
+        return Err(WithExit { message, exit: Exit::Usage }.into());
+    }
+    ingest::tune_allocator();
+    let mut properties = super::properties(&args.property)?;
+    properties.entry("compression.type".into()).or_insert_with(|| args.compression.clone());
+    let connection =
+        Connection { brokers: args.brokers.clone(), properties, instance: "produce".into() };
+    topic_exists(&connection, args)?;
+    let mut feed = Feed::new(&connection, &args.topic, args.rate, args.key.clone())?;
+    let limit = args.limit.unwrap_or(u64::MAX);
+    let mut progress = Progress::start("records", args.limit);
+    for _ in 0..args.repeat {
+        if feed.sent() >= limit {
+            break;
+        }
+        events::for_each(args.file.as_deref(), &mut |event| {
+            feed.push(event)?;
+            progress.add(1);
+            Ok(if feed.sent() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+    }
+    feed.finish()?;
+    let (records, took) = progress.finish();
+    let rate = records as f64 / took.as_secs_f64().max(1e-9);
+    eprintln!("{records} records to {} in {:.1} s, {rate:.0}/s, all acknowledged", args.topic, took.as_secs_f64());
+    Ok(Exit::Fine)
+}
+
+fn topic_exists(connection: &Connection, args: &ProduceArgs) -> anyhow::Result<()> {
+    match (ingest::topic_info(connection, &args.topic, ASK), args.create) {
+        (Ok(_), _) => Ok(()),
+        (Err(AdminError::NoTopic(_)), Some(partitions)) => {
+            let new = CreateTopic {
+                name: args.topic.clone(),
+                partitions,
+                replication: -1,
+                settings: vec![],
+            };
+            Ok(ingest::create_topic(connection, &new, ASK)?)
+        }
+        (Err(AdminError::NoTopic(_)), None) => anyhow::bail!(
+            "topic {:?} does not exist: create it, or say --create PARTITIONS",
+            args.topic
+        ),
+        (Err(error), _) => Err(error.into()),
+    }
+}

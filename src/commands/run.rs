@@ -1,0 +1,145 @@
+//! `tidegate run`: all hops in one process, or some of them, until asked to stop.
+//!
+//! Every task is named and joined; the first to end unasked ends the process. SIGTERM drains within
+//! the grace time, a second one ends at once, and kill -9 is always safe.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use ingest::{PipeEvents, Stop};
+use opentelemetry::global;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Hop, RunArgs};
+use crate::exit::{Exit, WithExit};
+use crate::health::Health;
+use crate::hops::{self, ArchiveOf};
+use crate::pipeline::Pipeline;
+use crate::server;
+use crate::telemetry::{self, Telemetry};
+
+type Ended = (&'static str, anyhow::Result<()>);
+
+pub(crate) fn run(args: &RunArgs, started: Instant) -> anyhow::Result<Exit> {
+    let config = super::resolve(&args.config)?;
+    telemetry::init_logs(&config.telemetry.log, config.telemetry.format);
+    ingest::tune_allocator();
+    let telemetry = Telemetry::install(&config)?;
+    let pipeline = Arc::new(Pipeline::open(config)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("tg-async")
+        .enable_all()
+        .build()
+        .context("starting the async runtime")?;
+    let exit = runtime.block_on(supervise(&pipeline, &args.only, &telemetry, started));
+    // Hops that did not drain in time hold blocking threads; the process does not wait for them.
+    runtime.shutdown_background();
+    telemetry.flush();
+    exit
+}
+
+async fn supervise(
+    pipeline: &Arc<Pipeline>,
+    only: &[Hop],
+    telemetry: &Telemetry,
+    started: Instant,
+) -> anyhow::Result<Exit> {
+    let health = Arc::new(Health::default());
+    let (stop, closing) = (Stop::new(), CancellationToken::new());
+    let mut tasks = JoinSet::new();
+    if let Some(listener) = listen(&pipeline.config.server.listen).await? {
+        let served = server::serve(listener, health.clone(), telemetry.registry(), closing.clone());
+        tasks.spawn(async { ("server", served.await.context("serving HTTP")) });
+    }
+    let mut hops = spawn_hops(pipeline, only, &health, &stop, started);
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let first = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        ended = hops.join_next() => ended,
+        ended = tasks.join_next(), if !tasks.is_empty() => ended,
+    };
+    let mut failure = first.and_then(|ended| failed(ended.expect("tasks do not panic silently")));
+    tracing::info!("stopping: draining what was read");
+    stop.raise();
+    let grace = Duration::from_secs(pipeline.config.shutdown.grace_seconds);
+    let deadline = tokio::time::sleep(grace);
+    tokio::pin!(deadline);
+    while !hops.is_empty() {
+        tokio::select! {
+            ended = hops.join_next() => {
+                let ended = ended.expect("not empty").expect("tasks do not panic silently");
+                failure = failure.or_else(|| failed(ended));
+            }
+            _ = terminate.recv() => return Err(cut_short("a second SIGTERM")),
+            _ = interrupt.recv() => return Err(cut_short("a second SIGINT")),
+            () = &mut deadline => return Err(cut_short("shutdown.grace_seconds are over")),
+        }
+    }
+    closing.cancel();
+    match failure {
+        Some(error) => Err(error),
+        None => {
+            tracing::info!("stopped");
+            Ok(Exit::Fine)
+        }
+    }
+}
+
+fn spawn_hops(
+    pipeline: &Arc<Pipeline>,
+    only: &[Hop],
+    health: &Arc<Health>,
+    stop: &Stop,
+    started: Instant,
+) -> JoinSet<Ended> {
+    let runs = |hop| only.is_empty() || only.contains(&hop);
+    let mut hops = JoinSet::new();
+    let mut spawn = |name, run: Box<dyn FnOnce() -> anyhow::Result<()> + Send>| {
+        hops.spawn_blocking(move || (name, run()));
+    };
+    if runs(Hop::Score) {
+        let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
+        let events = Arc::new(PipeEvents::new(&global::meter("tidegate"), &pipeline.config.pipeline.name));
+        spawn("score", Box::new(move || hops::score(&pipeline, &events, &health, &stop, started)));
+    }
+    if runs(Hop::Archive) {
+        let mut kinds = vec![ArchiveOf::Results];
+        if pipeline.config.archive.dead_letters {
+            kinds.push(ArchiveOf::DeadLetters);
+        }
+        for kind in kinds {
+            let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
+            let run = move || hops::archive(&pipeline, kind, &health, &stop);
+            spawn(kind.name(), Box::new(run));
+        }
+    }
+    hops
+}
+
+/// `None` when the task ended in order.
+fn failed((name, result): Ended) -> Option<anyhow::Error> {
+    result.err().map(|error| error.context(format!("{name} ended")))
+}
+
+fn cut_short(why: &str) -> anyhow::Error {
+    let message = format!("{why}: ending before everything was drained; nothing is lost, it is read again");
+    WithExit { message, exit: Exit::Failed }.into()
+}
+
+async fn listen(address: &str) -> anyhow::Result<Option<TcpListener>> {
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("server.listen = {address} cannot be opened; choose another port, or \"\" for no server")
+    })?;
+    tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
+    Ok(Some(listener))
+}

@@ -1,0 +1,251 @@
+//! Layers of a configuration, laid over each other leaf by leaf so that every problem is found
+//! in one go, each with its key path, the value given and what would be accepted.
+
+use std::fmt;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::{Config, rules};
+
+/// Every key with its default and a comment.
+pub(crate) const DEFAULT: &str = include_str!("default.toml");
+
+/// Tables whose keys are the user's own.
+const OPEN_TABLES: [&str; 1] = ["kafka.properties"];
+
+/// Prefix of environment variables; levels are separated by two underscores.
+const ENV_PREFIX: &str = "TIDEGATE__";
+
+/// One thing wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// Dotted key path.
+    pub(crate) key: String,
+    /// The value given, as written; empty where none was.
+    pub(crate) value: String,
+    /// What is wrong and what would be accepted.
+    pub(crate) message: String,
+}
+
+/// All that is wrong with the configuration.
+#[derive(Debug)]
+pub(crate) struct Problems(pub(crate) Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(f, "the configuration has {count} problem{}:", if count == 1 { "" } else { "s" })?;
+        for problem in &self.0 {
+            write!(f, "\n  {}", problem.key)?;
+            if !problem.value.is_empty() {
+                write!(f, " = {}", problem.value)?;
+            }
+            write!(f, ": {}", problem.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Reads default ← `file` ← `env` ← `sets` (`section.key=value`), and checks the rules.
+pub(crate) fn load(
+    file: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+    sets: &[String],
+) -> Result<Config, Problems> {
+    let defaults: Table = DEFAULT.parse().expect("the embedded default.toml is valid");
+    let mut leaves = Vec::new();
+    let mut problems = Vec::new();
+    if let Some(path) = file {
+        match read(path) {
+            Ok(table) => flatten(String::new(), Value::Table(table), &defaults, &mut leaves),
+            Err(message) => problems.push(Problem {
+                key: path.display().to_string(),
+                value: String::new(),
+                message,
+            }),
+        }
+    }
+    for (name, text) in env {
+        if let Some(rest) = name.strip_prefix(ENV_PREFIX) {
+            let key = rest.to_lowercase().replace("__", ".");
+            let value = parse_scalar(&text, lookup(&defaults, &key));
+            leaves.push((key, value));
+        }
+    }
+    for set in sets {
+        match set.split_once('=') {
+            Some((key, text)) => {
+                leaves.push((key.trim().into(), parse_scalar(text, lookup(&defaults, key.trim()))));
+            }
+            None => problems.push(Problem {
+                key: set.clone(),
+                value: String::new(),
+                message: "--set takes section.key=value".into(),
+            }),
+        }
+    }
+    let merged = merge(&defaults, leaves, &mut problems);
+    let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let mut config: Config = merged.try_into().expect("each leaf was accepted on its own");
+    for path in [
+        &mut config.contract.file,
+        &mut config.model.repository,
+        &mut config.archive.directory,
+    ] {
+        *path = base.join(&*path);
+    }
+    for problem in rules::check(&config) {
+        if !problems.iter().any(|have| have.key == problem.key) {
+            problems.push(problem);
+        }
+    }
+    if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
+}
+
+fn read(path: &Path) -> Result<Table, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot be read: {error}; name a configuration with --config"))?;
+    text.parse::<Table>().map_err(|error| format!("is not TOML: {}", error.to_string().trim_end()))
+}
+
+/// Takes over every leaf that the configuration's type accepts in its place.
+fn merge(defaults: &Table, leaves: Vec<(String, Value)>, problems: &mut Vec<Problem>) -> Table {
+    let mut merged = defaults.clone();
+    for (key, value) in leaves {
+        let shown = shown(&key, &value);
+        if lookup(defaults, &key).is_none() && open_table(&key).is_none() {
+            problems.push(Problem { message: unknown(defaults, &key), key, value: shown });
+            continue;
+        }
+        let mut alone = defaults.clone();
+        put(&mut alone, &key, value.clone());
+        match alone.try_into::<Config>() {
+            Ok(_) => put(&mut merged, &key, value),
+            Err(error) => {
+                let message = error.message().to_owned();
+                problems.push(Problem { key, value: shown, message });
+            }
+        }
+    }
+    merged
+}
+
+fn shown(key: &str, value: &Value) -> String {
+    let secret = ["password", "secret", "salt", "token"].iter().any(|word| key.contains(word));
+    if secret { "(hidden)".into() } else { value.to_string() }
+}
+
+fn unknown(defaults: &Table, key: &str) -> String {
+    let mut known = Vec::new();
+    flatten(String::new(), Value::Table(defaults.clone()), defaults, &mut known);
+    let nearest = known
+        .iter()
+        .map(|(have, _)| (strsim::damerau_levenshtein(have, key), have))
+        .min()
+        .filter(|(distance, _)| *distance <= 4)
+        .map_or_else(String::new, |(_, have)| format!("; did you mean {have}?"));
+    format!("is not a key of the configuration{nearest} (`tidegate check --defaults` lists them)")
+}
+
+fn open_table(key: &str) -> Option<&'static str> {
+    OPEN_TABLES.into_iter().find(|open| {
+        key.strip_prefix(open).is_some_and(|rest| rest.starts_with('.') && rest.len() > 1)
+    })
+}
+
+/// Leaves of `value` with their dotted paths. A table where the defaults have none is a leaf.
+fn flatten(path: String, value: Value, defaults: &Table, leaves: &mut Vec<(String, Value)>) {
+    let is_level = path.is_empty() || matches!(lookup(defaults, &path), Some(Value::Table(_)));
+    match value {
+        Value::Table(table) if is_level => {
+            for (name, inner) in table {
+                let path = if path.is_empty() { name } else { format!("{path}.{name}") };
+                flatten(path, inner, defaults, leaves);
+            }
+        }
+        leaf => leaves.push((path, leaf)),
+    }
+}
+
+fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    let mut parts = key.split('.');
+    let mut at = table.get(parts.next()?)?;
+    for part in parts {
+        at = at.as_table()?.get(part)?;
+    }
+    Some(at)
+}
+
+/// Sets `key`; below an open table the rest of the path is one name, dots included.
+fn put(table: &mut Table, key: &str, value: Value) {
+    let (levels, name) = match open_table(key) {
+        Some(open) => (open, &key[open.len() + 1..]),
+        None => key.rsplit_once('.').unwrap_or(("", key)),
+    };
+    let mut at = table;
+    for level in levels.split('.').filter(|level| !level.is_empty()) {
+        let entry = at.entry(level).or_insert_with(|| Value::Table(Table::new()));
+        let Value::Table(inner) = entry else { return };
+        at = inner;
+    }
+    at.insert(name.to_owned(), value);
+}
+
+/// What an environment variable or flag means: text where the default is text, else TOML.
+fn parse_scalar(text: &str, default: Option<&Value>) -> Value {
+    let as_toml = || format!("v = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
+    match default {
+        Some(Value::String(_)) if !text.starts_with(['{', '[']) => Value::String(text.into()),
+        _ => as_toml().unwrap_or_else(|| Value::String(text.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete() -> Vec<String> {
+        ["input.topic=a", "output.topic=b", "dead_letters.topic=c", "model.name=m", "model.version=1"]
+            .map(String::from)
+            .to_vec()
+    }
+
+    #[test]
+    fn later_layers_win_and_types_follow_the_default() {
+        let env = [("TIDEGATE__BATCH__MAX_ROWS", "77"), ("TIDEGATE__MODEL__VERSION", "2"), ("HOME", "x")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut sets = complete();
+        sets.push("batch.max_rows=78".into());
+        sets.push("kafka.properties.client.rack=r1".into());
+        let config = load(None, env.into_iter(), &sets).unwrap();
+        assert_eq!(config.batch.max_rows, 78);
+        assert_eq!(config.model.version, "1");
+        assert_eq!(config.kafka.properties["client.rack"].expose(), "r1");
+    }
+
+    #[test]
+    fn five_mistakes_are_reported_at_once() {
+        let mut sets = complete();
+        sets.extend(
+            [
+                "batch.max_rows=many",
+                "delivery.mode=twice",
+                "inputt.topic=x",
+                "commit.interval_ms=-1",
+                "kafka.session_timeout_ms=60000",
+            ]
+            .map(String::from),
+        );
+        let problems = load(None, std::iter::empty(), &sets).unwrap_err();
+        let keys: Vec<&str> = problems.0.iter().map(|problem| problem.key.as_str()).collect();
+        for key in ["batch.max_rows", "delivery.mode", "inputt.topic", "commit.interval_ms", "kafka.max_poll_interval_ms"] {
+            assert!(keys.contains(&key), "{key} in {problems}");
+        }
+        let text = problems.to_string();
+        assert!(text.contains("did you mean input.topic?"), "{text}");
+        assert!(text.contains("exactly_once"), "what is accepted is said: {text}");
+    }
+}

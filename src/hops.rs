@@ -1,0 +1,114 @@
+//! The hops of a pipeline, each supervised: hop 1 scores here, hop 2 archives in [`archive`].
+
+mod archive;
+
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ingest::{AdminError, CreateTopic, HopError, Memory, PipeEvents, Stop};
+
+use crate::exit::{Exit, WithExit};
+use crate::health::{Health, Part};
+use crate::pipeline::Pipeline;
+use crate::supervise::{Trouble, keep_running};
+
+pub(crate) use archive::{ArchiveOf, archive, reader_config};
+
+/// How long the broker may take to answer one question.
+const ASK: Duration = Duration::from_secs(10);
+
+/// How often readiness follows the assignment.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Runs hop 1 until `stop`; its model sessions are made once and live through restarts.
+pub(crate) fn score(
+    pipeline: &Pipeline,
+    events: &Arc<PipeEvents>,
+    health: &Health,
+    stop: &Stop,
+    started: Instant,
+) -> anyhow::Result<()> {
+    let (model, assignment) = (health.part("model"), health.part("input assignment"));
+    let mut workers = pipeline.workers()?;
+    model.set(true);
+    let config = pipeline.pipe();
+    let mut memory = Memory::new();
+    tracing::info!(
+        startup_ms = started.elapsed().as_millis() as u64,
+        model = pipeline.package.name(),
+        version = pipeline.package.version(),
+        workers = workers.len(),
+        "model is warm; subscribing to {}",
+        config.input
+    );
+    let run = || {
+        create_topics(pipeline)?;
+        ingest::pipe::run(&config, &mut workers, stop, events, &mut memory).map_err(hop_trouble)
+    };
+    follow(&assignment, || events.assignment_size() > 0, || keep_running("score", stop, run))
+}
+
+/// Sets `part` by `is_up` while `run` runs.
+fn follow<T>(part: &Part, is_up: impl Fn() -> bool + Sync, run: impl FnOnce() -> T) -> T {
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                part.set(is_up());
+                std::thread::sleep(LOOK_EVERY);
+            }
+        });
+        let ended = run();
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        ended
+    })
+}
+
+/// Whether a hop's error is worth another start, and the exit code if it is not.
+fn hop_trouble(error: HopError) -> Trouble {
+    let exit = match &error {
+        HopError::Retry(_) => return Trouble::Again(error.into()),
+        HopError::Config(_) => Exit::Usage,
+        HopError::Replaced(_) => Exit::Replaced,
+    };
+    Trouble::Final(WithExit { message: error.to_string(), exit }.into())
+}
+
+/// Creates missing output topics where the configuration says so.
+fn create_topics(pipeline: &Pipeline) -> Result<(), Trouble> {
+    let config = &pipeline.config;
+    if !config.output.create_topics {
+        return Ok(());
+    }
+    let connection = pipeline.connection();
+    let input = ingest::topic_info(&connection, &config.input.topic, ASK).map_err(admin_trouble)?;
+    for topic in [&config.output.topic, &config.dead_letters.topic] {
+        match ingest::topic_info(&connection, topic, ASK) {
+            Ok(_) => {}
+            Err(AdminError::NoTopic(_)) => {
+                let new = CreateTopic {
+                    name: topic.clone(),
+                    partitions: input.partitions.len() as i32,
+                    replication: -1,
+                    settings: vec![],
+                };
+                if let Err(error) = ingest::create_topic(&connection, &new, ASK) {
+                    // A replica of ours may have been faster; the next look tells.
+                    tracing::warn!(%error, topic, "topic was not created");
+                }
+            }
+            Err(error) => return Err(admin_trouble(error)),
+        }
+    }
+    Ok(())
+}
+
+fn admin_trouble(error: AdminError) -> Trouble {
+    match error {
+        AdminError::Unreachable(_) => Trouble::Again(error.into()),
+        AdminError::NoTopic(_) | AdminError::Refused(_) => {
+            Trouble::Final(WithExit { message: error.to_string(), exit: Exit::Usage }.into())
+        }
+    }
+}

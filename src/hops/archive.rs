@@ -1,0 +1,213 @@
+//! Hop 2: one topic to one Parquet table. The position is in the published files, nowhere else.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant, SystemTime};
+
+use batch::archive::carry_after;
+use batch::{Archive, ArchiveConfig, Outcome, Remedy, StoreError, Table, TopicIdentity};
+use ingest::{AdminError, HopError, ReadEvent, ReaderConfig, Stop, TopicInfo};
+use opentelemetry::metrics::{Counter, Gauge};
+use opentelemetry::{KeyValue, global};
+
+use super::{ASK, admin_trouble, hop_trouble};
+use crate::health::{Health, Part};
+use crate::pipeline::{DEAD_LETTERS, Pipeline, RESULTS};
+use crate::supervise::{Trouble, keep_running};
+
+/// Which topic is archived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ArchiveOf {
+    /// The output topic.
+    Results,
+    /// The dead-letter topic.
+    DeadLetters,
+}
+
+impl ArchiveOf {
+    /// The hop's name, which is its table's.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Results => RESULTS,
+            Self::DeadLetters => DEAD_LETTERS,
+        }
+    }
+
+    fn topic(self, pipeline: &Pipeline) -> &str {
+        match self {
+            Self::Results => &pipeline.config.output.topic,
+            Self::DeadLetters => &pipeline.config.dead_letters.topic,
+        }
+    }
+
+    fn table(self, pipeline: &Pipeline) -> anyhow::Result<Table> {
+        Ok(match self {
+            Self::Results => {
+                let mut table = pipeline.results_table()?;
+                Table::new(table.schema(), table.id().to_owned(), move |batch| table.rows(batch))
+            }
+            Self::DeadLetters => {
+                let mut table = pipeline.dead_letter_table();
+                Table::new(table.schema(), table.id().to_owned(), move |batch| table.rows(batch))
+            }
+        })
+    }
+}
+
+/// Archives one topic until `stop`.
+pub(crate) fn archive(
+    pipeline: &Pipeline,
+    of: ArchiveOf,
+    health: &Health,
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    let part = health.part(of.name());
+    let instruments = Instruments::new(of);
+    keep_running(of.name(), stop, || {
+        let ended = archive_once(pipeline, of, &part, &instruments, stop);
+        part.set(false);
+        ended
+    })
+}
+
+fn archive_once(
+    pipeline: &Pipeline,
+    of: ArchiveOf,
+    part: &Part,
+    instruments: &Instruments,
+    stop: &Stop,
+) -> Result<(), Trouble> {
+    let topic = of.topic(pipeline);
+    let info = describe(pipeline, topic)?;
+    let retention = info.retention_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
+    let config = ArchiveConfig { carry_after: carry_after(retention), ..pipeline.archive_config(of.name()) };
+    let identity = TopicIdentity {
+        cluster_id: info.cluster_id,
+        topic: info.topic,
+        topic_id: info.topic_id,
+    };
+    let table = of.table(pipeline).map_err(Trouble::Final)?;
+    let opened = Archive::open(config, identity, table, SystemTime::now());
+    let archive = RefCell::new(opened.map_err(|error| hop_trouble(store_error(&error)))?);
+    let positions = |partition| archive.borrow_mut().position(partition).map_err(|e| store_error(&e));
+    let sink = |event| {
+        let mut archive = archive.borrow_mut();
+        let outcome = handle(&mut archive, event, part, instruments)?;
+        instruments.published(&outcome);
+        instruments.unpublished.record(archive.unpublished_rows(), &instruments.table);
+        match outcome.lost.first() {
+            None => Ok(()),
+            Some(lost) => Err(HopError::Retry(format!(
+                "another process archives {topic}/{} and is at {}: reading on from there",
+                lost.partition, lost.position
+            ))),
+        }
+    };
+    ingest::reader::read(&reader_config(pipeline, of), positions, sink, stop).map_err(hop_trouble)?;
+    let outcome = archive.borrow_mut().finish().map_err(|error| hop_trouble(store_error(&error)))?;
+    instruments.published(&outcome);
+    Ok(())
+}
+
+fn describe(pipeline: &Pipeline, topic: &str) -> Result<TopicInfo, Trouble> {
+    ingest::topic_info(&pipeline.connection(), topic, ASK).map_err(|error| match error {
+        // Hop 1 creates it, here or in another process.
+        AdminError::NoTopic(_) if pipeline.config.output.create_topics => Trouble::Again(error.into()),
+        error => admin_trouble(error),
+    })
+}
+
+/// The reader's settings; its group is for the assignment only.
+pub(crate) fn reader_config(pipeline: &Pipeline, of: ArchiveOf) -> ReaderConfig {
+    let group = format!("{}-{}", pipeline.config.pipeline.name, of.name());
+    ReaderConfig {
+        fetch_kib: pipeline.config.memory.fetch_kib,
+        timeouts: ingest::Timeouts {
+            session: pipeline.timeouts().session,
+            heartbeat: pipeline.timeouts().heartbeat,
+            ..ReaderConfig::new(pipeline.connection(), "", "").timeouts
+        },
+        on_stuck: crate::pipeline::exit_when_stuck(),
+        ..ReaderConfig::new(pipeline.connection(), &group, of.topic(pipeline))
+    }
+}
+
+fn handle(
+    archive: &mut Archive,
+    event: ReadEvent,
+    part: &Part,
+    instruments: &Instruments,
+) -> Result<Outcome, HopError> {
+    let now = Instant::now();
+    let done = match event {
+        ReadEvent::Assigned(_) => {
+            part.set(true);
+            Ok(Outcome::default())
+        }
+        ReadEvent::Batch(batch) => archive.append(&batch, now),
+        ReadEvent::Position { partition, position } => {
+            archive.advance(partition, position, now).map(|()| Outcome::default())
+        }
+        ReadEvent::Revoked(partitions) => archive.revoke(&partitions).map(|outcome| {
+            // Lost or not, they are another process's now.
+            Outcome { lost: vec![], ..outcome }
+        }),
+        ReadEvent::Tick { lag } => {
+            let total: i64 = lag.iter().map(|(_, records)| *records).sum();
+            instruments.lag.record(total.unsigned_abs(), &instruments.table);
+            archive.tick(now)
+        }
+    };
+    done.map_err(|error| store_error(&error))
+}
+
+/// The store's error as the reader's, with what the system said.
+fn store_error(error: &StoreError) -> HopError {
+    let cause = std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
+    match error.remedy() {
+        Remedy::Retry => HopError::Retry(format!("{error}{cause}")),
+        Remedy::Stop => HopError::Config(format!("{error}{cause}")),
+    }
+}
+
+struct Instruments {
+    table: [KeyValue; 1],
+    rows: Counter<u64>,
+    files: Counter<u64>,
+    bytes: Counter<u64>,
+    unpublished: Gauge<u64>,
+    lag: Gauge<u64>,
+}
+
+impl Instruments {
+    fn new(of: ArchiveOf) -> Self {
+        let meter = global::meter("tidegate");
+        let counter = |name: &'static str, unit: &'static str, what: &'static str| {
+            meter.u64_counter(name).with_unit(unit).with_description(what).build()
+        };
+        let gauge = |name: &'static str, what: &'static str| {
+            meter.u64_gauge(name).with_description(what).build()
+        };
+        Self {
+            table: [KeyValue::new("table", of.name())],
+            rows: counter("tidegate_archived", "{record}", "Records durable in Parquet"),
+            files: counter("tidegate_archive_files", "{file}", "Parquet files published"),
+            bytes: counter("tidegate_archive", "By", "Bytes of published Parquet files"),
+            unpublished: gauge("tidegate_archive_unpublished_rows", "Rows in files not yet published"),
+            lag: gauge("tidegate_archive_lag_records", "Records not yet read by the archive"),
+        }
+    }
+
+    fn published(&self, outcome: &Outcome) {
+        for file in &outcome.published {
+            self.rows.add(file.footer.rows, &self.table);
+            self.files.add(1, &self.table);
+            self.bytes.add(file.bytes, &self.table);
+            tracing::debug!(
+                path = %file.path.display(),
+                rows = file.footer.rows,
+                bytes = file.bytes,
+                "published"
+            );
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The proof: every input position counted in the output topic, the dead letters and Parquet.
+//!
+//! It reads what any reader would read (`read_committed`, published files) and trusts no state of
+//! the pipeline. Memory: a few bits per position of the input and output topics.
+
+mod report;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use arrow::array::Array as _;
+use batch::positions::{self, Seen};
+use ingest::{Connection, ScanConfig, Stop, TopicInfo, scan};
+use schemas::{MicroBatch, Offsets, Tally, dead_letter_coordinates, source_coordinates};
+
+pub(crate) use report::{ArchiveReport, Verdict};
+
+use crate::progress::Progress;
+
+/// How long the broker may take to answer one question.
+const ASK: Duration = Duration::from_secs(10);
+
+/// What is to be proved.
+pub(crate) struct Claim {
+    pub(crate) connection: Connection,
+    pub(crate) input: String,
+    pub(crate) output: String,
+    pub(crate) dead_letters: String,
+    /// Group under which the input's offsets are committed; `None` where the broker cannot tell.
+    pub(crate) group: Option<String>,
+    /// Folders of the archived topics: results, then dead letters.
+    pub(crate) archives: Vec<Archived>,
+}
+
+/// An archived topic and its folder.
+pub(crate) struct Archived {
+    pub(crate) table: &'static str,
+    pub(crate) topic: String,
+    pub(crate) folder: PathBuf,
+}
+
+/// A topic as it was read: its log, and the positions that hold a record.
+struct Log {
+    info: TopicInfo,
+    exists: Tally,
+}
+
+/// Counts everything the claim names.
+pub(crate) fn verify(claim: &Claim) -> anyhow::Result<Verdict> {
+    let input_info = describe(claim, &claim.input)?;
+    // Asked before the outputs are read: what is committed now must be in them.
+    let committed = committed(claim, &input_info)?;
+    let mut seen = Tally::new(&extents(&input_info));
+    let input = read(claim, input_info, |_, _| {})?;
+    let mut foreign = 0u64;
+    let mut count = |topic: &str, partition, offset| {
+        if topic == claim.input { seen.add(partition, offset) } else { foreign += 1 }
+    };
+    let mut unreadable = 0u64;
+    let output = read(claim, describe(claim, &claim.output)?, |batch, row| {
+        match batch.value(row).and_then(source_coordinates) {
+            Some(at) => count(&at.topic, at.partition, at.offset),
+            None => unreadable += 1,
+        }
+    })?;
+    let dead = read(claim, describe(claim, &claim.dead_letters)?, |batch, row| {
+        match dead_letter_coordinates(batch, row) {
+            Some(at) => count(&at.topic, at.partition, at.offset),
+            None => unreadable += 1,
+        }
+    })?;
+    let mut archives = Vec::new();
+    for archived in &claim.archives {
+        let log = if archived.topic == claim.output { &output } else { &dead };
+        // Rows whose record retention has taken from the topic stand for it.
+        let report = archive(archived, log, |partition, offset| seen.add(partition, offset))?;
+        archives.push(report);
+    }
+    let topics = seen.against(&input.exists);
+    let waiting = waiting(&committed, &input, &seen);
+    Ok(Verdict {
+        input: claim.input.clone(),
+        records: topics.expected,
+        results: output.exists.seen(),
+        dead_letters: dead.exists.seen(),
+        foreign,
+        unreadable,
+        retained_from: input.info.partitions.iter().map(|each| each.low as u64).sum(),
+        waiting,
+        topics,
+        archives,
+    })
+}
+
+fn describe(claim: &Claim, topic: &str) -> anyhow::Result<TopicInfo> {
+    Ok(ingest::topic_info(&claim.connection, topic, ASK)?)
+}
+
+/// Positions the group has committed; empty where it is not known.
+fn committed(claim: &Claim, input: &TopicInfo) -> anyhow::Result<BTreeMap<i32, i64>> {
+    let Some(group) = &claim.group else { return Ok(BTreeMap::new()) };
+    let partitions: Vec<i32> = input.partitions.iter().map(|each| each.partition).collect();
+    let known = ingest::committed(&claim.connection, group, &claim.input, &partitions, ASK)
+        .with_context(|| format!("asking for the committed offsets of group {group}"))?;
+    Ok(from_the_low(known, input))
+}
+
+/// Positions reached, where a partition without one is at the beginning of its log.
+fn from_the_low(mut reached: BTreeMap<i32, i64>, topic: &TopicInfo) -> BTreeMap<i32, i64> {
+    for each in &topic.partitions {
+        reached.entry(each.partition).or_insert(each.low);
+    }
+    reached
+}
+
+fn extents(info: &TopicInfo) -> Offsets {
+    let mut extents = Offsets::new();
+    for each in &info.partitions {
+        extents.append(each.partition, each.low..each.high).expect("one extent a partition");
+    }
+    extents
+}
+
+/// Reads a topic up to the end it had when it was described.
+fn read(
+    claim: &Claim,
+    info: TopicInfo,
+    mut each: impl FnMut(&MicroBatch, usize),
+) -> anyhow::Result<Log> {
+    let extents = extents(&info);
+    let mut exists = Tally::new(&extents);
+    let total: i64 = extents.iter().map(|(_, extent)| extent.end - extent.start).sum();
+    let mut progress = Progress::start("positions", Some(total as u64));
+    let config = ScanConfig::new(claim.connection.clone(), &info.topic);
+    scan::scan(&config, &Stop::new(), |batch| {
+        for (row, record) in batch.records().iter().enumerate() {
+            // What came since the topic was described is the next run's.
+            if extents.get(record.partition).is_some_and(|extent| record.offset < extent.end) {
+                exists.add(record.partition, record.offset);
+                each(&batch, row);
+            }
+        }
+        progress.add(batch.len() as u64);
+        Ok(())
+    })?;
+    progress.finish();
+    Ok(Log { info, exists })
+}
+
+/// Counts an archive's rows against the records of its topic.
+fn archive(
+    archived: &Archived,
+    log: &Log,
+    mut taken_by_retention: impl FnMut(i32, i64),
+) -> anyhow::Result<ArchiveReport> {
+    let low: BTreeMap<i32, i64> =
+        log.info.partitions.iter().map(|each| (each.partition, each.low)).collect();
+    let (mut rows, mut older, mut newer) = (Tally::new(&extents(&log.info)), 0u64, 0u64);
+    let mut files = 0u64;
+    let high: BTreeMap<i32, i64> =
+        log.info.partitions.iter().map(|each| (each.partition, each.high)).collect();
+    let ends = match archived.folder.exists() {
+        false => BTreeMap::new(),
+        true => positions::scan(&archived.folder, &mut |seen| match seen {
+            Seen::File(..) => files += 1,
+            Seen::Rows(at) => {
+                for row in 0..at.offset.len() {
+                    let (partition, offset) = (at.partition.value(row), at.offset.value(row));
+                    if offset < low.get(&partition).copied().unwrap_or(0) {
+                        older += 1;
+                        if let (Some(from), Some(at)) = (&at.input_partition, &at.input_offset)
+                            && from.is_valid(row)
+                            && at.is_valid(row)
+                        {
+                            taken_by_retention(from.value(row), at.value(row));
+                        }
+                    } else if offset >= high.get(&partition).copied().unwrap_or(i64::MAX) {
+                        // Written after the topic was described; the next run counts it.
+                        newer += 1;
+                    } else {
+                        rows.add(partition, offset);
+                    }
+                }
+            }
+        })?,
+    };
+    let difference = rows.against(&log.exists);
+    let waiting = waiting(&from_the_low(ends, &log.info), log, &rows);
+    Ok(ArchiveReport {
+        table: archived.table.into(),
+        files,
+        rows: difference.found + older,
+        newer,
+        waiting,
+        difference,
+    })
+}
+
+/// Records of `log` that were not seen and lie at or behind the position reached: still to come.
+fn waiting(reached: &BTreeMap<i32, i64>, log: &Log, seen: &Tally) -> u64 {
+    let partitions = log.info.partitions.iter();
+    partitions
+        .filter_map(|each| {
+            let from = *reached.get(&each.partition)?;
+            let ahead = from.max(each.low)..each.high;
+            let unseen = ahead.filter(|at| {
+                log.exists.count(each.partition, *at) > 0 && seen.count(each.partition, *at) == 0
+            });
+            Some(unseen.count() as u64)
+        })
+        .sum()
+}

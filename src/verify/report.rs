@@ -1,0 +1,159 @@
+//! What `verify` found, for people and for scripts, and the exit code that follows.
+
+use std::fmt;
+
+use schemas::Difference;
+use serde::Serialize;
+
+use crate::exit::Exit;
+
+/// The outcome of a verification.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// Input topic.
+    pub(crate) input: String,
+    /// Records in the input.
+    pub(crate) records: u64,
+    /// Records in the output topic.
+    pub(crate) results: u64,
+    /// Records in the dead-letter topic.
+    pub(crate) dead_letters: u64,
+    /// Records of the output topics that come from another input topic.
+    pub(crate) foreign: u64,
+    /// Records of the output topics that name no source: not ours, or damaged.
+    pub(crate) unreadable: u64,
+    /// Input positions that retention has taken, counted from zero.
+    pub(crate) retained_from: u64,
+    /// Input records behind the committed position that are not scored yet.
+    pub(crate) waiting: u64,
+    /// Input positions against those found in output and dead letters.
+    pub(crate) topics: Difference,
+    /// Output positions against Parquet rows.
+    pub(crate) archives: Vec<ArchiveReport>,
+}
+
+/// One table against its topic.
+#[derive(Debug)]
+pub(crate) struct ArchiveReport {
+    pub(crate) table: String,
+    pub(crate) files: u64,
+    /// Rows that stand for records, those that retention has taken from the topic included.
+    pub(crate) rows: u64,
+    /// Rows of records that came after the topic was described.
+    pub(crate) newer: u64,
+    /// Records that are not archived yet.
+    pub(crate) waiting: u64,
+    pub(crate) difference: Difference,
+}
+
+impl Verdict {
+    /// 0 only when each record is there exactly once; 4 when nothing is wrong and something could
+    /// not be checked.
+    pub(crate) fn exit(&self) -> Exit {
+        let lost = self.topics.missing.count > self.waiting;
+        let doubled = self.topics.doubled.count + self.topics.unexpected.count > 0;
+        if lost || doubled || self.unreadable > 0 || self.archives.iter().any(ArchiveReport::is_wrong) {
+            return Exit::NotExactlyOnce;
+        }
+        let waiting = self.waiting + self.archives.iter().map(|each| each.waiting).sum::<u64>();
+        if waiting > 0 || self.retained_from > 0 { Exit::Unchecked } else { Exit::Fine }
+    }
+
+    /// The verdict as a script reads it.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        #[derive(Serialize)]
+        struct Findings {
+            missing: u64,
+            doubled: u64,
+            unexpected: u64,
+            outside: u64,
+        }
+        let findings = |difference: &Difference| Findings {
+            missing: difference.missing.count,
+            doubled: difference.doubled.count,
+            unexpected: difference.unexpected.count,
+            outside: difference.outside.count,
+        };
+        let archives: Vec<_> = self
+            .archives
+            .iter()
+            .map(|each| {
+                serde_json::json!({
+                    "table": each.table, "files": each.files, "rows": each.rows,
+                    "newer": each.newer, "waiting": each.waiting,
+                    "findings": findings(&each.difference),
+                })
+            })
+            .collect();
+        serde_json::json!({
+            "exactly_once": self.exit() == Exit::Fine,
+            "exit_code": self.exit() as u8,
+            "input": self.input,
+            "records": self.records,
+            "results": self.results,
+            "dead_letters": self.dead_letters,
+            "foreign": self.foreign,
+            "unreadable": self.unreadable,
+            "positions_taken_by_retention": self.retained_from,
+            "waiting": self.waiting,
+            "findings": findings(&self.topics),
+            "archives": archives,
+        })
+    }
+}
+
+impl ArchiveReport {
+    fn is_wrong(&self) -> bool {
+        self.difference.missing.count > self.waiting
+            || self.difference.doubled.count + self.difference.unexpected.count > 0
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "input         {} records in {}", self.records, self.input)?;
+        writeln!(out, "results       {} records", self.results)?;
+        writeln!(out, "dead letters  {} records", self.dead_letters)?;
+        for (what, finding) in [
+            ("lost", &self.topics.missing),
+            ("doubled", &self.topics.doubled),
+            ("unexpected", &self.topics.unexpected),
+        ] {
+            if finding.count > 0 {
+                writeln!(out, "{what:<12}  {finding}")?;
+            }
+        }
+        for each in &self.archives {
+            writeln!(out, "{:<12}  {} rows in {} Parquet files", each.table, each.rows, each.files)?;
+            for (what, finding) in [
+                ("lost", &each.difference.missing),
+                ("doubled", &each.difference.doubled),
+                ("unexpected", &each.difference.unexpected),
+            ] {
+                if finding.count > 0 {
+                    writeln!(out, "{:<12}  {what}: {finding}", each.table)?;
+                }
+            }
+            if each.waiting > 0 {
+                writeln!(out, "{:<12}  {} of these are not archived yet", each.table, each.waiting)?;
+            }
+        }
+        if self.unreadable > 0 {
+            writeln!(out, "unreadable    {} records name no source", self.unreadable)?;
+        }
+        if self.foreign > 0 {
+            writeln!(out, "foreign       {} records come from another input topic", self.foreign)?;
+        }
+        if self.waiting > 0 {
+            writeln!(out, "waiting       {} of the lost are not scored yet", self.waiting)?;
+        }
+        if self.retained_from > 0 {
+            writeln!(out, "unchecked     {} input positions were taken by retention", self.retained_from)?;
+        }
+        match self.exit() {
+            Exit::Fine => write!(out, "every record is there exactly once"),
+            Exit::Unchecked => write!(out, "nothing is wrong, but not everything could be checked"),
+            _ => write!(out, "NOT exactly once"),
+        }
+    }
+}
