@@ -101,9 +101,14 @@ fn join(config: &PipeConfig) -> Result<BaseConsumer<RebalanceContext>, HopError>
         .set("queued.max.messages.kbytes", config.fetch_kib.to_string())
         // After a full queue librdkafka waits this long before it fetches again: 1 s stalls otherwise.
         .set("fetch.queue.backoff.ms", "2")
-        .set("fetch.max.bytes", FETCH_BYTES.to_string())
-        .set("topic.metadata.refresh.interval.ms", "60000");
-    for (name, value) in [("fetch.wait.max.ms", "100"), ("fetch.error.backoff.ms", "100")] {
+        .set("fetch.max.bytes", FETCH_BYTES.to_string());
+    let ours_unless_set = [
+        ("fetch.wait.max.ms", "100"),
+        ("fetch.error.backoff.ms", "100"),
+        // A partition added to the input is read from within a minute.
+        ("topic.metadata.refresh.interval.ms", "60000"),
+    ];
+    for (name, value) in ours_unless_set {
         if !config.connection.properties.contains_key(name) {
             client.set(name, value);
         }
