@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::process::{Pid, Signal, kill_process};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +28,7 @@ pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {
 
 /// Asks process `pid` to end (SIGTERM).
 pub(crate) fn terminate(pid: u32) -> anyhow::Result<()> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("not a process id")?;
-    kill_process(pid, Signal::TERM).context("sending SIGTERM")
+    kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM).context("sending SIGTERM")
 }
 
 /// Fields 14 and 15 (utime, stime) in clock ticks of 10 ms; the name in field 2 may hold spaces.
