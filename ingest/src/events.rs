@@ -120,11 +120,11 @@ impl PipeEvents {
         self.batch_rows.record(rows as u64, &self.pipeline);
     }
 
-    pub(crate) fn scored(&self, _rows: usize, took: Duration) {
+    pub(crate) fn scored(&self, took: Duration) {
         self.score_seconds.record(took.as_secs_f64(), &self.pipeline);
     }
 
-    pub(crate) fn placed(&self, results: usize, bytes: usize, _dead: usize) {
+    pub(crate) fn placed(&self, results: usize, bytes: usize) {
         self.records_out.add(results as u64, &self.pipeline);
         self.bytes_held.add(bytes as u64, &self.pipeline);
     }

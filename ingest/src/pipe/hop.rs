@@ -147,6 +147,7 @@ fn describe_topics(config: &PipeConfig) -> Result<Topics, HopError> {
     let limits = Limits {
         result_bytes: output.max_message_bytes,
         dead_letter_bytes: dead.max_message_bytes,
+        result_partitions: output.partitions.len(),
     };
     Ok(Topics { input, limits })
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::Producer;
 use schemas::{ScoredBatch, Stage};
 
 use super::config::{Delivery, Originals, Partitioner, PipeConfig};
@@ -22,6 +23,8 @@ use crate::raw::{self, NotTaken, Opaque, Reports, Sender, Single, Value};
 pub(super) struct Limits {
     pub(super) result_bytes: usize,
     pub(super) dead_letter_bytes: usize,
+    /// Partitions of the output topic.
+    pub(super) result_partitions: usize,
 }
 
 /// The producer with the batches it sends from.
@@ -39,6 +42,12 @@ const DEAD_LETTERS: usize = 1;
 const ANY: i32 = -1;
 /// One wait for outstanding records.
 pub(super) const FLUSH_STEP: Duration = Duration::from_millis(5);
+
+/// Bytes of one request to a partition, before compression: half of the usual limit, so that one is
+/// on its way while the next fills.
+const BATCH_BYTES: usize = 500_000;
+/// Records of one request, librdkafka's default (`batch.num.messages`).
+const BATCH_RECORDS: usize = 10_000;
 
 /// What becomes of a batch's records, as indexes.
 #[derive(Default)]
@@ -68,12 +77,14 @@ impl<'a> Outbox<'a> {
 
     /// Enqueues everything of a batch. Returns the bytes it keeps in memory.
     pub(super) fn place(&mut self, scored: ScoredBatch) -> Result<usize, Failure> {
-        let (bytes, results) = (scored.bytes(), scored.results().len());
+        let (bytes, results, value_bytes) = (scored.bytes(), scored.results().len(), scored.values().len());
         let number = self.sender.hold(scored);
         let plan = self.plan(number);
-        let dead = plan.dead.len();
         self.act(number, plan)?;
-        self.events.placed(results, bytes, dead);
+        self.events.placed(results, bytes);
+        if self.config.delivery == Delivery::ExactlyOnce {
+            self.pace(results, value_bytes)?;
+        }
         Ok(bytes)
     }
 
@@ -183,6 +194,28 @@ impl<'a> Outbox<'a> {
         taken.map_err(|failed| self.not_taken(&[failed]))
     }
 
+    /// Waits until librdkafka holds no more than one batch under way and half a batch waiting per
+    /// partition. Beyond that its thread would only spin: an idempotent partition has one request
+    /// under way at a time, and expired records behind it are looked at without a pause. More than a
+    /// batch per partition in all means that some partition has a full one, so nothing waits for linger.
+    fn pace(&mut self, results: usize, value_bytes: usize) -> Result<(), Failure> {
+        // Without keys, so rather too small: the window is rather too large.
+        let record_bytes = (value_bytes / results.max(1)).max(1);
+        let per_batch = (BATCH_BYTES / record_bytes).clamp(1, BATCH_RECORDS);
+        let window = self.limits.result_partitions.max(1) * per_batch * 3 / 2 + results;
+        let begun = Instant::now();
+        while self.sender.producer().in_flight_count() as usize > window {
+            if begun.elapsed() > self.config.timeouts.call {
+                let limit = self.config.timeouts.call;
+                return Err(Failure::Retry(format!("records were not acknowledged within {limit:?}")));
+            }
+            // Not the producer's own wait: below a millisecond it spins.
+            std::thread::sleep(Duration::from_millis(1));
+            self.serve()?;
+        }
+        Ok(())
+    }
+
     /// Waits until nothing is outstanding, serving reports; `limit` passed or a failed report is a failure.
     pub(super) fn settle(&mut self, limit: Duration) -> Result<(), Failure> {
         let deadline = Instant::now() + limit;
@@ -251,11 +284,15 @@ fn producer_config(config: &PipeConfig, limits: Limits) -> ClientConfig {
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("partitioner", "murmur2_random")
-        .set("batch.size", smaller.clamp(1, 1_000_000).to_string())
+        .set("batch.size", smaller.clamp(1, BATCH_BYTES).to_string())
         .set("message.max.bytes", (larger + 1024).clamp(1000, 1_000_000_000).to_string())
         .set("queue.buffering.max.kbytes", config.produce_kib.to_string())
         .set("queue.buffering.max.messages", "0")
         .set("message.timeout.ms", millis(config.timeouts.transaction));
+    if config.delivery == Delivery::ExactlyOnce && !config.connection.properties.contains_key("linger.ms") {
+        // The commit's flush sends what waits; until then only full batches go.
+        client.set("linger.ms", millis(config.commit.interval));
+    }
     match config.delivery {
         Delivery::ExactlyOnce => client
             .set("transactional.id", config.transactional_id())

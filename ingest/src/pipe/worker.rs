@@ -32,7 +32,7 @@ pub(super) fn run(worker: &mut Worker, to_do: &Receiver<Work>, shared: &Shared, 
                 }
             }
         };
-        events.scored(rows, begun.elapsed());
+        events.scored(begun.elapsed());
         // The publisher may be gone; the run is ending then.
         let _ = place.send(outcome);
         shared.batch_ends();
