@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ingest::{
-    Connection, Delivery, HopError, Memory, PipeConfig, PipeEvents, Start, Stop, StuckHook, Timeouts, Worker,
+    Connection, Delivery, HopError, Memory, PipeConfig, PipeEvents, Start, Stop, StuckHook,
+    Timeouts, Worker,
 };
 use schemas::{MicroBatch, Reject, ScoredBatch, ScoredRow, Span, Stage};
 
@@ -78,8 +79,13 @@ fn configuration(settings: &Settings) -> PipeConfig {
         instance: settings.text("instance", "one"),
     };
     let (input, output) = (settings.text("input", "in"), settings.text("output", "out"));
-    let mut config =
-        PipeConfig::new(&settings.text("pipeline", "pipe"), connection, &input, &output, &settings.text("dead", "dead"));
+    let mut config = PipeConfig::new(
+        &settings.text("pipeline", "pipe"),
+        connection,
+        &input,
+        &output,
+        &settings.text("dead", "dead"),
+    );
     if settings.text("mode", "exactly_once") == "at_least_once" {
         config.delivery = Delivery::AtLeastOnce;
     }
@@ -100,19 +106,25 @@ fn configuration(settings: &Settings) -> PipeConfig {
     };
     config.on_stuck = StuckHook(Arc::new(|call| {
         eprintln!("{call} does not return");
+        #[allow(clippy::disallowed_methods)] // a thread stuck in a C call cannot be torn down
         std::process::exit(STUCK);
     }));
     config
 }
 
 fn identity(source: MicroBatch) -> ScoredBatch {
-    let (mut values, mut results, mut rejects) = (Vec::with_capacity(source.bytes()), Vec::new(), Vec::new());
+    let (mut values, mut results, mut rejects) =
+        (Vec::with_capacity(source.bytes()), Vec::new(), Vec::new());
     results.reserve(source.len());
     for row in 0..source.len() as u32 {
         match source.value(row as usize) {
             Some(value) if value.starts_with(b"PANIC") => panic!("asked to panic"),
             Some(value) if value.starts_with(b"REJECT") => {
-                rejects.push(Reject { row, stage: Stage::Decode, reason: "asked to reject".into() });
+                rejects.push(Reject {
+                    row,
+                    stage: Stage::Decode,
+                    reason: "asked to reject".into(),
+                });
             }
             Some(value) if value.starts_with(b"BIG") => {
                 let span = Span::append(&mut values, &vec![b'x'; 3 << 20]);
@@ -143,7 +155,9 @@ fn watch_the_end(stop: Stop, events: Arc<PipeEvents>, until: u64) {
 fn report(events: &PipeEvents, begun: Instant) {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let field = |index: usize| after_name.split_whitespace().nth(index).and_then(|text| text.parse::<u64>().ok());
+    let field = |index: usize| {
+        after_name.split_whitespace().nth(index).and_then(|text| text.parse::<u64>().ok())
+    };
     let ticks = field(11).unwrap_or(0) + field(12).unwrap_or(0);
     let records = events.committed_records();
     let seconds = begun.elapsed().as_secs_f64();

@@ -78,11 +78,16 @@ pub struct CreateTopic {
 const MAX_MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
 
 /// Describes `topic`; each question to the brokers waits at most `limit`.
-pub fn topic_info(connection: &Connection, topic: &str, limit: Duration) -> Result<TopicInfo, AdminError> {
+pub fn topic_info(
+    connection: &Connection,
+    topic: &str,
+    limit: Duration,
+) -> Result<TopicInfo, AdminError> {
     let name = topic_name(topic).map_err(AdminError::Refused)?;
     let admin = admin(connection)?;
     let client = admin.inner();
-    let metadata = client.fetch_metadata(Some(topic), limit).map_err(|error| unreachable(&error))?;
+    let metadata =
+        client.fetch_metadata(Some(topic), limit).map_err(|error| unreachable(&error))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let found = found.ok_or_else(|| AdminError::NoTopic(topic.into()))?;
     if let Some(error) = found.error() {
@@ -90,7 +95,9 @@ pub fn topic_info(connection: &Connection, topic: &str, limit: Duration) -> Resu
             RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
                 AdminError::NoTopic(topic.into())
             }
-            RDKafkaErrorCode::LeaderNotAvailable => AdminError::Unreachable(format!("{topic:?} has no leader yet")),
+            RDKafkaErrorCode::LeaderNotAvailable => {
+                AdminError::Unreachable(format!("{topic:?} has no leader yet"))
+            }
             code => AdminError::Refused(format!("topic {topic:?}: {code}")),
         });
     }
@@ -101,7 +108,9 @@ pub fn topic_info(connection: &Connection, topic: &str, limit: Duration) -> Resu
     }
     partitions.sort_by_key(|each| each.partition);
     let settings = settings(&admin, topic, limit);
-    let setting = |name: &str| settings.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str());
+    let setting = |name: &str| {
+        settings.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+    };
     Ok(TopicInfo {
         cluster_id: client
             .fetch_cluster_id(limit)
@@ -115,21 +124,31 @@ pub fn topic_info(connection: &Connection, topic: &str, limit: Duration) -> Resu
         max_message_bytes: setting("max.message.bytes")
             .and_then(|value| value.parse().ok())
             .unwrap_or(MAX_MESSAGE_BYTES_DEFAULT),
-        retention_ms: setting("retention.ms").and_then(|value| value.parse().ok()).filter(|ms| *ms >= 0),
+        retention_ms: setting("retention.ms")
+            .and_then(|value| value.parse().ok())
+            .filter(|ms| *ms >= 0),
         cleanup_policy: setting("cleanup.policy").unwrap_or_default().into(),
     })
 }
 
 /// Creates a topic; one that exists already is refused.
-pub fn create_topic(connection: &Connection, topic: &CreateTopic, limit: Duration) -> Result<(), AdminError> {
+pub fn create_topic(
+    connection: &Connection,
+    topic: &CreateTopic,
+    limit: Duration,
+) -> Result<(), AdminError> {
     let admin = admin(connection)?;
-    let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(topic.replication));
+    let mut new =
+        NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(topic.replication));
     for (name, value) in &topic.settings {
         new = new.set(name, value);
     }
-    let created = block_on(admin.create_topics([&new], &options(limit))).map_err(|error| unreachable(&error))?;
+    let created = block_on(admin.create_topics([&new], &options(limit)))
+        .map_err(|error| unreachable(&error))?;
     for result in created {
-        result.map_err(|(name, code)| AdminError::Refused(format!("topic {name:?} was not created: {code}")))?;
+        result.map_err(|(name, code)| {
+            AdminError::Refused(format!("topic {name:?} was not created: {code}"))
+        })?;
     }
     // The answer comes before every broker knows it.
     let until = std::time::Instant::now() + limit;
@@ -137,10 +156,15 @@ pub fn create_topic(connection: &Connection, topic: &CreateTopic, limit: Duratio
         match topic_info(connection, &topic.name, limit) {
             Ok(_) => return Ok(()),
             Err(AdminError::Refused(reason)) => return Err(AdminError::Refused(reason)),
-            Err(AdminError::NoTopic(_) | AdminError::Unreachable(_)) => thread::sleep(Duration::from_millis(50)),
+            Err(AdminError::NoTopic(_) | AdminError::Unreachable(_)) => {
+                thread::sleep(Duration::from_millis(50))
+            }
         }
     }
-    Err(AdminError::Unreachable(format!("topic {:?} was created and is not known everywhere yet", topic.name)))
+    Err(AdminError::Unreachable(format!(
+        "topic {:?} was created and is not known everywhere yet",
+        topic.name
+    )))
 }
 
 /// Offsets that `group` has committed, by partition; partitions without one are left out.
@@ -188,13 +212,20 @@ fn unreachable(error: &KafkaError) -> AdminError {
 }
 
 /// The partition's log; a leader election is waited out.
-fn watermarks(client: &Client<Quiet>, topic: &str, partition: i32, limit: Duration) -> Result<(i64, i64), AdminError> {
+fn watermarks(
+    client: &Client<Quiet>,
+    topic: &str,
+    partition: i32,
+    limit: Duration,
+) -> Result<(i64, i64), AdminError> {
     let until = std::time::Instant::now() + limit;
     loop {
         match client.fetch_watermarks(topic, partition, limit) {
             Ok(found) => return Ok(found),
             Err(error) if std::time::Instant::now() >= until => {
-                return Err(AdminError::Unreachable(format!("{topic:?} partition {partition}: {error}")));
+                return Err(AdminError::Unreachable(format!(
+                    "{topic:?} partition {partition}: {error}"
+                )));
             }
             Err(_) => thread::sleep(Duration::from_millis(50)),
         }

@@ -68,27 +68,74 @@ impl PipeEvents {
         };
         Self {
             pipeline: [KeyValue::new("pipeline", pipeline.to_owned())],
-            records_in: counter("tidegate_records_in", "{record}", "Records read from the input topic"),
-            bytes_in: counter("tidegate_bytes_in", "By", "Bytes of records read from the input topic"),
-            records_out: counter("tidegate_results", "{record}", "Results enqueued for the output topic"),
-            bytes_held: counter("tidegate_batch_bytes", "By", "Bytes of scored batches: sources and results"),
-            dead_letters: counter("tidegate_dead_letters", "{record}", "Records given up, by stage"),
-            committed: counter("tidegate_records_committed", "{record}", "Input records whose outcome is committed"),
+            records_in: counter(
+                "tidegate_records_in",
+                "{record}",
+                "Records read from the input topic",
+            ),
+            bytes_in: counter(
+                "tidegate_bytes_in",
+                "By",
+                "Bytes of records read from the input topic",
+            ),
+            records_out: counter(
+                "tidegate_results",
+                "{record}",
+                "Results enqueued for the output topic",
+            ),
+            bytes_held: counter(
+                "tidegate_batch_bytes",
+                "By",
+                "Bytes of scored batches: sources and results",
+            ),
+            dead_letters: counter(
+                "tidegate_dead_letters",
+                "{record}",
+                "Records given up, by stage",
+            ),
+            committed: counter(
+                "tidegate_records_committed",
+                "{record}",
+                "Input records whose outcome is committed",
+            ),
             commits: counter("tidegate_commits", "{commit}", "Transactions committed"),
             aborts: counter("tidegate_aborts", "{abort}", "Transactions aborted and read again"),
-            rewinds: counter("tidegate_rewinds", "{rewind}", "Seeks back to the last committed position"),
+            rewinds: counter(
+                "tidegate_rewinds",
+                "{rewind}",
+                "Seeks back to the last committed position",
+            ),
             rebalances: counter("tidegate_rebalances", "{change}", "Changes of the assignment"),
-            hop_ends: counter("tidegate_hop_failures", "{failure}", "Ends of hop 1 by an error, by kind"),
+            hop_ends: counter(
+                "tidegate_hop_failures",
+                "{failure}",
+                "Ends of hop 1 by an error, by kind",
+            ),
             panics: counter("tidegate_worker_panics", "{panic}", "Panics of a worker"),
             batch_rows: rows("tidegate_batch_rows", "Rows of a micro-batch"),
             score_seconds: seconds("tidegate_score_seconds", "A worker's time for a micro-batch"),
-            flush_seconds: seconds("tidegate_flush_seconds", "Waiting for acknowledgements in a commit"),
-            commit_seconds: seconds("tidegate_commit_seconds", "A whole commit, from offsets to end"),
-            transaction_records: rows("tidegate_transaction_records", "Input records of a transaction"),
-            queued_to_publish: gauge("tidegate_queued_to_publish", "Tickets waiting for the publisher"),
+            flush_seconds: seconds(
+                "tidegate_flush_seconds",
+                "Waiting for acknowledgements in a commit",
+            ),
+            commit_seconds: seconds(
+                "tidegate_commit_seconds",
+                "A whole commit, from offsets to end",
+            ),
+            transaction_records: rows(
+                "tidegate_transaction_records",
+                "Input records of a transaction",
+            ),
+            queued_to_publish: gauge(
+                "tidegate_queued_to_publish",
+                "Tickets waiting for the publisher",
+            ),
             queued_to_score: gauge("tidegate_queued_to_score", "Batches waiting for a worker"),
             lag_records: gauge("tidegate_lag_records", "Records not yet read, by partition"),
-            assigned_partitions: gauge("tidegate_assigned_partitions", "Partitions this process owns"),
+            assigned_partitions: gauge(
+                "tidegate_assigned_partitions",
+                "Partitions this process owns",
+            ),
             assigned_now: AtomicUsize::new(0),
             committed_now: AtomicU64::new(0),
             dead_now: AtomicU64::new(0),
@@ -161,7 +208,8 @@ impl PipeEvents {
 }
 
 /// Bounds of the duration histograms: a commit takes about 10 ms.
-const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+const SECONDS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 /// A transaction was committed.
 pub(crate) struct Committed {
@@ -194,7 +242,11 @@ pub(crate) struct Aborted<'e> {
 impl Aborted<'_> {
     pub(crate) fn emit(&self, events: &PipeEvents) {
         events.aborts.add(1, &events.pipeline);
-        tracing::info!(reason = self.reason, records = self.records, "transaction aborted: reading again");
+        tracing::info!(
+            reason = self.reason,
+            records = self.records,
+            "transaction aborted: reading again"
+        );
     }
 }
 

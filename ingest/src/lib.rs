@@ -17,12 +17,15 @@ pub mod reader;
 pub mod scan;
 mod stop;
 
-pub use admin::{AdminError, CreateTopic, PartitionInfo, TopicInfo, committed, create_topic, topic_info};
+pub use admin::{
+    AdminError, CreateTopic, PartitionInfo, TopicInfo, committed, create_topic, topic_info,
+};
 pub use connection::Connection;
 pub use events::PipeEvents;
 pub use mock::Mock;
 pub use pipe::{
-    Commit, Cutting, Delivery, HopError, Memory, Originals, Partitioner, PipeConfig, Start, StuckHook, Worker,
+    Commit, Cutting, Delivery, HopError, Memory, Originals, Partitioner, PipeConfig, Start,
+    StuckHook, Worker,
 };
 pub use produce::{Outgoing, ProduceError, Producer};
 pub use properties::{Problem, Timeouts, check_properties};

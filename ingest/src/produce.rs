@@ -84,7 +84,11 @@ const OUTSTANDING_BYTES_MAX: usize = 32 << 20;
 
 impl Producer {
     /// A producer for `topic` whose sends may wait at most `limit` for the brokers.
-    pub fn new(connection: &Connection, topic: &str, limit: Duration) -> Result<Self, ProduceError> {
+    pub fn new(
+        connection: &Connection,
+        topic: &str,
+        limit: Duration,
+    ) -> Result<Self, ProduceError> {
         let mut client = connection.client(Kind::Producer);
         if !connection.properties.keys().any(|name| name.starts_with("compression")) {
             client.set("compression.type", "lz4");
@@ -98,7 +102,12 @@ impl Producer {
             .create_with_context(Reports::default())
             .map_err(|error| ProduceError::Config(error.to_string()))?;
         let topic = topic_name(topic).map_err(ProduceError::Config)?;
-        Ok(Self { sender: Sender::new(producer, &[topic]), limit, outstanding_bytes: 0, acknowledged: 0 })
+        Ok(Self {
+            sender: Sender::new(producer, &[topic]),
+            limit,
+            outstanding_bytes: 0,
+            acknowledged: 0,
+        })
     }
 
     /// Enqueues a batch; waits while more than 32 MiB are unacknowledged.
@@ -111,9 +120,9 @@ impl Producer {
         self.outstanding_bytes += batch.bytes();
         let number = self.sender.hold(batch);
         let all: Vec<u32> = (0..rows as u32).collect();
-        self.sender.produce_results(0, number, &all, |target| target, self.limit).map_err(|failed| {
-            ProduceError::NotDelivered { failed: 1, first: failed.code.to_string() }
-        })?;
+        self.sender.produce_results(0, number, &all, |target| target, self.limit).map_err(
+            |failed| ProduceError::NotDelivered { failed: 1, first: failed.code.to_string() },
+        )?;
         let begun = Instant::now();
         loop {
             self.serve()?;
@@ -137,7 +146,10 @@ impl Producer {
     pub fn serve(&mut self) -> Result<(), ProduceError> {
         let failed = self.sender.serve();
         if let Some(first) = failed.first() {
-            return Err(ProduceError::NotDelivered { failed: failed.len(), first: first.code.to_string() });
+            return Err(ProduceError::NotDelivered {
+                failed: failed.len(),
+                first: first.code.to_string(),
+            });
         }
         while let Some(batch) = self.sender.release_first() {
             self.outstanding_bytes -= batch.bytes();

@@ -57,10 +57,15 @@ pub fn check_properties(properties: &BTreeMap<String, String>) -> Vec<Problem> {
     for (name, value) in properties {
         if let Some((_, why)) = OURS.iter().find(|(ours, _)| ours == name) {
             problems.push(refused(name, value, why));
-        } else if name.starts_with("queued.max.") || name.starts_with("queue.buffering.max.kbytes") {
+        } else if name.starts_with("queued.max.") || name.starts_with("queue.buffering.max.kbytes")
+        {
             problems.push(refused(name, value, "the memory bound rests on it; set `memory`"));
         } else if matches!(name.as_str(), "retries" | "message.send.max.retries") && value == "0" {
-            problems.push(refused(name, value, "a record that is not retried fails its transaction"));
+            problems.push(refused(
+                name,
+                value,
+                "a record that is not retried fails its transaction",
+            ));
         } else if let Err(error) = accepted(name, value) {
             problems.push(refused(name, "…", &error));
         }
@@ -124,9 +129,19 @@ impl Timeouts {
     #[must_use]
     pub fn check(&self) -> Vec<Problem> {
         let rules = [
-            ("heartbeat", self.heartbeat * 3, self.session, "three heartbeats must fit into `session`"),
+            (
+                "heartbeat",
+                self.heartbeat * 3,
+                self.session,
+                "three heartbeats must fit into `session`",
+            ),
             ("session", self.session, self.poll_interval, "`session` may not pass `poll_interval`"),
-            ("revoke", self.revoke, self.poll_interval / 2, "must be at most half of `poll_interval`"),
+            (
+                "revoke",
+                self.revoke,
+                self.poll_interval / 2,
+                "must be at most half of `poll_interval`",
+            ),
             ("revoke", self.revoke, self.transaction / 2, "must be at most half of `transaction`"),
             ("call", self.call, self.transaction, "must end before the `transaction` does"),
         ];

@@ -116,7 +116,8 @@ pub fn read(
         let ended = {
             let queue = ForwardQueue::new(&consumer, &wake);
             let partitions = BTreeMap::new();
-            let mut reader = Reader { config, name, consumer: &consumer, queue, partitions, positions, sink };
+            let mut reader =
+                Reader { config, name, consumer: &consumer, queue, partitions, positions, sink };
             reader.run(stop, &wake)
         };
         let _guard = watch.enter("close of the reader", config.timeouts.session * 2);
@@ -193,7 +194,11 @@ where
             let polled = self.consumer.poll(Duration::ZERO);
             let change = self.consumer.context().next();
             match polled {
-                Some(Ok(_)) => return Err(HopError::Retry("a partition was read before it was forwarded".into())),
+                Some(Ok(_)) => {
+                    return Err(HopError::Retry(
+                        "a partition was read before it was forwarded".into(),
+                    ));
+                }
                 Some(Err(error)) => self.on_error(&error)?,
                 None if change.is_none() && !self.queue.has_events() => return Ok(()),
                 None => {}
@@ -207,14 +212,18 @@ where
                     // Also when the run fails: an unanswered revoke would keep it from closing.
                     let released = self.consumer.incremental_unassign(&list);
                     handled?;
-                    released.map_err(|error| HopError::Retry(format!("releasing partitions: {error}")))?;
+                    released.map_err(|error| {
+                        HopError::Retry(format!("releasing partitions: {error}"))
+                    })?;
                 }
             }
         }
     }
 
     fn on_error(&self, error: &KafkaError) -> Result<(), HopError> {
-        let text = |code| format!("reading {:?} as group {:?}: {code}", self.config.topic, self.config.group);
+        let text = |code| {
+            format!("reading {:?} as group {:?}: {code}", self.config.topic, self.config.group)
+        };
         match error {
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
                 Err(HopError::Replaced(self.config.connection.instance.clone()))
@@ -288,7 +297,9 @@ where
     fn report_positions(&mut self) -> Result<(), HopError> {
         let Ok(list) = self.consumer.position() else { return Ok(()) };
         for each in list.elements_for_topic(&self.config.topic) {
-            let (partition, Offset::Offset(position)) = (each.partition(), each.offset()) else { continue };
+            let (partition, Offset::Offset(position)) = (each.partition(), each.offset()) else {
+                continue;
+            };
             match self.partitions.get_mut(&partition) {
                 Some(known) if known.is_none_or(|known| known < position) => {
                     *known = Some(position);

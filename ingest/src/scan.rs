@@ -95,7 +95,10 @@ pub fn scan(
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "error")
-        .set("isolation.level", if config.read_committed { "read_committed" } else { "read_uncommitted" })
+        .set(
+            "isolation.level",
+            if config.read_committed { "read_committed" } else { "read_uncommitted" },
+        )
         .set("queued.min.messages", "50000")
         .set("queued.max.messages.kbytes", "32768")
         .set("fetch.queue.backoff.ms", "2")
@@ -104,7 +107,8 @@ pub fn scan(
         .map_err(|error| failed(error.to_string()))?;
     let name = topic_name(&config.topic).map_err(failed)?;
     let queue = ForwardQueue::new(&consumer, &wake);
-    let mut scan = Scan::begin(config, &info.partitions, &consumer, queue, &name).map_err(failed)?;
+    let mut scan =
+        Scan::begin(config, &info.partitions, &consumer, queue, &name).map_err(failed)?;
     let mut progress = Instant::now();
     while !scan.is_done() {
         if stop.is_raised() {
@@ -113,7 +117,10 @@ pub fn scan(
         match scan.read().map_err(failed)? {
             Read::Nothing if !config.follow && progress.elapsed() > config.patience => {
                 let left = scan.open.keys().collect::<Vec<_>>();
-                return Err(failed(format!("no progress for {:?}; partitions {left:?} are not at their end", config.patience)));
+                return Err(failed(format!(
+                    "no progress for {:?}; partitions {left:?} are not at their end",
+                    config.patience
+                )));
             }
             Read::Nothing => {
                 // Only events: errors of the connection are logged, librdkafka goes on trying.
@@ -156,7 +163,8 @@ impl<'c, 'n> Scan<'c, 'n> {
     ) -> Result<Self, String> {
         let (mut list, mut open) = (TopicPartitionList::new(), BTreeMap::new());
         for each in partitions {
-            let from = config.from.get(&each.partition).map_or(each.low, |from| (*from).max(each.low));
+            let from =
+                config.from.get(&each.partition).map_or(each.low, |from| (*from).max(each.low));
             // A log that is followed has no end.
             let end = if config.follow { i64::MAX } else { each.high };
             if from < end {
@@ -170,7 +178,14 @@ impl<'c, 'n> Scan<'c, 'n> {
         // Assigning undoes forwarding where a partition was known before: do it again.
         open.keys().for_each(|partition| queue.forward(name, *partition));
         let shared_name = Arc::from(config.topic.as_str());
-        Ok(Self { queue, consumer, topic: &config.topic, shared_name, max_rows: config.max_rows, open })
+        Ok(Self {
+            queue,
+            consumer,
+            topic: &config.topic,
+            shared_name,
+            max_rows: config.max_rows,
+            open,
+        })
     }
 
     fn is_done(&self) -> bool {

@@ -75,7 +75,8 @@ impl Reading<'_, '_> {
         match change {
             Rebalance::Assign(numbers) => self.assign(&numbers),
             Rebalance::Revoke(numbers) => {
-                let flushed = if lost { Err(self.lost(&numbers)) } else { self.hand_over(&numbers) };
+                let flushed =
+                    if lost { Err(self.lost(&numbers)) } else { self.hand_over(&numbers) };
                 self.source.shared.cell().ledger.revoke(numbers.iter().copied());
                 for number in &numbers {
                     self.assignment.partitions.remove(number);
@@ -146,7 +147,9 @@ impl Reading<'_, '_> {
         // the next `init_transactions`.
         self.source.shared.cell().metadata = None;
         self.forget_hand();
-        HopError::Retry(format!("partitions {numbers:?} were lost to the group: this member was away too long"))
+        HopError::Retry(format!(
+            "partitions {numbers:?} were lost to the group: this member was away too long"
+        ))
     }
 
     fn hand_over(&mut self, numbers: &[i32]) -> Result<(), HopError> {
@@ -186,7 +189,8 @@ impl Reading<'_, '_> {
     /// A partition that stopped is not restarted by a seek: release, forward, take.
     pub(super) fn place_at(&mut self, partition: i32, at: i64) -> Result<(), HopError> {
         let topic = &self.source.config.input;
-        let failed = |error| HopError::Retry(format!("placing {topic}/{partition} at {at}: {error}"));
+        let failed =
+            |error| HopError::Retry(format!("placing {topic}/{partition} at {at}: {error}"));
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(at)).map_err(failed)?;
         self.consumer.incremental_unassign(&list).map_err(failed)?;
@@ -197,9 +201,9 @@ impl Reading<'_, '_> {
     pub(super) fn seek(&mut self, seeks: &[(i32, i64)]) -> Result<(), HopError> {
         let topic = &self.source.config.input;
         for (partition, at) in seeks {
-            self.consumer.seek(topic, *partition, Offset::Offset(*at), SEEK_WAIT).map_err(|error| {
-                HopError::Retry(format!("seeking {topic}/{partition} to {at}: {error}"))
-            })?;
+            self.consumer.seek(topic, *partition, Offset::Offset(*at), SEEK_WAIT).map_err(
+                |error| HopError::Retry(format!("seeking {topic}/{partition} to {at}: {error}")),
+            )?;
             if let Some(position) = self.assignment.partitions.get_mut(partition) {
                 *position = Some(*at);
             }
@@ -248,7 +252,9 @@ impl Reading<'_, '_> {
             let mut cell = self.source.shared.cell();
             let acknowledged = std::mem::take(&mut cell.acknowledged);
             let mut ends = Offsets::new();
-            for (partition, extent) in acknowledged.iter().filter(|(each, _)| cell.ledger.owns(*each)) {
+            for (partition, extent) in
+                acknowledged.iter().filter(|(each, _)| cell.ledger.owns(*each))
+            {
                 ends.append(partition, extent.start..extent.end).expect("one extent a partition");
             }
             ends
@@ -256,7 +262,8 @@ impl Reading<'_, '_> {
         if ends.is_empty() {
             return Ok(());
         }
-        let _guard = self.source.watch.enter("offset commit", self.source.config.timeouts.session * 2);
+        let _guard =
+            self.source.watch.enter("offset commit", self.source.config.timeouts.session * 2);
         let list = committed_list(&self.source.config.input, &ends);
         if let Err(error) = self.consumer.commit(&list, mode) {
             // Harmless for this guarantee: they are read again.

@@ -63,7 +63,8 @@ pub(super) fn publish(
 
 impl Publisher<'_> {
     fn ticket(&mut self, ticket: Ticket) -> Result<(), Failure> {
-        let outcome = ticket.place.recv().map_err(|_| Failure::Retry("a worker thread ended".into()))?;
+        let outcome =
+            ticket.place.recv().map_err(|_| Failure::Retry("a worker thread ended".into()))?;
         let scored = match outcome {
             Outcome::Scored(scored) => scored,
             Outcome::Panicked(reason) => {

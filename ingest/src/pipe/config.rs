@@ -142,7 +142,13 @@ impl Default for Commit {
 impl PipeConfig {
     /// A configuration with the defaults of the product.
     #[must_use]
-    pub fn new(pipeline: &str, connection: Connection, input: &str, output: &str, dead_letters: &str) -> Self {
+    pub fn new(
+        pipeline: &str,
+        connection: Connection,
+        input: &str,
+        output: &str,
+        dead_letters: &str,
+    ) -> Self {
         Self {
             pipeline: pipeline.into(),
             connection,
@@ -217,7 +223,8 @@ impl PipeConfig {
         let fetched = 2 * (self.fetch_kib as u64) * 1024 + FETCH_BYTES;
         let batch = (self.cutting.max_bytes * 3) as u64;
         // One read may bring a fetch buffer's worth of cut batches into hand.
-        let in_flight = batch * (self.batches_in_flight as u64 + 2) + (self.fetch_kib as u64) * 1024;
+        let in_flight =
+            batch * (self.batches_in_flight as u64 + 2) + (self.fetch_kib as u64) * 1024;
         let transaction = self.commit.max_bytes as u64 + batch;
         fetched + in_flight + transaction + (self.produce_kib as u64) * 1024 + SEND_BYTES
     }

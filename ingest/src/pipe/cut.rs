@@ -14,7 +14,13 @@ pub(super) struct InHand {
 }
 
 /// Whether what is in hand is cut now.
-pub(super) fn is_due(cutting: &Cutting, hand: InHand, now: Instant, drained: bool, worker_free: bool) -> bool {
+pub(super) fn is_due(
+    cutting: &Cutting,
+    hand: InHand,
+    now: Instant,
+    drained: bool,
+    worker_free: bool,
+) -> bool {
     hand.rows > 0
         && (is_full(cutting, hand)
             || (drained && worker_free)
@@ -47,7 +53,8 @@ mod tests {
 
     use super::*;
 
-    const CUTTING: Cutting = Cutting { max_rows: 10, max_bytes: 1000, max_delay: Duration::from_millis(5) };
+    const CUTTING: Cutting =
+        Cutting { max_rows: 10, max_bytes: 1000, max_delay: Duration::from_millis(5) };
 
     #[test]
     fn cut_at_the_first_reason() {
@@ -64,7 +71,11 @@ mod tests {
             (9, 999, 4, false, true, false),
         ] {
             let hand = InHand { rows, bytes, since };
-            assert_eq!(is_due(&CUTTING, hand, at(ms), drained, free), due, "{rows} {bytes} {ms} {drained} {free}");
+            assert_eq!(
+                is_due(&CUTTING, hand, at(ms), drained, free),
+                due,
+                "{rows} {bytes} {ms} {drained} {free}"
+            );
         }
     }
 

@@ -86,7 +86,10 @@ pub(super) fn write(
     if record_bytes(key, whole, &headers) <= limit {
         return DeadLetter { value: original(whole), headers };
     }
-    let said = format!("value {whole} bytes, {} headers: kept what fits", source.headers(row as usize).len());
+    let said = format!(
+        "value {whole} bytes, {} headers: kept what fits",
+        source.headers(row as usize).len()
+    );
     ours.push(header(names::SHORTENED, said.as_bytes()));
     let room = limit.saturating_sub(record_bytes(key, 0, &ours));
     DeadLetter { value: original(whole.min(room)), headers: ours }

@@ -101,7 +101,8 @@ impl Publisher<'_> {
 
     fn ticket(&mut self, ticket: Ticket) -> Result<(), Failure> {
         // The place is always filled; its sender is dropped only if its worker is gone.
-        let outcome = ticket.place.recv().map_err(|_| Failure::Retry("a worker thread ended".into()))?;
+        let outcome =
+            ticket.place.recv().map_err(|_| Failure::Retry("a worker thread ended".into()))?;
         if self.dead.is_some_and(|dead| ticket.epoch <= dead) {
             return Ok(());
         }
@@ -166,7 +167,8 @@ impl Publisher<'_> {
         let Some(metadata) = metadata.filter(|_| epoch == open.epoch) else {
             return self.abort(&open, "no membership in the group for this epoch");
         };
-        let guard = self.watch.enter("send_offsets_to_transaction", self.call() * STUCK_AFTER_LIMITS);
+        let guard =
+            self.watch.enter("send_offsets_to_transaction", self.call() * STUCK_AFTER_LIMITS);
         let sent = raw::send_offsets(
             self.outbox.sender.producer(),
             &committed_list(&self.config.input, &open.ends),
@@ -191,8 +193,14 @@ impl Publisher<'_> {
         self.release()?;
         let Transaction { records, bytes, since, .. } = open;
         let (flush, commit) = (committing - flushing, committing.elapsed());
-        let committed =
-            Committed { records, bytes, open: since.elapsed(), flush, commit, whole: begun.elapsed() };
+        let committed = Committed {
+            records,
+            bytes,
+            open: since.elapsed(),
+            flush,
+            commit,
+            whole: begun.elapsed(),
+        };
         committed.emit(self.events);
         Ok(())
     }
@@ -224,7 +232,9 @@ impl Publisher<'_> {
             Call::Abort { .. } => self.abort(open, &text),
             Call::Fatal { code, .. } if is_fencing(*code) => Err(Failure::Fenced(text)),
             // The outcome is unknown: only a new producer and the committed offsets tell.
-            Call::Fatal { .. } | Call::Retriable { .. } | Call::Other { .. } => Err(Failure::Retry(text)),
+            Call::Fatal { .. } | Call::Retriable { .. } | Call::Other { .. } => {
+                Err(Failure::Retry(text))
+            }
         }
     }
 

@@ -25,7 +25,9 @@ pub enum HopError {
     #[error("{0}")]
     Config(String),
     /// Another process with the same instance name has taken our place: end this one.
-    #[error("another process runs as instance {0:?}: this one ends; give each process its own `instance`")]
+    #[error(
+        "another process runs as instance {0:?}: this one ends; give each process its own `instance`"
+    )]
     Replaced(String),
     /// Run again after a pause; nothing is lost.
     #[error("{0}")]
@@ -98,7 +100,8 @@ fn set_up_and_run(
             };
             spawn(scope, "publisher".into(), run)?
         };
-        let source = Source { config, input: &topics.input, shared: &shared, events, watch: &watch };
+        let source =
+            Source { config, input: &topics.input, shared: &shared, events, watch: &watch };
         source::run(&source, work, items, stop, || {
             let _guard = watch.enter("join of the publisher", config.timeouts.call * 4);
             if publisher.join().is_err() {
@@ -128,12 +131,17 @@ struct Topics {
 
 fn describe_topics(config: &PipeConfig) -> Result<Topics, HopError> {
     let ask = |topic: &str| {
-        admin::topic_info(&config.connection, topic, config.timeouts.call).map_err(|error| match error {
-            admin::AdminError::NoTopic(_) | admin::AdminError::Refused(_) => HopError::Config(error.to_string()),
-            admin::AdminError::Unreachable(_) => HopError::Retry(error.to_string()),
+        admin::topic_info(&config.connection, topic, config.timeouts.call).map_err(|error| {
+            match error {
+                admin::AdminError::NoTopic(_) | admin::AdminError::Refused(_) => {
+                    HopError::Config(error.to_string())
+                }
+                admin::AdminError::Unreachable(_) => HopError::Retry(error.to_string()),
+            }
         })
     };
-    let (input, output, dead) = (ask(&config.input)?, ask(&config.output)?, ask(&config.dead_letters)?);
+    let (input, output, dead) =
+        (ask(&config.input)?, ask(&config.output)?, ask(&config.dead_letters)?);
     let fewer = output.partitions.len() < input.partitions.len();
     if config.partitioner == super::Partitioner::Same && fewer {
         return Err(HopError::Config(format!(

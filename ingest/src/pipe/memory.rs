@@ -37,7 +37,10 @@ impl Memory {
     /// Handling `range` failed. A suspect that overlaps it is narrowed to what both have in common.
     pub(super) fn note(&mut self, partition: i32, range: Range<i64>, reason: &str) {
         let suspects = self.suspects.entry(partition).or_default();
-        let known = suspects.range(..range.end).next_back().filter(|(_, suspect)| suspect.end > range.start);
+        let known = suspects
+            .range(..range.end)
+            .next_back()
+            .filter(|(_, suspect)| suspect.end > range.start);
         let known = known.map(|(start, suspect)| (*start, suspect.clone()));
         let (start, end, times) = match known {
             Some((start, suspect)) => {

@@ -8,10 +8,13 @@
 mod assignment;
 mod at_least_once;
 mod config;
+mod consumer;
 mod cut;
 mod dead_letter;
+mod dispatch;
 mod exactly_once;
 mod hop;
+mod intake;
 mod ledger;
 mod memory;
 mod outbox;
@@ -23,9 +26,7 @@ mod ticket;
 mod watchdog;
 mod worker;
 
-pub use config::{
-    Commit, Cutting, Delivery, Originals, Partitioner, PipeConfig, Start, StuckHook,
-};
+pub use config::{Commit, Cutting, Delivery, Originals, Partitioner, PipeConfig, Start, StuckHook};
 pub use hop::{HopError, run};
 pub use memory::Memory;
 pub(crate) use rebalance::{Rebalance, RebalanceContext};

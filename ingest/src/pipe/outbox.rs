@@ -77,7 +77,8 @@ impl<'a> Outbox<'a> {
 
     /// Enqueues everything of a batch. Returns the bytes it keeps in memory.
     pub(super) fn place(&mut self, scored: ScoredBatch) -> Result<usize, Failure> {
-        let (bytes, results, value_bytes) = (scored.bytes(), scored.results().len(), scored.values().len());
+        let (bytes, results, value_bytes) =
+            (scored.bytes(), scored.results().len(), scored.values().len());
         let number = self.sender.hold(scored);
         let plan = self.plan(number);
         self.act(number, plan)?;
@@ -102,7 +103,8 @@ impl<'a> Outbox<'a> {
             let key = source.key(result.row as usize);
             let bytes = record_bytes(key, result.value.len as usize, &carried);
             let suspected = !memory.is_clean();
-            let given_up = suspected.then(|| memory.given_up(record.partition, record.offset)).flatten();
+            let given_up =
+                suspected.then(|| memory.given_up(record.partition, record.offset)).flatten();
             if bytes > self.limits.result_bytes {
                 let reason = format!(
                     "the result takes {bytes} bytes, topic {:?} takes {} (max.message.bytes)",
@@ -110,7 +112,11 @@ impl<'a> Outbox<'a> {
                 );
                 plan.dead.push((result.row, Stage::Produce, reason));
             } else if let Some(reason) = given_up {
-                plan.dead.push((result.row, Stage::Produce, format!("failed three times: {reason}")));
+                plan.dead.push((
+                    result.row,
+                    Stage::Produce,
+                    format!("failed three times: {reason}"),
+                ));
             } else if suspected && memory.is_alone(record.partition, record.offset) {
                 plan.alone.push(index as u32);
             } else {
@@ -138,7 +144,8 @@ impl<'a> Outbox<'a> {
                 Partitioner::Same => source,
             };
             let limit = self.config.timeouts.call;
-            let taken = self.sender.produce_results(RESULTS, number, &plan.together, partition_of, limit);
+            let taken =
+                self.sender.produce_results(RESULTS, number, &plan.together, partition_of, limit);
             taken.map_err(|failed| self.not_taken(&[failed]))?;
         }
         for index in &plan.alone {
@@ -176,11 +183,18 @@ impl<'a> Outbox<'a> {
         taken.map_err(|failed| self.not_taken(&[failed]))
     }
 
-    fn produce_dead_letter(&mut self, number: u64, row: u32, stage: Stage, reason: &str) -> Result<(), Failure> {
+    fn produce_dead_letter(
+        &mut self,
+        number: u64,
+        row: u32,
+        stage: Stage,
+        reason: &str,
+    ) -> Result<(), Failure> {
         let batch = self.sender.batch(number).expect("it is held while it is placed");
         let (originals, extra) = (self.config.originals, &self.config.dead_letter_headers);
         let limit = self.limits.dead_letter_bytes;
-        let letter = dead_letter::write(batch.source(), row, stage, reason, originals, extra, limit);
+        let letter =
+            dead_letter::write(batch.source(), row, stage, reason, originals, extra, limit);
         let single = Single {
             topic: DEAD_LETTERS,
             partition: ANY,
@@ -207,7 +221,9 @@ impl<'a> Outbox<'a> {
         while self.sender.producer().in_flight_count() as usize > window {
             if begun.elapsed() > self.config.timeouts.call {
                 let limit = self.config.timeouts.call;
-                return Err(Failure::Retry(format!("records were not acknowledged within {limit:?}")));
+                return Err(Failure::Retry(format!(
+                    "records were not acknowledged within {limit:?}"
+                )));
             }
             // Not the producer's own wait: below a millisecond it spins.
             std::thread::sleep(Duration::from_millis(1));
@@ -225,7 +241,9 @@ impl<'a> Outbox<'a> {
                 return self.serve();
             }
             if Instant::now() >= deadline {
-                return Err(Failure::Retry(format!("records were not acknowledged within {limit:?}")));
+                return Err(Failure::Retry(format!(
+                    "records were not acknowledged within {limit:?}"
+                )));
             }
         }
     }
@@ -240,7 +258,8 @@ impl<'a> Outbox<'a> {
     fn not_taken(&self, failed: &[NotTaken]) -> Failure {
         let mut memory = self.shared.memory();
         for NotTaken { code, opaque: Opaque { number, row } } in failed {
-            let Some(batch) = self.sender.batch(*number).filter(|_| blames_the_record(*code)) else {
+            let Some(batch) = self.sender.batch(*number).filter(|_| blames_the_record(*code))
+            else {
                 continue;
             };
             let record = batch.source().records()[*row as usize];
@@ -250,9 +269,8 @@ impl<'a> Outbox<'a> {
         let text = format!("{} records were not delivered, the first: {code}", failed.len());
         match code {
             RDKafkaErrorCode::Fenced | RDKafkaErrorCode::Fatal => Failure::Fenced(text),
-            RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
-                Failure::Config(text)
-            }
+            RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::TransactionalIdAuthorizationFailed => Failure::Config(text),
             _ => Failure::Retry(text),
         }
     }
@@ -289,7 +307,9 @@ fn producer_config(config: &PipeConfig, limits: Limits) -> ClientConfig {
         .set("queue.buffering.max.kbytes", config.produce_kib.to_string())
         .set("queue.buffering.max.messages", "0")
         .set("message.timeout.ms", millis(config.timeouts.transaction));
-    if config.delivery == Delivery::ExactlyOnce && !config.connection.properties.contains_key("linger.ms") {
+    if config.delivery == Delivery::ExactlyOnce
+        && !config.connection.properties.contains_key("linger.ms")
+    {
         // The commit's flush sends what waits; until then only full batches go.
         client.set("linger.ms", millis(config.commit.interval));
     }

@@ -1,38 +1,37 @@
-//! The consumer's thread: reads in batches, cuts, reserves tickets in source order, answers
-//! rebalances, rewinds. Nothing here blocks for long: what does not fit is kept in hand.
+//! The consumer's thread: its loop, its events, and how it ends. Reading is in `intake`, handing on
+//! in `dispatch`, rebalances in `assignment`. Nothing blocks for long: what does not fit is kept in hand.
 
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::Sender;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use schemas::MicroBatch;
 
 use super::assignment::Assignment;
-use super::config::{FETCH_BYTES, PipeConfig};
-use super::cut::{self, InHand};
+use super::config::PipeConfig;
+use super::consumer::join;
 use super::hop::HopError;
 use super::rebalance::RebalanceContext;
 use super::shared::{Failure, Shared};
 use super::start;
-use super::ticket::{Flushed, Item, Ticket, Work};
+use super::ticket::{Item, Work};
 use super::watchdog::Watch;
 use crate::admin::TopicInfo;
 use crate::client::topic_name;
-use crate::connection::Kind;
 use crate::events::PipeEvents;
-use crate::raw::{Entry, ForwardQueue, GroupMetadata};
+use crate::raw::{ForwardQueue, GroupMetadata};
 use crate::stop::Stop;
 
 /// Longest sleep while nothing happens; stop and rebalances are seen within it.
-const SLEEP_MAX: Duration = Duration::from_millis(50);
+pub(super) const SLEEP_MAX: Duration = Duration::from_millis(50);
 /// Sleep while the stages behind are full.
-const FULL_WAIT: Duration = Duration::from_millis(2);
+pub(super) const FULL_WAIT: Duration = Duration::from_millis(2);
 /// How often the membership is looked at between rebalances: the generation may have moved.
-const CAPTURE_EVERY: Duration = Duration::from_millis(10);
+pub(super) const CAPTURE_EVERY: Duration = Duration::from_millis(10);
 /// How often lag is reported.
 const LAG_EVERY: Duration = Duration::from_secs(1);
 
@@ -83,45 +82,6 @@ pub(super) fn run(
     }
 }
 
-fn join(config: &PipeConfig) -> Result<BaseConsumer<RebalanceContext>, HopError> {
-    let millis = |duration: Duration| duration.as_millis().to_string();
-    let mut client = config.connection.client(Kind::Consumer);
-    client
-        .set("group.id", &config.group)
-        .set("group.instance.id", &config.connection.instance)
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("isolation.level", "read_committed")
-        .set("auto.offset.reset", "error")
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("session.timeout.ms", millis(config.timeouts.session))
-        .set("heartbeat.interval.ms", millis(config.timeouts.heartbeat))
-        .set("max.poll.interval.ms", millis(config.timeouts.poll_interval))
-        .set("queued.min.messages", "20000")
-        .set("queued.max.messages.kbytes", config.fetch_kib.to_string())
-        // After a full queue librdkafka waits this long before it fetches again: 1 s stalls otherwise.
-        .set("fetch.queue.backoff.ms", "2")
-        .set("fetch.max.bytes", FETCH_BYTES.to_string());
-    let ours_unless_set = [
-        ("fetch.wait.max.ms", "100"),
-        ("fetch.error.backoff.ms", "100"),
-        // A partition added to the input is read from within a minute.
-        ("topic.metadata.refresh.interval.ms", "60000"),
-    ];
-    for (name, value) in ours_unless_set {
-        if !config.connection.properties.contains_key(name) {
-            client.set(name, value);
-        }
-    }
-    let consumer: BaseConsumer<RebalanceContext> = client
-        .create_with_context(RebalanceContext::default())
-        .map_err(|error| HopError::Config(format!("the consumer cannot be made: {error}")))?;
-    consumer
-        .subscribe(&[&config.input])
-        .map_err(|error| HopError::Retry(format!("subscribing to {:?}: {error}", config.input)))?;
-    Ok(consumer)
-}
-
 /// The state of one run of the source.
 pub(super) struct Reading<'a, 'c> {
     pub(super) source: &'a Source<'a>,
@@ -129,21 +89,21 @@ pub(super) struct Reading<'a, 'c> {
     pub(super) queue: ForwardQueue<'c, RebalanceContext>,
     pub(super) topic: CString,
     pub(super) assignment: Assignment,
-    name: Arc<str>,
-    work: Sender<Work>,
-    items: Sender<Item>,
-    hand: MicroBatch,
+    pub(super) name: Arc<str>,
+    pub(super) work: Sender<Work>,
+    pub(super) items: Sender<Item>,
+    pub(super) hand: MicroBatch,
     /// When the first record in hand was read.
-    since: Instant,
+    pub(super) since: Instant,
     /// Cut and not yet dispatched, each with whether it stands alone.
-    ready: VecDeque<(MicroBatch, bool)>,
+    pub(super) ready: VecDeque<(MicroBatch, bool)>,
     /// Mean size of a record in the last read, bytes.
-    record_bytes: usize,
-    drained: bool,
-    unflushed: bool,
-    flushed_at: Instant,
-    captured_at: Instant,
-    lag_at: Instant,
+    pub(super) record_bytes: usize,
+    pub(super) drained: bool,
+    pub(super) unflushed: bool,
+    pub(super) flushed_at: Instant,
+    pub(super) captured_at: Instant,
+    pub(super) lag_at: Instant,
 }
 
 impl<'a, 'c> Reading<'a, 'c> {
@@ -290,175 +250,6 @@ impl<'a, 'c> Reading<'a, 'c> {
         }
     }
 
-    fn in_hand(&self) -> InHand {
-        InHand { rows: self.hand.len(), bytes: self.hand.bytes(), since: self.since }
-    }
-
-    fn read(&mut self) -> Result<usize, HopError> {
-        let cutting = self.source.config.cutting;
-        let limit = cut::room(&cutting, self.in_hand(), self.record_bytes);
-        let suspected = !self.source.shared.memory().is_clean();
-        let before = self.hand.bytes();
-        // Moved out, so that the callback may use the rest of `self`.
-        let (mut queue_error, mut resets) = (None, Vec::new());
-        let (hand, assignment, ready) = (&mut self.hand, &mut self.assignment, &mut self.ready);
-        let (shared, name, since) = (self.source.shared, &self.name, &mut self.since);
-        let read = self.queue.read(limit, |entry| {
-            let record = match entry {
-                Entry::Record(record) => record,
-                // Its neighbours in this read are good: it is dealt with after them.
-                Entry::Error { partition, offset, code: RDKafkaErrorCode::AutoOffsetReset, .. } if offset < 0 => {
-                    resets.push(partition);
-                    return Ok(());
-                }
-                Entry::Error { partition, offset, code, text } => {
-                    queue_error = Some((partition, offset, code, text));
-                    return Err(());
-                }
-            };
-            let (partition, offset) = (record.partition(), record.offset());
-            if !assignment.sees(partition, offset, shared) {
-                queue_error = Some((partition, offset, RDKafkaErrorCode::UnknownPartition, String::new()));
-                return Err(());
-            }
-            let alone = suspected && shared.memory().is_alone(partition, offset);
-            if (alone || cut::is_full(&cutting, InHand { rows: hand.len(), bytes: hand.bytes(), since: *since }))
-                && !hand.is_empty()
-            {
-                let next = MicroBatch::with_capacity(name.clone(), cutting.max_rows, 0);
-                ready.push_back((std::mem::replace(hand, next), false));
-            }
-            if hand.is_empty() {
-                *since = Instant::now();
-            }
-            let pushed =
-                hand.push(partition, offset, record.timestamp_ms(), record.key(), record.value());
-            if let Err(overlap) = pushed {
-                queue_error = Some((partition, offset, RDKafkaErrorCode::Inconsistent, overlap.to_string()));
-                return Err(());
-            }
-            record.headers(|name, value| hand.push_header(name, value));
-            if alone {
-                let next = MicroBatch::with_capacity(name.clone(), cutting.max_rows, 0);
-                ready.push_back((std::mem::replace(hand, next), true));
-            }
-            Ok(())
-        });
-        let Ok(read) = read else {
-            let (partition, offset, code, text) = queue_error.expect("the callback noted its error");
-            return Err(self.entry_error(partition, offset, code, &text));
-        };
-        for partition in resets {
-            // The committed offset was asked for past our bound, and there is none: added later.
-            self.place_at(partition, 0)?;
-        }
-        self.drained = read < limit;
-        if read > 0 && self.hand.bytes() > before {
-            self.record_bytes = (self.hand.bytes() - before).div_ceil(read);
-        }
-        Ok(read)
-    }
-
-    fn empty_hand(&self) -> MicroBatch {
-        let cutting = &self.source.config.cutting;
-        let bytes = cutting.max_bytes.min(cutting.max_rows.saturating_mul(self.record_bytes));
-        MicroBatch::with_capacity(self.name.clone(), cutting.max_rows, bytes)
-    }
-
-    fn cut_if_due(&mut self, now: Instant) {
-        let free = self.source.shared.worker_is_free() && self.items.len() < self.items.capacity().unwrap_or(1) / 2;
-        if cut::is_due(&self.source.config.cutting, self.in_hand(), now, self.drained, free) {
-            self.cut();
-        }
-    }
-
-    fn cut(&mut self) {
-        if !self.hand.is_empty() {
-            let next = self.empty_hand();
-            self.ready.push_back((std::mem::replace(&mut self.hand, next), false));
-        }
-    }
-
-    pub(super) fn forget_hand(&mut self) {
-        self.ready.clear();
-        self.hand = self.empty_hand();
-    }
-
-    /// Hands cut batches on while there is room behind; the order of tickets is the source's.
-    fn dispatch_ready(&mut self) {
-        while !self.ready.is_empty() && !self.items.is_full() && !self.work.is_full() {
-            let Some((batch, alone)) = self.ready.pop_front() else { return };
-            self.assignment.dispatched(batch.offsets());
-            self.source.events.read(batch.len(), batch.bytes());
-            let (place, filled) = bounded(1);
-            let epoch = self.source.shared.cell().ledger.epoch();
-            let ticket = Ticket { epoch, offsets: batch.offsets().clone(), place: filled };
-            self.source.shared.batch_begins();
-            // Both have room and this thread is the only sender. A closed channel means that the
-            // run is ending, which the next turn sees.
-            let _ = self.items.send(Item::Ticket(ticket));
-            let _ = self.work.send(Work { batch, alone, place });
-            self.unflushed = true;
-        }
-    }
-
-    fn flush_if_due(&mut self, now: Instant) {
-        if !self.unflushed || self.items.is_full() {
-            return;
-        }
-        let commit = &self.source.config.commit;
-        let age = now.duration_since(self.flushed_at);
-        let idle = self.drained && self.hand.is_empty() && self.ready.is_empty();
-        if age >= commit.interval || (idle && age >= commit.quiet) {
-            let _ = self.items.send(Item::Flush(None));
-            self.unflushed = false;
-            self.flushed_at = now;
-        }
-    }
-
-    fn patience(&self, now: Instant) -> Duration {
-        let sleep = cut::patience(&self.source.config.cutting, self.in_hand(), now, SLEEP_MAX);
-        if !self.unflushed {
-            return sleep.min(CAPTURE_EVERY.max(sleep));
-        }
-        let quiet = (self.flushed_at + self.source.config.commit.quiet).saturating_duration_since(now);
-        sleep.min(quiet.max(Duration::from_millis(1)))
-    }
-
-    /// Everything read so far through all stages, within `bound`; `Err` when it took longer.
-    pub(super) fn flush_in_band(&mut self, bound: Duration) -> Result<Flushed, HopError> {
-        let deadline = Instant::now() + bound;
-        self.cut();
-        let late = || HopError::Retry(format!("what was read could not be committed within {bound:?}"));
-        loop {
-            self.dispatch_ready();
-            if self.ready.is_empty() && !self.items.is_full() {
-                break;
-            }
-            if Instant::now() >= deadline || self.source.shared.has_failed() {
-                return Err(late());
-            }
-            self.source.shared.wake().wait(FULL_WAIT);
-        }
-        let (answer, flushed) = bounded(1);
-        let _ = self.items.send(Item::Flush(Some(answer)));
-        self.unflushed = false;
-        self.flushed_at = Instant::now();
-        match flushed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(flushed) => Ok(flushed),
-            // Past the bound, or the publisher is gone: the outcome is unknown.
-            Err(_) => Err(late()),
-        }
-    }
-
-    fn drain(&mut self) -> Result<(), HopError> {
-        match self.flush_in_band(self.source.config.timeouts.call * 2)? {
-            Flushed::Committed => self.commit_before_leaving(),
-            // What was aborted is read again by whoever is next.
-            Flushed::Aborted => Ok(()),
-        }
-    }
-
     /// Why the run really failed: a fenced producer alone does not prove a twin.
     fn what_failed(&mut self, seen: HopError) -> Result<(), HopError> {
         if matches!(seen, HopError::Replaced(_) | HopError::Config(_)) {
@@ -471,13 +262,10 @@ impl<'a, 'c> Reading<'a, 'c> {
             Some(Failure::Fenced(text)) => {
                 let until = Instant::now() + self.source.config.timeouts.heartbeat * 3;
                 while Instant::now() < until {
-                    match self.consumer.poll(Duration::from_millis(20)) {
-                        Some(Err(error)) => {
-                            if let Err(replaced @ HopError::Replaced(_)) = self.on_error(&error) {
-                                return Err(replaced);
-                            }
-                        }
-                        Some(Ok(_)) | None => {}
+                    if let Some(Err(error)) = self.consumer.poll(Duration::from_millis(20))
+                        && let Err(replaced @ HopError::Replaced(_)) = self.on_error(&error)
+                    {
+                        return Err(replaced);
                     }
                 }
                 HopError::Retry(text)

@@ -16,7 +16,8 @@ use crate::connection::Kind;
 
 /// Commits the starting positions if the group never committed anything.
 pub(super) fn ensure_positions(config: &PipeConfig, input: &TopicInfo) -> Result<(), HopError> {
-    let retry = |what: &str, error| HopError::Retry(format!("{what} of group {:?}: {error}", config.group));
+    let retry =
+        |what: &str, error| HopError::Retry(format!("{what} of group {:?}: {error}", config.group));
     // Read uncommitted: an offset inside a predecessor's open transaction would be waited for.
     let consumer: BaseConsumer<Quiet> = config
         .connection

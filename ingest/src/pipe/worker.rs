@@ -13,7 +13,12 @@ use crate::events::{PipeEvents, WorkerPanicked};
 /// What is done with a micro-batch: decode, score, encode. Records it cannot handle are its rejects.
 pub type Worker = Box<dyn FnMut(MicroBatch) -> ScoredBatch + Send>;
 
-pub(super) fn run(worker: &mut Worker, to_do: &Receiver<Work>, shared: &Shared, events: &PipeEvents) {
+pub(super) fn run(
+    worker: &mut Worker,
+    to_do: &Receiver<Work>,
+    shared: &Shared,
+    events: &PipeEvents,
+) {
     for Work { batch, alone, place } in to_do {
         let begun = Instant::now();
         let copy = alone.then(|| batch.clone());
@@ -22,7 +27,9 @@ pub(super) fn run(worker: &mut Worker, to_do: &Receiver<Work>, shared: &Shared, 
         // batch that makes it panic three times is handled record by record.
         let outcome = match catch_unwind(AssertUnwindSafe(|| worker(batch))) {
             Ok(scored) if scored.source().len() == rows => Outcome::Scored(scored),
-            Ok(scored) => Outcome::Panicked(format!("{} records for {rows}", scored.source().len())),
+            Ok(scored) => {
+                Outcome::Panicked(format!("{} records for {rows}", scored.source().len()))
+            }
             Err(panic) => {
                 let reason = text_of(panic.as_ref());
                 WorkerPanicked { reason: &reason, rows }.emit(events);

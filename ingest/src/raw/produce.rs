@@ -87,7 +87,11 @@ impl Sender {
                 // SAFETY: the producer is live, the name NUL-terminated; null means the client's
                 // default configuration; the result is an owned reference.
                 let handle = unsafe {
-                    sys::rd_kafka_topic_new(Native::native(&producer), topic.as_ptr(), ptr::null_mut())
+                    sys::rd_kafka_topic_new(
+                        Native::native(&producer),
+                        topic.as_ptr(),
+                        ptr::null_mut(),
+                    )
                 };
                 assert!(!handle.is_null(), "a topic handle needs only memory and a valid name");
                 TopicHandle(handle)
@@ -202,7 +206,12 @@ impl Sender {
         }
     }
 
-    fn produceva(&self, index: usize, single: &Single<'_>, opaque: Opaque) -> Result<(), RDKafkaErrorCode> {
+    fn produceva(
+        &self,
+        index: usize,
+        single: &Single<'_>,
+        opaque: Opaque,
+    ) -> Result<(), RDKafkaErrorCode> {
         use sys::rd_kafka_vtype_t as V;
         type U = sys::rd_kafka_vu_s__bindgen_ty_1;
         let batch = &self.held[index].batch;
@@ -210,7 +219,9 @@ impl Sender {
         let value = match single.value {
             Value::Null => None,
             Value::Result(span) => Some(span.of(batch.values())),
-            Value::Original { len } => batch.source().value(row).map(|value| &value[..len.min(value.len())]),
+            Value::Original { len } => {
+                batch.source().value(row).map(|value| &value[..len.min(value.len())])
+            }
         };
         let vu = |vtype, u| sys::rd_kafka_vu_t { vtype, u };
         let mut list = Vec::with_capacity(6 + single.headers.len());
@@ -222,7 +233,8 @@ impl Sender {
         list.push(vu(V::RD_KAFKA_VTYPE_TIMESTAMP, U { i64_: single.timestamp_ms }));
         list.push(vu(V::RD_KAFKA_VTYPE_OPAQUE, U { ptr: opaque.pack() as *mut c_void }));
         for (name, value) in single.headers {
-            let (val, size) = value.as_ref().map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
+            let (val, size) =
+                value.as_ref().map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
             let header = sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 {
                 name: name.as_ptr(),
                 val: val.cast(),

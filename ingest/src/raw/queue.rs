@@ -3,13 +3,12 @@
 //! The consumer's own queue cannot be read in batches: rebalances are events there and would wait
 //! for ever. Forwarding has to be done again at every assignment.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::ptr;
 use std::slice;
 
 use rdkafka::bindings as sys;
-use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -91,7 +90,8 @@ impl<'c, C: ConsumerContext> ForwardQueue<'c, C> {
         // SAFETY: the queue is live and the array has room for `limit` pointers; librdkafka writes
         // the first `n` of them, which we then own. (A time-out of 0: it would wait until full.)
         let n = unsafe {
-            let n = sys::rd_kafka_consume_batch_queue(self.queue, 0, self.messages.as_mut_ptr(), limit);
+            let n =
+                sys::rd_kafka_consume_batch_queue(self.queue, 0, self.messages.as_mut_ptr(), limit);
             let n = usize::try_from(n).unwrap_or(0);
             self.messages.set_len(n);
             n
@@ -137,7 +137,11 @@ fn entry<'m>(message: *mut sys::rd_kafka_message_t) -> Entry<'m> {
     // SAFETY: for an error entry the call returns a NUL-terminated text that lives as long.
     let text = unsafe {
         let text = sys::rd_kafka_message_errstr(message);
-        if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+        if text.is_null() {
+            String::new()
+        } else {
+            CStr::from_ptr(text).to_string_lossy().into_owned()
+        }
     };
     Entry::Error { partition: head.partition, offset: head.offset, code: head.err.into(), text }
 }
@@ -211,14 +215,11 @@ unsafe fn bytes<'m>(at: *const u8, len: usize) -> Option<&'m [u8]> {
 
 /// The end of a partition's log (read committed: its last stable offset) as the last fetch said;
 /// `None` before the first. Asks nobody.
-pub(crate) fn cached_high_watermark<X: ClientContext, C: Consumer<X>>(
-    consumer: &C,
-    topic: &CString,
+pub(crate) fn cached_high_watermark<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &CStr,
     partition: i32,
-) -> Option<i64>
-where
-    X: ConsumerContext,
-{
+) -> Option<i64> {
     let (mut low, mut high) = (-1i64, -1i64);
     // SAFETY: the client is live (borrowed), the topic NUL-terminated, both results live.
     let asked = unsafe {

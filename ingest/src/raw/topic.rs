@@ -55,7 +55,8 @@ unsafe fn read_id(event: *mut sys::rd_kafka_event_t) -> Result<String, String> {
     }
     // SAFETY: the caller's promise; results belong to the event and are copied out.
     unsafe {
-        if sys::rd_kafka_event_error(event) != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        if sys::rd_kafka_event_error(event) != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+        {
             let text = sys::rd_kafka_event_error_string(event);
             return Err(CStr::from_ptr(text).to_string_lossy().into_owned());
         }
@@ -70,9 +71,12 @@ unsafe fn read_id(event: *mut sys::rd_kafka_event_t) -> Result<String, String> {
         }
         let error = sys::rd_kafka_TopicDescription_error(*topics);
         if !error.is_null()
-            && sys::rd_kafka_error_code(error) != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+            && sys::rd_kafka_error_code(error)
+                != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
         {
-            return Err(CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into_owned());
+            return Err(CStr::from_ptr(sys::rd_kafka_error_string(error))
+                .to_string_lossy()
+                .into_owned());
         }
         let id = sys::rd_kafka_TopicDescription_topic_id(*topics);
         Ok(CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned())

@@ -46,13 +46,18 @@ impl Stage {
     }
 
     pub(crate) fn create(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
-        let settings = settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let settings =
+            settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
         let topic = CreateTopic { name: name.into(), partitions, replication: 1, settings };
         create_topic(&self.connection(), &topic, LIMIT).unwrap();
     }
 
     pub(crate) fn connection(&self) -> Connection {
-        Connection { brokers: self.brokers.clone(), properties: BTreeMap::new(), instance: "test".into() }
+        Connection {
+            brokers: self.brokers.clone(),
+            properties: BTreeMap::new(),
+            instance: "test".into(),
+        }
     }
 
     pub(crate) fn input(&self) -> String {

@@ -39,7 +39,8 @@ fn members_join_leave_and_die_over_an_input_with_aborted_transactions() {
     let mut chance = Chance::new(21);
     thread::scope(|scope| {
         scope.spawn(|| feed_with_gaps(&stage, ids));
-        let mut members: Vec<_> = (0..2).map(|each| Some(stage.start(&format!("m{each}"), &[]))).collect();
+        let mut members: Vec<_> =
+            (0..2).map(|each| Some(stage.start(&format!("m{each}"), &[]))).collect();
         members.push(None);
         for _ in 0..14 {
             chance.pause(300, 1500);
@@ -100,6 +101,7 @@ fn a_member_that_was_stopped_for_longer_than_its_session_comes_back() {
 }
 
 fn signal(process: u32, name: &str) {
-    let sent = std::process::Command::new("kill").args([format!("-{name}"), process.to_string()]).status();
+    let sent =
+        std::process::Command::new("kill").args([format!("-{name}"), process.to_string()]).status();
     assert!(sent.unwrap().success());
 }

@@ -31,8 +31,10 @@ fn dead_letters(stage: &Stage) -> Vec<(i64, String, String, String)> {
 
 fn results(stage: &Stage) -> Vec<String> {
     let batches = stage.records(&stage.output());
-    let mut all: Vec<String> =
-        batches.iter().flat_map(|batch| (0..batch.len()).map(|row| text(batch.value(row)))).collect();
+    let mut all: Vec<String> = batches
+        .iter()
+        .flat_map(|batch| (0..batch.len()).map(|row| text(batch.value(row))))
+        .collect();
     all.sort();
     all
 }
@@ -55,7 +57,12 @@ fn check(test: &str, values: &[&str], good: &[&str], dead: &[(i64, &str, &str, &
 
 #[test]
 fn a_reject_goes_to_the_dead_letters_with_its_bytes() {
-    check("reject", &["a", "REJECT me", "b"], &["a", "b"], &[(1, "REJECT me", "decode", "asked to")]);
+    check(
+        "reject",
+        &["a", "REJECT me", "b"],
+        &["a", "b"],
+        &[(1, "REJECT me", "decode", "asked to")],
+    );
 }
 
 #[test]

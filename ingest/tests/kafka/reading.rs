@@ -7,14 +7,20 @@ use ingest::{HopError, ReadEvent, ReaderConfig, Stop};
 
 use crate::harness::{Stage, kafka};
 
-/// Reads `topic` from `start` until `done` says so of the ends seen; returns offsets and ends per partition.
+/// Offsets read, by partition.
+type Offsets = BTreeMap<i32, Vec<i64>>;
+/// First position not covered, by partition.
+type Ends = BTreeMap<i32, i64>;
+
+/// Reads the input from `start` until `done` says so of the ends seen; returns offsets and ends per partition.
 fn read(
     stage: &Stage,
     start: Option<i64>,
-    done: impl Fn(&BTreeMap<i32, i64>) -> bool,
-) -> (BTreeMap<i32, Vec<i64>>, BTreeMap<i32, i64>, Result<(), HopError>) {
-    let config = ReaderConfig::new(stage.connection(), &format!("{}-reader", stage.name), &stage.input());
-    let (mut offsets, mut ends) = (BTreeMap::<i32, Vec<i64>>::new(), BTreeMap::new());
+    done: impl Fn(&Ends) -> bool,
+) -> (Offsets, Ends, Result<(), HopError>) {
+    let config =
+        ReaderConfig::new(stage.connection(), &format!("{}-reader", stage.name), &stage.input());
+    let (mut offsets, mut ends) = (Offsets::new(), Ends::new());
     let (stop, until) = (Stop::new(), Instant::now() + Duration::from_secs(30));
     let outcome = ingest::reader::read(
         &config,
@@ -28,7 +34,10 @@ fn read(
                     }
                 }
                 ReadEvent::Position { partition, position } => {
-                    assert!(ends.get(&partition).is_none_or(|end| *end < position), "positions only ascend");
+                    assert!(
+                        ends.get(&partition).is_none_or(|end| *end < position),
+                        "positions only ascend"
+                    );
                     ends.insert(partition, position);
                 }
                 ReadEvent::Tick { .. } if done(&ends) => stop.raise(),

@@ -50,8 +50,12 @@ fn what_is_produced_is_scanned_with_keys_and_partitions_without_aborted_records(
     let mut producer = Producer::new(&stage.connection(), &stage.input(), LIMIT).unwrap();
     let mut records = Outgoing::new();
     for id in 0..3000u32 {
-        let key = (id % 2 == 0).then(|| id.to_string());
-        records.push(key.as_deref().map(str::as_bytes), id.to_string().as_bytes(), Some((id % 3) as i32));
+        let key = id.is_multiple_of(2).then(|| id.to_string());
+        records.push(
+            key.as_deref().map(str::as_bytes),
+            id.to_string().as_bytes(),
+            Some((id % 3) as i32),
+        );
     }
     producer.send(records).unwrap();
     producer.flush().unwrap();
@@ -62,7 +66,7 @@ fn what_is_produced_is_scanned_with_keys_and_partitions_without_aborted_records(
         for (row, record) in batch.records().iter().enumerate() {
             let id: u32 = std::str::from_utf8(batch.value(row).unwrap()).unwrap().parse().unwrap();
             assert_eq!(record.partition, (id % 3) as i32);
-            assert_eq!(batch.key(row).is_some(), id % 2 == 0);
+            assert_eq!(batch.key(row).is_some(), id.is_multiple_of(2));
             ids.push(id);
         }
     }

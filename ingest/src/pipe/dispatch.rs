@@ -1,0 +1,89 @@
+//! From the batch in hand to the stages behind: tickets in source order, flushes in band.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::bounded;
+
+use super::cut;
+use super::hop::HopError;
+use super::source::{CAPTURE_EVERY, FULL_WAIT, Reading, SLEEP_MAX};
+use super::ticket::{Flushed, Item, Ticket, Work};
+
+impl Reading<'_, '_> {
+    /// Hands cut batches on while there is room behind; the order of tickets is the source's.
+    pub(super) fn dispatch_ready(&mut self) {
+        while !self.ready.is_empty() && !self.items.is_full() && !self.work.is_full() {
+            let Some((batch, alone)) = self.ready.pop_front() else { return };
+            self.assignment.dispatched(batch.offsets());
+            self.source.events.read(batch.len(), batch.bytes());
+            let (place, filled) = bounded(1);
+            let epoch = self.source.shared.cell().ledger.epoch();
+            let ticket = Ticket { epoch, offsets: batch.offsets().clone(), place: filled };
+            self.source.shared.batch_begins();
+            // Both have room and this thread is the only sender. A closed channel means that the
+            // run is ending, which the next turn sees.
+            let _ = self.items.send(Item::Ticket(ticket));
+            let _ = self.work.send(Work { batch, alone, place });
+            self.unflushed = true;
+        }
+    }
+
+    pub(super) fn flush_if_due(&mut self, now: Instant) {
+        if !self.unflushed || self.items.is_full() {
+            return;
+        }
+        let commit = &self.source.config.commit;
+        let age = now.duration_since(self.flushed_at);
+        let idle = self.drained && self.hand.is_empty() && self.ready.is_empty();
+        if age >= commit.interval || (idle && age >= commit.quiet) {
+            let _ = self.items.send(Item::Flush(None));
+            self.unflushed = false;
+            self.flushed_at = now;
+        }
+    }
+
+    pub(super) fn patience(&self, now: Instant) -> Duration {
+        let sleep = cut::patience(&self.source.config.cutting, self.in_hand(), now, SLEEP_MAX);
+        if !self.unflushed {
+            return sleep.min(CAPTURE_EVERY.max(sleep));
+        }
+        let quiet =
+            (self.flushed_at + self.source.config.commit.quiet).saturating_duration_since(now);
+        sleep.min(quiet.max(Duration::from_millis(1)))
+    }
+
+    /// Everything read so far through all stages, within `bound`; `Err` when it took longer.
+    pub(super) fn flush_in_band(&mut self, bound: Duration) -> Result<Flushed, HopError> {
+        let deadline = Instant::now() + bound;
+        self.cut();
+        let late =
+            || HopError::Retry(format!("what was read could not be committed within {bound:?}"));
+        loop {
+            self.dispatch_ready();
+            if self.ready.is_empty() && !self.items.is_full() {
+                break;
+            }
+            if Instant::now() >= deadline || self.source.shared.has_failed() {
+                return Err(late());
+            }
+            self.source.shared.wake().wait(FULL_WAIT);
+        }
+        let (answer, flushed) = bounded(1);
+        let _ = self.items.send(Item::Flush(Some(answer)));
+        self.unflushed = false;
+        self.flushed_at = Instant::now();
+        match flushed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(flushed) => Ok(flushed),
+            // Past the bound, or the publisher is gone: the outcome is unknown.
+            Err(_) => Err(late()),
+        }
+    }
+
+    pub(super) fn drain(&mut self) -> Result<(), HopError> {
+        match self.flush_in_band(self.source.config.timeouts.call * 2)? {
+            Flushed::Committed => self.commit_before_leaving(),
+            // What was aborted is read again by whoever is next.
+            Flushed::Aborted => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! From librdkafka's queue into the batch in hand: one copy a record, cut where it is due.
+
+use std::time::Instant;
+
+use rdkafka::error::RDKafkaErrorCode;
+use schemas::MicroBatch;
+
+use super::cut::{self, InHand};
+use super::hop::HopError;
+use super::source::Reading;
+use crate::raw::Entry;
+
+impl Reading<'_, '_> {
+    pub(super) fn in_hand(&self) -> InHand {
+        InHand { rows: self.hand.len(), bytes: self.hand.bytes(), since: self.since }
+    }
+
+    pub(super) fn read(&mut self) -> Result<usize, HopError> {
+        let cutting = self.source.config.cutting;
+        let limit = cut::room(&cutting, self.in_hand(), self.record_bytes);
+        let suspected = !self.source.shared.memory().is_clean();
+        let before = self.hand.bytes();
+        // Moved out, so that the callback may use the rest of `self`.
+        let (mut queue_error, mut resets) = (None, Vec::new());
+        let (hand, assignment, ready) = (&mut self.hand, &mut self.assignment, &mut self.ready);
+        let (shared, name, since) = (self.source.shared, &self.name, &mut self.since);
+        let read = self.queue.read(limit, |entry| {
+            let record = match entry {
+                Entry::Record(record) => record,
+                // Its neighbours in this read are good: it is dealt with after them.
+                Entry::Error {
+                    partition, offset, code: RDKafkaErrorCode::AutoOffsetReset, ..
+                } if offset < 0 => {
+                    resets.push(partition);
+                    return Ok(());
+                }
+                Entry::Error { partition, offset, code, text } => {
+                    queue_error = Some((partition, offset, code, text));
+                    return Err(());
+                }
+            };
+            let (partition, offset) = (record.partition(), record.offset());
+            if !assignment.sees(partition, offset, shared) {
+                queue_error =
+                    Some((partition, offset, RDKafkaErrorCode::UnknownPartition, String::new()));
+                return Err(());
+            }
+            let alone = suspected && shared.memory().is_alone(partition, offset);
+            if (alone
+                || cut::is_full(
+                    &cutting,
+                    InHand { rows: hand.len(), bytes: hand.bytes(), since: *since },
+                ))
+                && !hand.is_empty()
+            {
+                let next = MicroBatch::with_capacity(name.clone(), cutting.max_rows, 0);
+                ready.push_back((std::mem::replace(hand, next), false));
+            }
+            if hand.is_empty() {
+                *since = Instant::now();
+            }
+            let pushed =
+                hand.push(partition, offset, record.timestamp_ms(), record.key(), record.value());
+            if let Err(overlap) = pushed {
+                queue_error =
+                    Some((partition, offset, RDKafkaErrorCode::Inconsistent, overlap.to_string()));
+                return Err(());
+            }
+            record.headers(|name, value| hand.push_header(name, value));
+            if alone {
+                let next = MicroBatch::with_capacity(name.clone(), cutting.max_rows, 0);
+                ready.push_back((std::mem::replace(hand, next), true));
+            }
+            Ok(())
+        });
+        let Ok(read) = read else {
+            let (partition, offset, code, text) =
+                queue_error.expect("the callback noted its error");
+            return Err(self.entry_error(partition, offset, code, &text));
+        };
+        for partition in resets {
+            // The committed offset was asked for past our bound, and there is none: added later.
+            self.place_at(partition, 0)?;
+        }
+        self.drained = read < limit;
+        if read > 0 && self.hand.bytes() > before {
+            self.record_bytes = (self.hand.bytes() - before).div_ceil(read);
+        }
+        Ok(read)
+    }
+
+    pub(super) fn empty_hand(&self) -> MicroBatch {
+        let cutting = &self.source.config.cutting;
+        let bytes = cutting.max_bytes.min(cutting.max_rows.saturating_mul(self.record_bytes));
+        MicroBatch::with_capacity(self.name.clone(), cutting.max_rows, bytes)
+    }
+
+    pub(super) fn cut_if_due(&mut self, now: Instant) {
+        let free = self.source.shared.worker_is_free()
+            && self.items.len() < self.items.capacity().unwrap_or(1) / 2;
+        if cut::is_due(&self.source.config.cutting, self.in_hand(), now, self.drained, free) {
+            self.cut();
+        }
+    }
+
+    pub(super) fn cut(&mut self) {
+        if !self.hand.is_empty() {
+            let next = self.empty_hand();
+            self.ready.push_back((std::mem::replace(&mut self.hand, next), false));
+        }
+    }
+
+    pub(super) fn forget_hand(&mut self) {
+        self.ready.clear();
+        self.hand = self.empty_hand();
+    }
+}
