@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -16,7 +15,7 @@ use schemas::MicroBatch;
 
 use crate::client::topic_name;
 use crate::connection::{Connection, Kind};
-use crate::pipe::{HopError, Rebalance, RebalanceContext, StuckHook, Watch};
+use crate::pipe::{HopError, Late, Rebalance, RebalanceContext, StuckHook, Watch};
 use crate::properties::Timeouts;
 use crate::raw::{Entry, ForwardQueue, Wake, cached_high_watermark};
 use crate::stop::Stop;
@@ -110,21 +109,21 @@ pub fn read(
 ) -> Result<(), HopError> {
     let name = topic_name(&config.topic).map_err(HopError::Config)?;
     let wake = Wake::new().map_err(|error| HopError::Retry(format!("eventfd: {error}")))?;
-    thread::scope(|scope| {
-        let watch = Watch::start(scope, config.on_stuck.clone());
-        let consumer = join(config)?;
-        let ended = {
-            let queue = ForwardQueue::new(&consumer, &wake);
-            let partitions = BTreeMap::new();
-            let mut reader =
-                Reader { config, name, consumer: &consumer, queue, partitions, positions, sink };
-            reader.run(stop, &wake)
-        };
-        let _guard = watch.enter("close of the reader", config.timeouts.session * 2);
-        consumer.context().close(&consumer);
-        drop(consumer);
-        ended
-    })
+    let hook = config.on_stuck.clone();
+    let (watch, _watching) = Watch::start(move |call, _| hook.0(call));
+    let consumer = join(config)?;
+    let ended = {
+        let queue = ForwardQueue::new(&consumer, &wake);
+        let partitions = BTreeMap::new();
+        let mut reader =
+            Reader { config, name, consumer: &consumer, queue, partitions, positions, sink };
+        reader.run(stop, &wake)
+    };
+    let limit = config.timeouts.session * 2;
+    let _guard = watch.enter("close of the reader", limit, Late::EndProcess);
+    consumer.context().close(&consumer);
+    drop(consumer);
+    ended
 }
 
 fn join(config: &ReaderConfig) -> Result<BaseConsumer<RebalanceContext>, HopError> {

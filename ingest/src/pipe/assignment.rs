@@ -15,6 +15,7 @@ use super::rebalance::Rebalance;
 use super::shared::Shared;
 use super::source::Reading;
 use super::ticket::Flushed;
+use super::watchdog::Late;
 use crate::events::{Rebalanced, Rewound};
 use crate::raw::{GroupMetadata, cached_high_watermark};
 
@@ -262,8 +263,11 @@ impl Reading<'_, '_> {
         if ends.is_empty() {
             return Ok(());
         }
-        let _guard =
-            self.source.watch.enter("offset commit", self.source.config.timeouts.session * 2);
+        let _guard = self.source.watch.enter(
+            "offset commit",
+            self.source.config.timeouts.session * 2,
+            Late::EndProcess,
+        );
         let list = committed_list(&self.source.config.input, &ends);
         if let Err(error) = self.consumer.commit(&list, mode) {
             // Harmless for this guarantee: they are read again.

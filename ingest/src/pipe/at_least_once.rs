@@ -12,7 +12,7 @@ use super::config::PipeConfig;
 use super::outbox::{Limits, Outbox};
 use super::shared::{Failure, Shared};
 use super::ticket::{Flushed, Item, Outcome, Ticket};
-use super::watchdog::Watch;
+use super::watchdog::{Late, Watch};
 use crate::events::PipeEvents;
 
 /// How long the publisher waits for an item before it serves reports.
@@ -56,7 +56,7 @@ pub(super) fn publish(
             break;
         }
     }
-    let _guard = watch.enter("drop of the producer", config.timeouts.call * 3);
+    let _guard = watch.enter("drop of the producer", config.timeouts.call, Late::LeaveBehind);
     drop(publisher);
     Ok(())
 }

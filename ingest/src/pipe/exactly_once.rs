@@ -16,14 +16,14 @@ use super::config::PipeConfig;
 use super::outbox::{Limits, Outbox};
 use super::shared::{Failure, Shared};
 use super::ticket::{Flushed, Item, Outcome, Ticket};
-use super::watchdog::Watch;
+use super::watchdog::{Late, Watch};
 use crate::events::{Aborted, Committed, PipeEvents};
 use crate::raw::{self, Call};
 
 /// How long the publisher waits for an item before it serves reports.
 const IDLE: Duration = Duration::from_millis(50);
-/// A call that has a limit of its own and does not return within this many of them is stuck.
-const STUCK_AFTER_LIMITS: u32 = 3;
+/// A call that has a limit of its own and is late by this much does not return any more.
+const GRACE: Duration = Duration::from_secs(2);
 
 struct Publisher<'a> {
     config: &'a PipeConfig,
@@ -74,7 +74,7 @@ pub(super) fn publish(
     }
     // The source flushed before it let go; what is still open belongs to a run that failed.
     publisher.open.take();
-    let _guard = watch.enter("drop of the producer", config.timeouts.call * STUCK_AFTER_LIMITS);
+    let _guard = watch.enter("drop of the producer", config.timeouts.call, Late::LeaveBehind);
     drop(publisher);
     Ok(())
 }
@@ -86,7 +86,7 @@ impl Publisher<'_> {
 
     fn init(&self) -> Result<(), Failure> {
         let limit = self.call() * 2;
-        let _guard = self.watch.enter("init_transactions", limit * STUCK_AFTER_LIMITS);
+        let _guard = self.watch.enter("init_transactions", limit + GRACE, Late::LeaveBehind);
         self.outbox.sender.producer().init_transactions(limit).map_err(|error| {
             match error.rdkafka_error_code() {
                 Some(
@@ -168,7 +168,7 @@ impl Publisher<'_> {
             return self.abort(&open, "no membership in the group for this epoch");
         };
         let guard =
-            self.watch.enter("send_offsets_to_transaction", self.call() * STUCK_AFTER_LIMITS);
+            self.watch.enter("send_offsets_to_transaction", self.call() + GRACE, Late::LeaveBehind);
         let sent = raw::send_offsets(
             self.outbox.sender.producer(),
             &committed_list(&self.config.input, &open.ends),
@@ -176,13 +176,17 @@ impl Publisher<'_> {
             self.call(),
         );
         drop(guard);
+        // The call may have come back after the run gave it up: then nothing may be committed.
+        if self.shared.has_failed() {
+            return Err(Failure::Retry("the run ended during the commit".into()));
+        }
         if let Err(call) = sent {
             return self.failed(&open, "send_offsets_to_transaction", &call);
         }
         let flushing = Instant::now();
         self.outbox.settle(self.call())?;
         let committing = Instant::now();
-        let guard = self.watch.enter("commit_transaction", self.call() * STUCK_AFTER_LIMITS);
+        let guard = self.watch.enter("commit_transaction", self.call() + GRACE, Late::LeaveBehind);
         let done = raw::commit(self.outbox.sender.producer(), self.call());
         drop(guard);
         if let Err(call) = done {
@@ -241,7 +245,8 @@ impl Publisher<'_> {
     fn abort(&mut self, open: &Transaction, why: &str) -> Result<(), Failure> {
         Aborted { reason: why, records: open.records }.emit(self.events);
         let deadline = Instant::now() + self.call() * 2;
-        let _guard = self.watch.enter("abort_transaction", self.call() * STUCK_AFTER_LIMITS);
+        let _guard =
+            self.watch.enter("abort_transaction", self.call() * 2 + GRACE, Late::LeaveBehind);
         raw::purge_queue(self.outbox.sender.producer());
         // Failed reports of purged records are expected here. librdkafka waits for reports to be
         // served while it aborts: short first, so that this thread can serve them.

@@ -1,16 +1,18 @@
 //! One run of the hop: set-up, threads, and the single way down.
 
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, bounded};
 
 use super::config::{Delivery, PipeConfig};
 use super::memory::Memory;
 use super::outbox::Limits;
 use super::shared::{Failure, Shared};
 use super::source::Source;
-use super::watchdog::Watch;
+use super::ticket::Item;
+use super::watchdog::{Late, Watch};
 use super::worker::{self, Worker};
 use super::{at_least_once, exactly_once, source};
 use crate::admin::{self, TopicInfo};
@@ -69,48 +71,91 @@ fn set_up_and_run(
     events: &Arc<PipeEvents>,
     memory: &mut Memory,
 ) -> Result<(), HopError> {
-    let topics = describe_topics(config)?;
+    let topics = describe_topics(config, memory.has_run)?;
     let wake = Wake::new().map_err(|error| HopError::Retry(format!("eventfd: {error}")))?;
-    let shared = Shared::new(wake, std::mem::take(memory), workers.len());
+    let shared = Arc::new(Shared::new(wake, std::mem::take(memory), workers.len()));
+    let (watch, _watching) = {
+        let (shared, hook) = (shared.clone(), config.on_stuck.clone());
+        Watch::start(move |call, late| match late {
+            Late::LeaveBehind => shared.fail(Failure::Retry(format!("{call} does not return"))),
+            Late::EndProcess => hook.0(call),
+        })
+    };
     let (work, to_do) = bounded(config.batches_in_flight);
     let (items, to_publish) = bounded(config.batches_in_flight);
     let ended = thread::scope(|scope| {
-        let watch = Watch::start(scope, config.on_stuck.clone());
         for (index, worker) in workers.iter_mut().enumerate() {
             let (to_do, shared) = (to_do.clone(), &shared);
             let run = move || worker::run(worker, &to_do, shared, events);
             spawn(scope, format!("worker-{index}"), run)?;
         }
         drop(to_do);
-        let publisher = {
-            let (shared, watch, limits) = (&shared, watch.clone(), topics.limits);
-            let run = move || {
-                let ended = match config.delivery {
-                    Delivery::ExactlyOnce => {
-                        exactly_once::publish(config, limits, &to_publish, shared, &watch, events)
-                    }
-                    Delivery::AtLeastOnce => {
-                        at_least_once::publish(config, limits, &to_publish, shared, &watch, events)
-                    }
-                };
-                // The source sees the failure first and the closed channel afterwards.
-                if let Err(failure) = ended {
-                    shared.fail(failure);
-                }
-            };
-            spawn(scope, "publisher".into(), run)?
-        };
+        let publisher =
+            start_publisher(config, topics.limits, to_publish, &shared, &watch, events)?;
         let source =
             Source { config, input: &topics.input, shared: &shared, events, watch: &watch };
         source::run(&source, work, items, stop, || {
-            let _guard = watch.enter("join of the publisher", config.timeouts.call * 4);
-            if publisher.join().is_err() {
-                shared.fail(Failure::Retry("the publisher panicked".into()));
-            }
+            join_or_leave(publisher, config, &shared, &watch)
         })
     });
-    *memory = shared.into_memory();
+    *memory = shared.take_memory();
+    memory.has_run = true;
     ended
+}
+
+/// The publisher's thread owns all it needs: if a C call keeps it, it is left behind.
+fn start_publisher(
+    config: &PipeConfig,
+    limits: Limits,
+    items: Receiver<Item>,
+    shared: &Arc<Shared>,
+    watch: &Watch,
+    events: &Arc<PipeEvents>,
+) -> Result<JoinHandle<()>, HopError> {
+    let (config, shared, watch, events) =
+        (config.clone(), shared.clone(), watch.clone(), events.clone());
+    let run = move || {
+        let publish = match config.delivery {
+            Delivery::ExactlyOnce => exactly_once::publish,
+            Delivery::AtLeastOnce => at_least_once::publish,
+        };
+        // The source sees the failure first and the closed channel afterwards.
+        if let Err(failure) = publish(&config, limits, &items, &shared, &watch, &events) {
+            shared.fail(failure);
+        }
+    };
+    thread::Builder::new()
+        .name("tg-publisher".into())
+        .spawn(run)
+        .map_err(|error| HopError::Retry(format!("the publisher's thread: {error}")))
+}
+
+/// Publishers left behind in one process before it has to end: each keeps its transaction's memory.
+const LEFT_BEHIND_MAX: u32 = 8;
+
+fn join_or_leave(publisher: JoinHandle<()>, config: &PipeConfig, shared: &Shared, watch: &Watch) {
+    let deadline = Instant::now() + config.timeouts.call * 4;
+    while !publisher.is_finished() {
+        if watch.has_late() || Instant::now() > deadline {
+            // It can do no harm: it looks for the failure before each further step, and what
+            // librdkafka still sends on its behalf is fenced by the next `init_transactions`.
+            shared.fail(Failure::Retry("the publisher was left behind in a client call".into()));
+            let mut memory = shared.memory();
+            memory.left_behind += 1;
+            tracing::error!(
+                left_behind = memory.left_behind,
+                "a client call does not return: starting again without it"
+            );
+            if memory.left_behind > LEFT_BEHIND_MAX {
+                config.on_stuck.0("the publisher, again and again");
+            }
+            return;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    if publisher.join().is_err() {
+        shared.fail(Failure::Retry("the publisher panicked".into()));
+    }
 }
 
 fn spawn<'scope, 'env>(
@@ -129,10 +174,12 @@ struct Topics {
     limits: Limits,
 }
 
-fn describe_topics(config: &PipeConfig) -> Result<Topics, HopError> {
+fn describe_topics(config: &PipeConfig, has_run: bool) -> Result<Topics, HopError> {
     let ask = |topic: &str| {
         admin::topic_info(&config.connection, topic, config.timeouts.call).map_err(|error| {
             match error {
+                // It was there before: a broker that has just started may not know its topics yet.
+                admin::AdminError::NoTopic(_) if has_run => HopError::Retry(error.to_string()),
                 admin::AdminError::NoTopic(_) | admin::AdminError::Refused(_) => {
                     HopError::Config(error.to_string())
                 }

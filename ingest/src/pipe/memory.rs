@@ -18,6 +18,10 @@ const SUSPECTS_MAX: usize = 65_536;
 pub struct Memory {
     /// Partition → start of a suspicious range → the rest of it.
     suspects: BTreeMap<i32, BTreeMap<i64, Suspect>>,
+    /// Whether the hop ran before: its topics existed then.
+    pub(super) has_run: bool,
+    /// Publishers that were left behind in a C call.
+    pub(super) left_behind: u32,
 }
 
 #[derive(Clone, Debug)]

@@ -30,5 +30,5 @@ pub use config::{Commit, Cutting, Delivery, Originals, Partitioner, PipeConfig, 
 pub use hop::{HopError, run};
 pub use memory::Memory;
 pub(crate) use rebalance::{Rebalance, RebalanceContext};
-pub(crate) use watchdog::Watch;
+pub(crate) use watchdog::{Late, Watch};
 pub use worker::Worker;

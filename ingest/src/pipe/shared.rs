@@ -64,8 +64,9 @@ impl Shared {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn into_memory(self) -> Memory {
-        self.memory.into_inner().unwrap_or_else(PoisonError::into_inner)
+    /// The run is over: what it learned goes back to the caller.
+    pub(super) fn take_memory(&self) -> Memory {
+        std::mem::take(&mut *self.memory())
     }
 
     pub(super) fn wake(&self) -> &Wake {

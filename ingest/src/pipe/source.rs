@@ -19,7 +19,7 @@ use super::rebalance::RebalanceContext;
 use super::shared::{Failure, Shared};
 use super::start;
 use super::ticket::{Item, Work};
-use super::watchdog::Watch;
+use super::watchdog::{Late, Watch};
 use crate::admin::TopicInfo;
 use crate::client::topic_name;
 use crate::events::PipeEvents;
@@ -71,7 +71,8 @@ pub(super) fn run(
         join_publisher();
         ended
     };
-    let _guard = source.watch.enter("close of the consumer", config.timeouts.session * 2);
+    let _guard =
+        source.watch.enter("close of the consumer", config.timeouts.session * 2, Late::EndProcess);
     consumer.context().close(&consumer);
     drop(consumer);
     // A publisher that failed while the source was draining.

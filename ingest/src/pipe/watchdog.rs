@@ -1,22 +1,40 @@
 //! A watch over C calls that may never return: a thread stuck in one cannot be torn down.
+//!
+//! The publisher's calls are recoverable: it is left behind with its producer, which the next one
+//! fences. The consumer's are not: two of them cannot be one member.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use super::config::StuckHook;
 
 /// How often the watch looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Hands out guards for calls with a limit. The watching thread ends when the last clone is gone.
+/// What follows when a call does not return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// Its thread is left behind and the hop runs again.
+    LeaveBehind,
+    /// The process has to end.
+    EndProcess,
+}
+
+/// Hands out guards for calls with a limit. Clones watch together.
 #[derive(Clone)]
-pub(crate) struct Watch(Arc<Mutex<Vec<Call>>>);
+pub(crate) struct Watch(Arc<Mutex<Calls>>);
+
+#[derive(Default)]
+struct Calls {
+    under_way: Vec<Call>,
+    next_id: u64,
+    over: bool,
+}
 
 struct Call {
     id: u64,
     name: &'static str,
     deadline: Instant,
+    late: Late,
 }
 
 /// The call is over when this is dropped.
@@ -25,43 +43,65 @@ pub(crate) struct Guard<'w> {
     id: u64,
 }
 
+/// The watching thread ends (within a quarter of a second) when this is dropped.
+pub(crate) struct Watching(Watch);
+
 impl Watch {
-    /// Starts the watching thread in `scope`.
-    pub(crate) fn start<'scope>(scope: &'scope thread::Scope<'scope, '_>, hook: StuckHook) -> Self {
-        let calls = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::downgrade(&calls);
-        scope.spawn(move || look(&seen, &hook));
-        Self(calls)
+    /// Starts the watching thread; `when_late` is called on it, again and again while a call is late.
+    pub(crate) fn start(
+        when_late: impl Fn(&'static str, Late) + Send + 'static,
+    ) -> (Self, Watching) {
+        let watch = Self(Arc::default());
+        let looking = watch.clone();
+        // Not joined: it owns nothing but the list, and waiting for its nap would slow each restart.
+        thread::spawn(move || looking.look(&when_late));
+        (watch.clone(), Watching(watch))
     }
 
     /// A call begins that must be over within `limit`.
-    pub(crate) fn enter(&self, name: &'static str, limit: Duration) -> Guard<'_> {
-        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = calls.last().map_or(0, |call| call.id + 1);
-        calls.push(Call { id, name, deadline: Instant::now() + limit });
+    pub(crate) fn enter(&self, name: &'static str, limit: Duration, late: Late) -> Guard<'_> {
+        let mut calls = self.calls();
+        let id = calls.next_id;
+        calls.next_id += 1;
+        calls.under_way.push(Call { id, name, deadline: Instant::now() + limit, late });
         Guard { watch: self, id }
+    }
+
+    /// Whether some call is past its limit.
+    pub(crate) fn has_late(&self) -> bool {
+        self.find_late().is_some()
+    }
+
+    fn find_late(&self) -> Option<(&'static str, Late)> {
+        let now = Instant::now();
+        let calls = self.calls();
+        let late = calls.under_way.iter().find(|call| call.deadline < now);
+        late.map(|call| (call.name, call.late))
+    }
+
+    fn look(&self, when_late: &dyn Fn(&'static str, Late)) {
+        while !self.calls().over {
+            if let Some((name, late)) = self.find_late() {
+                when_late(name, late);
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn calls(&self) -> std::sync::MutexGuard<'_, Calls> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        let mut calls = self.watch.0.lock().unwrap_or_else(PoisonError::into_inner);
-        calls.retain(|call| call.id != self.id);
+        self.watch.calls().under_way.retain(|call| call.id != self.id);
     }
 }
 
-fn look(calls: &Weak<Mutex<Vec<Call>>>, hook: &StuckHook) {
-    while let Some(calls) = calls.upgrade() {
-        let now = Instant::now();
-        let late = {
-            let calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
-            calls.iter().find(|call| call.deadline < now).map(|call| call.name)
-        };
-        drop(calls);
-        if let Some(name) = late {
-            hook.0(name);
-        }
-        thread::sleep(LOOK_EVERY);
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.calls().over = true;
     }
 }
 
@@ -74,22 +114,19 @@ mod tests {
     #[test]
     fn a_call_past_its_limit_is_reported_and_one_within_is_not() {
         let reported = Arc::new(AtomicUsize::new(0));
-        let hook = {
+        let (watch, _watching) = {
             let reported = reported.clone();
-            StuckHook(Arc::new(move |name| {
-                assert_eq!(name, "slow");
+            Watch::start(move |name, late| {
+                assert_eq!((name, late), ("slow", Late::LeaveBehind));
                 reported.fetch_add(1, Ordering::SeqCst);
-            }))
+            })
         };
-        thread::scope(|scope| {
-            let watch = Watch::start(scope, hook);
-            drop(watch.enter("quick", Duration::ZERO));
-            let _patient = watch.enter("patient", Duration::from_secs(60));
-            thread::sleep(LOOK_EVERY * 2);
-            assert_eq!(reported.load(Ordering::SeqCst), 0);
-            let _slow = watch.enter("slow", Duration::from_millis(1));
-            thread::sleep(LOOK_EVERY * 3);
-        });
-        assert!(reported.load(Ordering::SeqCst) >= 1);
+        drop(watch.enter("quick", Duration::ZERO, Late::EndProcess));
+        let _patient = watch.enter("patient", Duration::from_secs(60), Late::EndProcess);
+        thread::sleep(LOOK_EVERY * 2);
+        assert_eq!((reported.load(Ordering::SeqCst), watch.has_late()), (0, false));
+        let _slow = watch.enter("slow", Duration::from_millis(1), Late::LeaveBehind);
+        thread::sleep(LOOK_EVERY * 3);
+        assert!(reported.load(Ordering::SeqCst) >= 1 && watch.has_late());
     }
 }
