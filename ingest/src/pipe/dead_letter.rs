@@ -4,24 +4,14 @@
 
 use std::ffi::CString;
 
+use schemas::dead_letter as names;
 use schemas::{MicroBatch, Stage};
 
 use super::config::Originals;
 use crate::raw::Value;
 
-/// Names of the headers; the archive and `verify` read them.
-pub(crate) mod names {
-    pub(crate) const STAGE: &str = "tidegate.stage";
-    pub(crate) const REASON: &str = "tidegate.reason";
-    pub(crate) const TOPIC: &str = "tidegate.topic";
-    pub(crate) const PARTITION: &str = "tidegate.partition";
-    pub(crate) const OFFSET: &str = "tidegate.offset";
-    pub(crate) const TIMESTAMP: &str = "tidegate.timestamp";
-    pub(crate) const SHORTENED: &str = "tidegate.shortened";
-}
-
-/// Longest reason carried, in bytes.
-const REASON_BYTES_MAX: usize = 2048;
+/// Header of a shortened dead letter: what the original measured.
+const SHORTENED: &str = "tidegate.shortened";
 /// Bytes of a record batch and of a record around key, value and headers, at most.
 const FRAME_BYTES: usize = 61 + 40;
 /// Bytes around a header's name and value, at most: two varints.
@@ -67,12 +57,14 @@ pub(super) fn write(
     let record = source.records()[row as usize];
     let mut ours = vec![
         header(names::STAGE, stage.name().as_bytes()),
-        header(names::REASON, shortened(reason).as_bytes()),
+        header(names::REASON, names::one_line(reason).as_bytes()),
         header(names::TOPIC, source.topic().as_bytes()),
         header(names::PARTITION, record.partition.to_string().as_bytes()),
         header(names::OFFSET, record.offset.to_string().as_bytes()),
-        header(names::TIMESTAMP, record.timestamp_ms.to_string().as_bytes()),
     ];
+    if record.timestamp_ms >= 0 {
+        ours.push(header(names::TIMESTAMP, record.timestamp_ms.to_string().as_bytes()));
+    }
     ours.extend(extra.iter().map(|(name, value)| header(name, value.as_bytes())));
     if originals == Originals::Omit {
         return DeadLetter { value: Value::Null, headers: ours };
@@ -82,6 +74,8 @@ pub(super) fn write(
     let whole = value.map_or(0, <[u8]>::len);
     let original = |len| value.map_or(Value::Null, |_| Value::Original { len });
     let mut headers = carried(source, row);
+    // Of a dead letter that was fed back: they would hide the ones that hold.
+    headers.retain(|(name, _)| !names::is_ours(name.as_bytes()));
     headers.extend(ours.iter().cloned());
     if record_bytes(key, whole, &headers) <= limit {
         return DeadLetter { value: original(whole), headers };
@@ -90,7 +84,7 @@ pub(super) fn write(
         "value {whole} bytes, {} headers: kept what fits",
         source.headers(row as usize).len()
     );
-    ours.push(header(names::SHORTENED, said.as_bytes()));
+    ours.push(header(SHORTENED, said.as_bytes()));
     let room = limit.saturating_sub(record_bytes(key, 0, &ours));
     DeadLetter { value: original(whole.min(room)), headers: ours }
 }
@@ -98,14 +92,6 @@ pub(super) fn write(
 fn header(name: &str, value: &[u8]) -> Header {
     let name = CString::new(name).expect("names are constants or checked configuration");
     (name, Some(value.to_vec()))
-}
-
-fn shortened(reason: &str) -> &str {
-    if reason.len() <= REASON_BYTES_MAX {
-        return reason;
-    }
-    let end = (0..=REASON_BYTES_MAX).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or(0);
-    &reason[..end]
 }
 
 #[cfg(test)]
@@ -145,7 +131,7 @@ mod tests {
         ] {
             assert_eq!(value_of(&letter, name).as_deref(), Some(value), "{name}");
         }
-        assert_eq!(value_of(&letter, names::SHORTENED), None);
+        assert_eq!(value_of(&letter, SHORTENED), None);
     }
 
     #[test]
@@ -153,7 +139,7 @@ mod tests {
         let letter = letter(5000, Originals::Keep, 3000);
         let Value::Original { len } = letter.value else { panic!("keeps part of the value") };
         assert!(len > 2000 && record_bytes(Some(b"key"), len, &letter.headers) <= 3000);
-        assert!(value_of(&letter, names::SHORTENED).unwrap().contains("5000 bytes"));
+        assert!(value_of(&letter, SHORTENED).unwrap().contains("5000 bytes"));
     }
 
     #[test]
