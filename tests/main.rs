@@ -5,6 +5,7 @@
 
 mod broker;
 mod commands;
+mod data;
 mod exactly_once;
 mod harness;
 mod lifecycle;

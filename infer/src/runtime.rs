@@ -32,7 +32,7 @@ pub struct Runtime {
 pub enum RuntimeError {
     /// No library in any of the places.
     #[error(
-        "ONNX Runtime's library was not found in {}. Run `make onnxruntime`, or set {LIBRARY_VARIABLE} to the \
+        "ONNX Runtime's library was not found in {}. Run `make setup-ort`, or set {LIBRARY_VARIABLE} to the \
          file `capi/{LIBRARY_FILE}` of the Python wheel onnxruntime=={ORT_VERSION}",
         paths(.tried)
     )]
@@ -184,7 +184,7 @@ mod tests {
         let cache = |name: &str| (name == "XDG_CACHE_HOME").then(|| folder.path().to_path_buf());
 
         let missing = locate(cache, executable()).unwrap_err().to_string();
-        for part in [LIBRARY_VARIABLE, "make onnxruntime", &cached.display().to_string()] {
+        for part in [LIBRARY_VARIABLE, "make setup-ort", &cached.display().to_string()] {
             assert!(missing.contains(part), "{missing}");
         }
         for path in [&beside, &cached] {

@@ -1,8 +1,12 @@
 //! The demo's pipeline on topics of its own: same contract, model and configuration, short
 //! time-outs, its own archive folder.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 
+use ingest::{Connection, CreateTopic, Outgoing, Producer};
 use tempfile::TempDir;
 
 use super::{Broker, Child, folder, root, run, unique};
@@ -47,10 +51,48 @@ impl Pipeline {
         Child::spawn(&arguments)
     }
 
+    /// Writes these values to the input topic, in order, on one partition.
+    pub(crate) fn send(&self, values: &[Vec<u8>]) {
+        let connection = Connection {
+            brokers: self.broker.clone(),
+            properties: BTreeMap::from([("message.max.bytes".to_owned(), "2000000".to_owned())]),
+            instance: "test".into(),
+        };
+        let limit = Duration::from_secs(30);
+        if ingest::topic_info(&connection, &self.input(), limit).is_err() {
+            let new = CreateTopic {
+                name: self.input(),
+                partitions: 1,
+                replication: 1,
+                settings: vec![],
+            };
+            ingest::create_topic(&connection, &new, limit).expect("the broker creates topics");
+        }
+        let mut producer = Producer::new(&connection, &self.input(), limit).expect("a producer");
+        let mut batch = Outgoing::new();
+        for value in values {
+            batch.push(Some(b"key"), value, Some(0));
+        }
+        producer.send(batch).expect("the broker takes them");
+        producer.flush().expect("the broker acknowledges them");
+    }
+
+    /// The folder of its tables.
+    pub(crate) fn archive(&self) -> &Path {
+        self.archive.path()
+    }
+
     /// Starts `tidegate run` as this instance.
     pub(crate) fn run(&self, instance: &str) -> Child {
-        let arguments =
-            self.arguments(&["run"], &["--set", &format!("pipeline.instance={instance}")]);
+        self.run_with(instance, &[])
+    }
+
+    /// Starts `tidegate run` as this instance with further settings.
+    pub(crate) fn run_with(&self, instance: &str, sets: &[&str]) -> Child {
+        let instance = format!("pipeline.instance={instance}");
+        let mut flags = vec!["--set", instance.as_str()];
+        flags.extend(sets.iter().flat_map(|set| ["--set", set]));
+        let arguments = self.arguments(&["run"], &flags);
         Child::spawn(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
     }
 

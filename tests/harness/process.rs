@@ -58,6 +58,14 @@ impl Child {
         self.child.try_wait().expect("a child can be waited for").is_none()
     }
 
+    /// Largest resident set so far, in bytes.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs, on Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM is there");
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") << 10
+    }
+
     /// Kills it with SIGKILL and reaps it.
     pub(crate) fn kill(&mut self) {
         // An error means that it has ended by itself, which `wait` then reports.
