@@ -106,7 +106,8 @@ impl ArchiveConfig {
 }
 
 /// Bytes a column of an open row group holds beside its accounted pages: zstd's compression
-/// context at level 1 (see `examples/archive_rate.rs`).
+/// context at level 1. The most seen was 0.64 MiB, with one partition of 27 columns
+/// (`examples/archive_rate.rs`); with more partitions it was less.
 pub const CONTEXT_BYTES: usize = 640 << 10;
 
 /// The topic an archive is read from, as the broker names it.
