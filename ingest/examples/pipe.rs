@@ -63,7 +63,7 @@ fn main() -> ExitCode {
             Err(HopError::Retry(_)) => std::thread::sleep(Duration::from_millis(100)),
         }
     }
-    report(&events, begun);
+    report(&events, begun, config.memory_bound_bytes());
     ExitCode::SUCCESS
 }
 
@@ -152,7 +152,7 @@ fn watch_the_end(stop: Stop, events: Arc<PipeEvents>, until: u64) {
 }
 
 #[allow(clippy::print_stdout)] // the figures are the example's result
-fn report(events: &PipeEvents, begun: Instant) {
+fn report(events: &PipeEvents, begun: Instant, bound_bytes: u64) {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let field = |index: usize| {
@@ -161,9 +161,13 @@ fn report(events: &PipeEvents, begun: Instant) {
     let ticks = field(11).unwrap_or(0) + field(12).unwrap_or(0);
     let records = events.committed_records();
     let seconds = begun.elapsed().as_secs_f64();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default().trim();
     println!(
-        "records={records} seconds={seconds:.3} per_second={:.0} cpu_us_per_record={:.3}",
+        "records={records} seconds={seconds:.3} per_second={:.0} cpu_us_per_record={:.3} peak={peak:?} bound_mib={}",
         records as f64 / seconds,
         ticks as f64 * 10_000.0 / records.max(1) as f64,
+        bound_bytes >> 20,
     );
 }
