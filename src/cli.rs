@@ -44,7 +44,7 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ConfigArgs {
     /// Configuration file
-    #[arg(short, long, value_name = "FILE", env = "TIDEGATE_CONFIG", default_value = "tidegate.toml")]
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_CONFIG", default_value = "tidegate.toml")]
     pub(crate) config: PathBuf,
     /// Set one key, over the file and the environment
     #[arg(long, value_name = "SECTION.KEY=VALUE")]

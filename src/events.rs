@@ -16,10 +16,7 @@ const MAX_LINE_BYTES: u64 = 64 << 20;
 type Each<'a> = &'a mut dyn FnMut(&[u8]) -> anyhow::Result<ControlFlow<()>>;
 
 /// Calls `each` with every record of `file` (standard input when `None`) until it breaks.
-pub(crate) fn for_each(
-    file: Option<&Path>,
-    each: Each<'_>,
-) -> anyhow::Result<()> {
+pub(crate) fn for_each(file: Option<&Path>, each: Each<'_>) -> anyhow::Result<()> {
     match file {
         None => lines(std::io::stdin().lock(), "standard input", each),
         Some(path) if is_parquet(path) => parquet(path, each),

@@ -100,8 +100,8 @@ impl Feed {
 /// The value of a top-level member as key bytes: a string's text, anything else as JSON.
 fn member_of(event: &[u8], member: &str) -> anyhow::Result<Vec<u8>> {
     let shown = || String::from_utf8_lossy(&event[..event.len().min(120)]).into_owned();
-    let parsed: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(event).with_context(|| format!("--key: not a JSON object: {}", shown()))?;
+    let parsed: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(event)
+        .with_context(|| format!("--key: not a JSON object: {}", shown()))?;
     match parsed.get(member) {
         Some(serde_json::Value::String(text)) => Ok(text.clone().into_bytes()),
         Some(value) => Ok(value.to_string().into_bytes()),

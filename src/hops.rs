@@ -2,7 +2,6 @@
 
 mod archive;
 
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

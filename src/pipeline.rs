@@ -153,7 +153,8 @@ impl Pipeline {
     /// Rows of the results table.
     pub(crate) fn results_table(&self) -> anyhow::Result<ResultsTable> {
         let salt = self.config.contract.hash_salt.expose();
-        ResultsTable::new(&self.contract, &self.package.output_schema(), salt.as_bytes()).map_err(usage)
+        ResultsTable::new(&self.contract, &self.package.output_schema(), salt.as_bytes())
+            .map_err(usage)
     }
 
     /// Rows of the dead-letter table.

@@ -99,7 +99,8 @@ impl Instruments {
                 .u64_counter("tidegate.scored")
                 .with_description("Rows scored, by model version and arm")
                 .build(),
-            attributes: ["decode", "predict", "encode"].map(|stage| [KeyValue::new("stage", stage)]),
+            attributes: ["decode", "predict", "encode"]
+                .map(|stage| [KeyValue::new("stage", stage)]),
             model: [
                 KeyValue::new("model", name.to_owned()),
                 KeyValue::new("version", version.to_owned()),
@@ -145,7 +146,8 @@ fn micro_batch_span(batch: &MicroBatch) -> global::BoxedSpan {
 fn trace_parent(header: &[u8]) -> Option<SpanContext> {
     let text = std::str::from_utf8(header).ok()?;
     let mut parts = text.split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (version, trace, span, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     if version.len() != 2 || version == "ff" || trace.len() != 32 || span.len() != 16 {
         return None;
     }
@@ -165,7 +167,8 @@ mod tests {
 
     #[test]
     fn a_traceparent_is_read_and_nonsense_is_not() {
-        let good = trace_parent(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
+        let good =
+            trace_parent(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
         assert_eq!(good.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
         assert!(good.is_remote() && good.trace_flags().is_sampled());
         for bad in [

@@ -41,7 +41,9 @@ pub const FOOTER_FORMAT: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum FooterError {
     /// The metadata key is missing.
-    #[error("the file has no `{FOOTER_POSITION_KEY}` in its metadata: it was not written by tidegate")]
+    #[error(
+        "the file has no `{FOOTER_POSITION_KEY}` in its metadata: it was not written by tidegate"
+    )]
     Missing,
     /// It is there and is not what this build understands.
     #[error("`{FOOTER_POSITION_KEY}` cannot be read: {0}")]
@@ -62,8 +64,8 @@ impl FooterPosition {
     /// Reads and checks what [`FooterPosition::to_json`] wrote.
     pub fn from_json(text: Option<&str>) -> Result<Self, FooterError> {
         let text = text.ok_or(FooterError::Missing)?;
-        let position: Self =
-            serde_json::from_str(text).map_err(|error| FooterError::Malformed(error.to_string()))?;
+        let position: Self = serde_json::from_str(text)
+            .map_err(|error| FooterError::Malformed(error.to_string()))?;
         position.validate().map_err(FooterError::Malformed)?;
         Ok(position)
     }
@@ -86,9 +88,10 @@ impl FooterPosition {
 #[must_use]
 pub fn offsets_checksum(seed: u64, offsets: impl IntoIterator<Item = i64>) -> u64 {
     offsets.into_iter().fold(seed, |hash, offset| {
-        offset.to_le_bytes().iter().fold(hash, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
+        offset
+            .to_le_bytes()
+            .iter()
+            .fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
     })
 }
 
@@ -119,7 +122,11 @@ mod tests {
         let text = position().to_json();
         assert_eq!(FooterPosition::from_json(Some(&text)).unwrap(), position());
         assert!(matches!(FooterPosition::from_json(None), Err(FooterError::Missing)));
-        for (from, to) in [("\"rows\":3", "\"rows\":5"), ("\"format\":1", "\"format\":2"), ("\"end\":9", "\"end\":4")] {
+        for (from, to) in [
+            ("\"rows\":3", "\"rows\":5"),
+            ("\"format\":1", "\"format\":2"),
+            ("\"end\":9", "\"end\":4"),
+        ] {
             let broken = text.replace(from, to);
             assert_ne!(broken, text);
             assert!(FooterPosition::from_json(Some(&broken)).is_err(), "{broken}");

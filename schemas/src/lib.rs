@@ -17,8 +17,8 @@ mod tables;
 mod tally;
 
 pub use contract::{
-    Category, Contract, ContractErrors, ContractProblem, EpochUnit, Field, FieldType, MAX_FIELDS, MAX_FIXED_LIST,
-    MAX_NAME_BYTES, NumberType, Role, Sensitive, TimestampForms,
+    Category, Contract, ContractErrors, ContractProblem, EpochUnit, Field, FieldType, MAX_FIELDS,
+    MAX_FIXED_LIST, MAX_NAME_BYTES, NumberType, Role, Sensitive, TimestampForms,
 };
 pub use coordinates::{SourceCoordinates, dead_letter_coordinates, source_coordinates};
 pub use dead_letter::Originals;
@@ -27,10 +27,11 @@ pub use decode::{
 };
 pub use encode::{EncodeError, Encoder, Members, Stamp};
 pub use footer::{
-    CHECKSUM_SEED, FOOTER_FORMAT, FOOTER_POSITION_KEY, FooterError, FooterPosition, offsets_checksum,
+    CHECKSUM_SEED, FOOTER_FORMAT, FOOTER_POSITION_KEY, FooterError, FooterPosition,
+    offsets_checksum,
 };
 pub use offsets::{Extent, Offsets, Overlap};
-pub use predict::{Predicted, PredictError, Predictor, predict_isolating};
+pub use predict::{PredictError, Predicted, Predictor, predict_isolating};
 pub use propose::{ProposeError, propose, propose_from_schema};
 pub use record::{MicroBatch, Record, Span};
 pub use scored::{Reject, ScoredBatch, ScoredRow, Stage};

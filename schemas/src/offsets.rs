@@ -55,7 +55,12 @@ impl Offsets {
     /// Covers `range` of `partition`, which must lie at or behind the covered end.
     pub fn append(&mut self, partition: i32, range: Range<i64>) -> Result<(), Overlap> {
         let extent = Extent { start: range.start, end: range.end };
-        assert!(extent.start <= extent.end, "extent {}..{} runs backwards", extent.start, extent.end);
+        assert!(
+            extent.start <= extent.end,
+            "extent {}..{} runs backwards",
+            extent.start,
+            extent.end
+        );
         match self.0.get_mut(&partition) {
             Some(have) if extent.start < have.end => {
                 Err(Overlap { partition, extent, covered_end: have.end })

@@ -98,7 +98,14 @@ impl MicroBatch {
         let at = self.headers.len() as u32;
         let value = value.map(|bytes| Span::append(&mut self.values, bytes));
         let key = key.map(|bytes| Span::append(&mut self.keys, bytes));
-        self.records.push(Record { partition, offset, timestamp_ms, value, key, headers: (at, at) });
+        self.records.push(Record {
+            partition,
+            offset,
+            timestamp_ms,
+            value,
+            key,
+            headers: (at, at),
+        });
         Ok(())
     }
 
@@ -165,9 +172,9 @@ impl MicroBatch {
     /// Headers of record `row`, in the record's order: name and value.
     pub fn headers(&self, row: usize) -> impl ExactSizeIterator<Item = (&[u8], Option<&[u8]>)> {
         let (start, end) = self.records[row].headers;
-        self.headers[start as usize..end as usize]
-            .iter()
-            .map(|header| (header.name.of(&self.keys), header.value.map(|span| span.of(&self.keys))))
+        self.headers[start as usize..end as usize].iter().map(|header| {
+            (header.name.of(&self.keys), header.value.map(|span| span.of(&self.keys)))
+        })
     }
 
     /// Value of the first header of record `row` with this name.

@@ -77,7 +77,10 @@ impl ScoredBatch {
             if result.peek().is_some_and(|have| have.row == row) {
                 result.next();
             } else {
-                assert!(reject.next().is_some_and(|have| have.row == row), "row {row} has no outcome");
+                assert!(
+                    reject.next().is_some_and(|have| have.row == row),
+                    "row {row} has no outcome"
+                );
             }
         }
         Self { source, values, results, rejects }

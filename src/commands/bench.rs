@@ -69,17 +69,28 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     let sample = events::sample(&args.file, SAMPLE)?;
     let event_bytes = sample.iter().map(Vec::len).sum::<usize>() as f64 / sample.len() as f64;
     load(&connection, &names.input, &sample, args.events)?;
-    let folder = tempfile::tempdir_in(config.archive.directory.parent().filter(|dir| dir.exists()).unwrap_or(std::path::Path::new(".")))
-        .context("making a folder for the archive")?;
+    let folder = tempfile::tempdir_in(
+        config
+            .archive
+            .directory
+            .parent()
+            .filter(|dir| dir.exists())
+            .unwrap_or(std::path::Path::new(".")),
+    )
+    .context("making a folder for the archive")?;
     let child = Child::start(args, &names, folder.path())?;
     let started = child.wait_until_warm()?;
     let drained = drain(args, &connection, &names, &child)?;
     let usage = child.usage()?;
     let cpu = usage.cpu.saturating_sub(started.cpu);
     let latency = match args.rate {
-        rate if rate > 0.0 => {
-            Some(latency::measure(&connection, &names, &sample, rate, Duration::from_secs(args.seconds))?)
-        }
+        rate if rate > 0.0 => Some(latency::measure(
+            &connection,
+            &names,
+            &sample,
+            rate,
+            Duration::from_secs(args.seconds),
+        )?),
         _ => None,
     };
     let peak = child.usage()?.peak_bytes;
@@ -87,7 +98,11 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     let report = Report {
         events: args.events,
         event_bytes,
-        hops: if args.only.is_empty() { "score, archive".into() } else { format!("{:?}", args.only).to_lowercase() },
+        hops: if args.only.is_empty() {
+            "score, archive".into()
+        } else {
+            format!("{:?}", args.only).to_lowercase()
+        },
         delivery: format!("{:?}", config.delivery.mode),
         model: format!("{}@{}", config.model.name, config.model.version),
         seconds: drained.as_secs_f64(),
@@ -128,7 +143,12 @@ impl Names {
     }
 }
 
-fn load(connection: &Connection, topic: &str, sample: &[Vec<u8>], events: u64) -> anyhow::Result<()> {
+fn load(
+    connection: &Connection,
+    topic: &str,
+    sample: &[Vec<u8>],
+    events: u64,
+) -> anyhow::Result<()> {
     let mut feed = Feed::new(connection, topic, None, None)?;
     let mut progress = Progress::start("events loaded", Some(events));
     for index in 0..events {
@@ -142,7 +162,12 @@ fn load(connection: &Connection, topic: &str, sample: &[Vec<u8>], events: u64) -
 
 /// Waits until everything is committed; the time from the first commit's beginning, which is the
 /// moment the model was warm.
-fn drain(args: &BenchArgs, connection: &Connection, names: &Names, child: &Child) -> anyhow::Result<Duration> {
+fn drain(
+    args: &BenchArgs,
+    connection: &Connection,
+    names: &Names,
+    child: &Child,
+) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     let mut progress = Progress::start("events drained", Some(args.events));
     let (mut done, mut moved) = (0, Instant::now());
@@ -169,7 +194,11 @@ impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { events, event_bytes, hops, delivery, model, .. } = self;
         writeln!(out, "{events} events of {event_bytes:.0} bytes · {hops} · {delivery} · {model}")?;
-        writeln!(out, "rate     {:>10.0} events/s ({:.2} s)", self.events_per_second, self.seconds)?;
+        writeln!(
+            out,
+            "rate     {:>10.0} events/s ({:.2} s)",
+            self.events_per_second, self.seconds
+        )?;
         writeln!(out, "CPU      {:>10.2} µs/event, all threads", self.cpu_us_per_event)?;
         write!(out, "memory   {:>10.0} MiB peak", self.peak_mib)?;
         if let Some(latency) = &self.latency {

@@ -116,8 +116,12 @@ fn guarantee(config: &Config) -> Vec<String> {
         }
     };
     let archive = match config.delivery.mode {
-        Mode::ExactlyOnce => "every record of the output topic is once in Parquet, so every input record is",
-        Mode::AtLeastOnce => "every record of the output topic is once in Parquet, repeated results included",
+        Mode::ExactlyOnce => {
+            "every record of the output topic is once in Parquet, so every input record is"
+        }
+        Mode::AtLeastOnce => {
+            "every record of the output topic is once in Parquet, repeated results included"
+        }
     };
     vec![topics.into(), archive.into()]
 }
@@ -128,7 +132,8 @@ fn memory_bound(pipeline: &Pipeline, partitions: usize) -> u64 {
     let archives = if pipeline.config.archive.dead_letters { 2 } else { 1 };
     let archive = pipeline.archive_config(RESULTS).memory_bound_bytes(partitions, columns) as u64;
     let reader = reader_config(pipeline, ArchiveOf::Results).memory_bound_bytes();
-    let model = (pipeline.package.describe().bytes as u64) * (1 + 3 * pipeline.config.worker_threads() as u64);
+    let model = (pipeline.package.describe().bytes as u64)
+        * (1 + 3 * pipeline.config.worker_threads() as u64);
     BASE_BYTES + pipeline.pipe().memory_bound_bytes() + archives * (archive + reader) + model
 }
 
@@ -154,9 +159,17 @@ fn print(report: &Report, out: &mut impl std::io::Write) -> anyhow::Result<()> {
     for line in &report.guarantee {
         writeln!(out, "guarantee  {line}")?;
     }
-    writeln!(out, "memory     at most {} MiB resident, whatever the lag", report.memory_bound_bytes >> 20)?;
+    writeln!(
+        out,
+        "memory     at most {} MiB resident, whatever the lag",
+        report.memory_bound_bytes >> 20
+    )?;
     if report.problems.is_empty() {
-        let asked = if report.broker_asked { "no problems" } else { "no problems (the broker was not asked)" };
+        let asked = if report.broker_asked {
+            "no problems"
+        } else {
+            "no problems (the broker was not asked)"
+        };
         writeln!(out, "{asked}")?;
     }
     for problem in &report.problems {

@@ -42,11 +42,16 @@ const DEAD_QUERY: &str =
     "SELECT stage, reason, count(*) AS events FROM dead_letters GROUP BY stage, reason";
 
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
-    telemetry::init_logs("warn,librdkafka=error", config::LogFormat::Text);
+    let log = std::env::var("TIDEGATE__TELEMETRY__LOG");
+    telemetry::init_logs(
+        log.as_deref().unwrap_or("warn,librdkafka=error"),
+        config::LogFormat::Text,
+    );
     ingest::tune_allocator();
     anyhow::ensure!(args.rate > 0.0 && args.rate.is_finite(), "--rate: must be above 0");
-    let flights = events::sample(&args.assets.join("flights.parquet"), usize::MAX)
-        .context("the demo's assets are in deploy/demo of the repository; name them with --assets")?;
+    let flights = events::sample(&args.assets.join("flights.parquet"), usize::MAX).context(
+        "the demo's assets are in deploy/demo of the repository; name them with --assets",
+    )?;
     let mut out = std::io::stdout().lock();
     let mock = Mock::start().context("starting the embedded broker")?;
     let temporary = tempfile::tempdir().context("making a folder for the archive")?;
@@ -59,7 +64,11 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     writeln!(
         out,
         "{} flights of 2013 → topic {} → {} {} → topic {} → Parquet",
-        flights.len(), input.topic, pipeline.package.name(), pipeline.package.version(), output.topic
+        flights.len(),
+        input.topic,
+        pipeline.package.name(),
+        pipeline.package.version(),
+        output.topic
     )?;
     let started = Instant::now();
     replay(&pipeline, &flights, args.rate)?;
@@ -73,10 +82,18 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
         writeln!(out)?;
     }
     if let Some(kept) = &args.keep {
-        writeln!(out, "The archive is in {}; any Parquet reader takes it as it is.", kept.display())?;
+        writeln!(
+            out,
+            "The archive is in {}; any Parquet reader takes it as it is.",
+            kept.display()
+        )?;
     }
     let binary = std::env::current_exe().unwrap_or_default();
-    writeln!(out, "The binary is {}. README.md says how to bring your own topic and model.", binary.display())?;
+    writeln!(
+        out,
+        "The binary is {}. README.md says how to bring your own topic and model.",
+        binary.display()
+    )?;
     Ok(verdict.exit())
 }
 
@@ -98,12 +115,17 @@ fn replay(pipeline: &Arc<Pipeline>, flights: &[Vec<u8>], rate: f64) -> anyhow::R
     let (stop, health) = (Stop::new(), Health::default());
     std::thread::scope(|scope| {
         let score = scope.spawn(|| hops::score(pipeline, &counts, &health, &stop, Instant::now()));
-        let archives = [ArchiveOf::Results, ArchiveOf::DeadLetters]
-            .map(|of| (of, scope.spawn({
-                let (health, stop) = (&health, &stop);
-                move || hops::archive(pipeline, of, health, stop)
-            })));
-        let fed = feed(&pipeline.connection(), &pipeline.config.input.topic, flights, rate, &counts);
+        let archives = [ArchiveOf::Results, ArchiveOf::DeadLetters].map(|of| {
+            (
+                of,
+                scope.spawn({
+                    let (health, stop) = (&health, &stop);
+                    move || hops::archive(pipeline, of, health, stop)
+                }),
+            )
+        });
+        let fed =
+            feed(&pipeline.connection(), &pipeline.config.input.topic, flights, rate, &counts);
         // The archive drains what is in the topics when it is asked to stop, not what comes later.
         std::thread::sleep(Duration::from_secs(2));
         stop.raise();

@@ -62,7 +62,8 @@ fn init(args: &ModelInitArgs) -> anyhow::Result<Exit> {
         "{} exists already; --force writes it anew",
         to.display()
     );
-    std::fs::write(&to, descriptor.to_toml()).with_context(|| format!("writing {}", to.display()))?;
+    std::fs::write(&to, descriptor.to_toml())
+        .with_context(|| format!("writing {}", to.display()))?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "wrote {}: fill in what is empty, then `tidegate model check`", to.display())?;
     Ok(Exit::Fine)

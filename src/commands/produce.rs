@@ -41,7 +41,11 @@ pub(crate) fn run(args: &ProduceArgs) -> anyhow::Result<Exit> {
     feed.finish()?;
     let (records, took) = progress.finish();
     let rate = records as f64 / took.as_secs_f64().max(1e-9);
-    eprintln!("{records} records to {} in {:.1} s, {rate:.0}/s, all acknowledged", args.topic, took.as_secs_f64());
+    eprintln!(
+        "{records} records to {} in {:.1} s, {rate:.0}/s, all acknowledged",
+        args.topic,
+        took.as_secs_f64()
+    );
     Ok(Exit::Fine)
 }
 

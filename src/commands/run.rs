@@ -106,7 +106,8 @@ fn spawn_hops(
     };
     if runs(Hop::Score) {
         let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
-        let events = Arc::new(PipeEvents::new(&global::meter("tidegate"), &pipeline.config.pipeline.name));
+        let events =
+            Arc::new(PipeEvents::new(&global::meter("tidegate"), &pipeline.config.pipeline.name));
         spawn("score", Box::new(move || hops::score(&pipeline, &events, &health, &stop, started)));
     }
     if runs(Hop::Archive) {
@@ -129,7 +130,8 @@ fn failed((name, result): Ended) -> Option<anyhow::Error> {
 }
 
 fn cut_short(why: &str) -> anyhow::Error {
-    let message = format!("{why}: ending before everything was drained; nothing is lost, it is read again");
+    let message =
+        format!("{why}: ending before everything was drained; nothing is lost, it is read again");
     WithExit { message, exit: Exit::Failed }.into()
 }
 
@@ -138,7 +140,9 @@ async fn listen(address: &str) -> anyhow::Result<Option<TcpListener>> {
         return Ok(None);
     }
     let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("server.listen = {address} cannot be opened; choose another port, or \"\" for no server")
+        format!(
+            "server.listen = {address} cannot be opened; choose another port, or \"\" for no server"
+        )
     })?;
     tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
     Ok(Some(listener))

@@ -54,7 +54,8 @@ fn wait_and_verify(claim: &Claim, bound: Duration) -> anyhow::Result<Verdict> {
     let until = Instant::now() + bound;
     loop {
         let verdict = verify(claim)?;
-        if verdict.exit() != Exit::Unchecked || verdict.retained_from > 0 || Instant::now() >= until {
+        if verdict.exit() != Exit::Unchecked || verdict.retained_from > 0 || Instant::now() >= until
+        {
             return Ok(verdict);
         }
         std::thread::sleep(PAUSE);

@@ -90,11 +90,9 @@ pub(crate) fn load(
     let merged = merge(&defaults, leaves, &mut problems);
     let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
     let mut config: Config = merged.try_into().expect("each leaf was accepted on its own");
-    for path in [
-        &mut config.contract.file,
-        &mut config.model.repository,
-        &mut config.archive.directory,
-    ] {
+    for path in
+        [&mut config.contract.file, &mut config.model.repository, &mut config.archive.directory]
+    {
         *path = base.join(&*path);
     }
     for problem in rules::check(&config) {
@@ -208,15 +206,22 @@ mod tests {
     use super::*;
 
     fn complete() -> Vec<String> {
-        ["input.topic=a", "output.topic=b", "dead_letters.topic=c", "model.name=m", "model.version=1"]
-            .map(String::from)
-            .to_vec()
+        [
+            "input.topic=a",
+            "output.topic=b",
+            "dead_letters.topic=c",
+            "model.name=m",
+            "model.version=1",
+        ]
+        .map(String::from)
+        .to_vec()
     }
 
     #[test]
     fn later_layers_win_and_types_follow_the_default() {
-        let env = [("TIDEGATE__BATCH__MAX_ROWS", "77"), ("TIDEGATE__MODEL__VERSION", "2"), ("HOME", "x")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let env =
+            [("TIDEGATE__BATCH__MAX_ROWS", "77"), ("TIDEGATE__MODEL__VERSION", "2"), ("HOME", "x")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut sets = complete();
         sets.push("batch.max_rows=78".into());
         sets.push("kafka.properties.client.rack=r1".into());
@@ -241,7 +246,13 @@ mod tests {
         );
         let problems = load(None, std::iter::empty(), &sets).unwrap_err();
         let keys: Vec<&str> = problems.0.iter().map(|problem| problem.key.as_str()).collect();
-        for key in ["batch.max_rows", "delivery.mode", "inputt.topic", "commit.interval_ms", "kafka.max_poll_interval_ms"] {
+        for key in [
+            "batch.max_rows",
+            "delivery.mode",
+            "inputt.topic",
+            "commit.interval_ms",
+            "kafka.max_poll_interval_ms",
+        ] {
             assert!(keys.contains(&key), "{key} in {problems}");
         }
         let text = problems.to_string();

@@ -27,9 +27,17 @@ fn required(config: &Config, found: &mut Found) {
     for (key, value, what) in [
         ("input.topic", &config.input.topic, "set it to the topic with the events"),
         ("output.topic", &config.output.topic, "set it to the topic for the results"),
-        ("dead_letters.topic", &config.dead_letters.topic, "set it to the topic for rejected events"),
+        (
+            "dead_letters.topic",
+            &config.dead_letters.topic,
+            "set it to the topic for rejected events",
+        ),
         ("model.name", &config.model.name, "set it to a folder of model.repository"),
-        ("model.version", &config.model.version, "set it to a folder of model.repository/model.name"),
+        (
+            "model.version",
+            &config.model.version,
+            "set it to a folder of model.repository/model.name",
+        ),
         ("kafka.brokers", &config.kafka.brokers, "set it to host:port of at least one broker"),
         ("pipeline.name", &config.pipeline.name, "set it: it names the consumer group"),
     ] {
@@ -41,12 +49,32 @@ fn topics(config: &Config, found: &mut Found) {
     let (input, output, dead) =
         (&config.input.topic, &config.output.topic, &config.dead_letters.topic);
     let set = |topic: &String| !topic.is_empty();
-    found.unless(!(set(input) && input == output), "output.topic", output, "is the input topic: results would be scored again; name another topic");
-    found.unless(!(set(input) && input == dead), "dead_letters.topic", dead, "is the input topic: rejects would come back for ever; name another topic");
-    found.unless(!(set(output) && output == dead), "dead_letters.topic", dead, "is the output topic: name another topic");
+    found.unless(
+        !(set(input) && input == output),
+        "output.topic",
+        output,
+        "is the input topic: results would be scored again; name another topic",
+    );
+    found.unless(
+        !(set(input) && input == dead),
+        "dead_letters.topic",
+        dead,
+        "is the input topic: rejects would come back for ever; name another topic",
+    );
+    found.unless(
+        !(set(output) && output == dead),
+        "dead_letters.topic",
+        dead,
+        "is the output topic: name another topic",
+    );
     if let OutputMembers::Listed(members) = &config.output.members {
         let unique: std::collections::BTreeSet<_> = members.iter().collect();
-        found.unless(unique.len() == members.len(), "output.members", members.join(", "), "names a field twice");
+        found.unless(
+            unique.len() == members.len(),
+            "output.members",
+            members.join(", "),
+            "names a field twice",
+        );
     }
 }
 
@@ -75,7 +103,10 @@ fn time_outs(config: &Config, found: &mut Found) {
             || config.commit.interval_ms * 2 <= kafka.transaction_timeout_ms,
         "commit.interval_ms",
         config.commit.interval_ms,
-        &format!("must be at most half of kafka.transaction_timeout_ms ({})", kafka.transaction_timeout_ms),
+        &format!(
+            "must be at most half of kafka.transaction_timeout_ms ({})",
+            kafka.transaction_timeout_ms
+        ),
     );
 }
 

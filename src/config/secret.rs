@@ -85,7 +85,9 @@ impl<'de> Deserialize<'de> for Secret {
             Written::Whole(value) => Self { value: value.to_string(), from_elsewhere: false },
             Written::Switch(value) => Self { value: value.to_string(), from_elsewhere: false },
             Written::Env(FromEnv { env }) => elsewhere(std::env::var(&env).map_err(|_| {
-                D::Error::custom(format!("environment variable {env} is not set: set it, or write the value"))
+                D::Error::custom(format!(
+                    "environment variable {env} is not set: set it, or write the value"
+                ))
             })?),
             Written::File(FromFile { file }) => {
                 let text = std::fs::read_to_string(&file)
@@ -102,7 +104,8 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_by_origin_and_by_name() {
-        let plain: Secret = toml::from_str::<toml::Table>("x = 'v'").unwrap()["x"].clone().try_into().unwrap();
+        let plain: Secret =
+            toml::from_str::<toml::Table>("x = 'v'").unwrap()["x"].clone().try_into().unwrap();
         assert_eq!(plain.shown_as("client.rack"), "v");
         assert_eq!(plain.shown_as("sasl.password"), "(hidden)");
         assert_eq!(format!("{plain:?}"), "Secret(hidden)");

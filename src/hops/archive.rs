@@ -14,6 +14,9 @@ use crate::health::{Health, Part};
 use crate::pipeline::{DEAD_LETTERS, Pipeline, RESULTS};
 use crate::supervise::{Trouble, keep_running};
 
+/// Pause between looks for a topic that is about to be created.
+const TOPIC_WAIT: Duration = Duration::from_millis(200);
+
 /// Which topic is archived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ArchiveOf {
@@ -77,18 +80,17 @@ fn archive_once(
     stop: &Stop,
 ) -> Result<(), Trouble> {
     let topic = of.topic(pipeline);
-    let info = describe(pipeline, topic)?;
+    let Some(info) = describe(pipeline, topic, stop)? else { return Ok(()) };
     let retention = info.retention_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
-    let config = ArchiveConfig { carry_after: carry_after(retention), ..pipeline.archive_config(of.name()) };
-    let identity = TopicIdentity {
-        cluster_id: info.cluster_id,
-        topic: info.topic,
-        topic_id: info.topic_id,
-    };
+    let config =
+        ArchiveConfig { carry_after: carry_after(retention), ..pipeline.archive_config(of.name()) };
+    let identity =
+        TopicIdentity { cluster_id: info.cluster_id, topic: info.topic, topic_id: info.topic_id };
     let table = of.table(pipeline).map_err(Trouble::Final)?;
     let opened = Archive::open(config, identity, table, SystemTime::now());
     let archive = RefCell::new(opened.map_err(|error| hop_trouble(store_error(&error)))?);
-    let positions = |partition| archive.borrow_mut().position(partition).map_err(|e| store_error(&e));
+    let positions =
+        |partition| archive.borrow_mut().position(partition).map_err(|e| store_error(&e));
     let sink = |event| {
         let mut archive = archive.borrow_mut();
         let outcome = handle(&mut archive, event, part, instruments)?;
@@ -102,18 +104,33 @@ fn archive_once(
             ))),
         }
     };
-    ingest::reader::read(&reader_config(pipeline, of), positions, sink, stop).map_err(hop_trouble)?;
-    let outcome = archive.borrow_mut().finish().map_err(|error| hop_trouble(store_error(&error)))?;
+    ingest::reader::read(&reader_config(pipeline, of), positions, sink, stop)
+        .map_err(hop_trouble)?;
+    let outcome =
+        archive.borrow_mut().finish().map_err(|error| hop_trouble(store_error(&error)))?;
     instruments.published(&outcome);
     Ok(())
 }
 
-fn describe(pipeline: &Pipeline, topic: &str) -> Result<TopicInfo, Trouble> {
-    ingest::topic_info(&pipeline.connection(), topic, ASK).map_err(|error| match error {
-        // Hop 1 creates it, here or in another process.
-        AdminError::NoTopic(_) if pipeline.config.output.create_topics => Trouble::Again(error.into()),
-        error => admin_trouble(error),
-    })
+/// The topic as the broker knows it; `None` when asked to stop before it was there.
+fn describe(pipeline: &Pipeline, topic: &str, stop: &Stop) -> Result<Option<TopicInfo>, Trouble> {
+    let mut said = false;
+    loop {
+        match ingest::topic_info(&pipeline.connection(), topic, ASK) {
+            Ok(info) => return Ok(Some(info)),
+            // Hop 1 creates it, here or in another process.
+            Err(AdminError::NoTopic(_)) if pipeline.config.output.create_topics => {
+                if !std::mem::replace(&mut said, true) {
+                    tracing::info!(topic, "waiting for the topic to be created");
+                }
+            }
+            Err(error) => return Err(admin_trouble(error)),
+        }
+        if stop.is_raised() {
+            return Ok(None);
+        }
+        std::thread::sleep(TOPIC_WAIT);
+    }
 }
 
 /// The reader's settings; its group is for the assignment only.
@@ -162,7 +179,8 @@ fn handle(
 
 /// The store's error as the reader's, with what the system said.
 fn store_error(error: &StoreError) -> HopError {
-    let cause = std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
+    let cause =
+        std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
     match error.remedy() {
         Remedy::Retry => HopError::Retry(format!("{error}{cause}")),
         Remedy::Stop => HopError::Config(format!("{error}{cause}")),
@@ -192,7 +210,10 @@ impl Instruments {
             rows: counter("tidegate_archived", "{record}", "Records durable in Parquet"),
             files: counter("tidegate_archive_files", "{file}", "Parquet files published"),
             bytes: counter("tidegate_archive", "By", "Bytes of published Parquet files"),
-            unpublished: gauge("tidegate_archive_unpublished_rows", "Rows in files not yet published"),
+            unpublished: gauge(
+                "tidegate_archive_unpublished_rows",
+                "Rows in files not yet published",
+            ),
             lag: gauge("tidegate_archive_lag_records", "Records not yet read by the archive"),
         }
     }

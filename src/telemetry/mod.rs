@@ -10,7 +10,9 @@ use anyhow::Context as _;
 use opentelemetry::{KeyValue, global};
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::metrics::{Aggregation, Instrument, PeriodicReader, SdkMeterProvider, Stream};
+use opentelemetry_sdk::metrics::{
+    Aggregation, Instrument, PeriodicReader, SdkMeterProvider, Stream,
+};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
@@ -116,7 +118,10 @@ fn buckets(instrument: &Instrument) -> Option<Stream> {
         return None;
     }
     Stream::builder()
-        .with_aggregation(Aggregation::ExplicitBucketHistogram { boundaries, record_min_max: false })
+        .with_aggregation(Aggregation::ExplicitBucketHistogram {
+            boundaries,
+            record_min_max: false,
+        })
         .build()
         .ok()
 }

@@ -52,7 +52,11 @@ impl Verdict {
     pub(crate) fn exit(&self) -> Exit {
         let lost = self.topics.missing.count > self.waiting;
         let doubled = self.topics.doubled.count + self.topics.unexpected.count > 0;
-        if lost || doubled || self.unreadable > 0 || self.archives.iter().any(ArchiveReport::is_wrong) {
+        if lost
+            || doubled
+            || self.unreadable > 0
+            || self.archives.iter().any(ArchiveReport::is_wrong)
+        {
             return Exit::NotExactlyOnce;
         }
         let waiting = self.waiting + self.archives.iter().map(|each| each.waiting).sum::<u64>();
@@ -124,7 +128,11 @@ impl fmt::Display for Verdict {
             }
         }
         for each in &self.archives {
-            writeln!(out, "{:<12}  {} rows in {} Parquet files", each.table, each.rows, each.files)?;
+            writeln!(
+                out,
+                "{:<12}  {} rows in {} Parquet files",
+                each.table, each.rows, each.files
+            )?;
             for (what, finding) in [
                 ("lost", &each.difference.missing),
                 ("doubled", &each.difference.doubled),
@@ -135,7 +143,11 @@ impl fmt::Display for Verdict {
                 }
             }
             if each.waiting > 0 {
-                writeln!(out, "{:<12}  {} of these are not archived yet", each.table, each.waiting)?;
+                writeln!(
+                    out,
+                    "{:<12}  {} of these are not archived yet",
+                    each.table, each.waiting
+                )?;
             }
         }
         if self.unreadable > 0 {
@@ -148,7 +160,11 @@ impl fmt::Display for Verdict {
             writeln!(out, "waiting       {} of the lost are not scored yet", self.waiting)?;
         }
         if self.retained_from > 0 {
-            writeln!(out, "unchecked     {} input positions were taken by retention", self.retained_from)?;
+            writeln!(
+                out,
+                "unchecked     {} input positions were taken by retention",
+                self.retained_from
+            )?;
         }
         match self.exit() {
             Exit::Fine => write!(out, "every record is there exactly once"),

@@ -41,33 +41,40 @@ impl Pipeline {
     /// Starts writing `events` flights, going round the demo's, to the input topic with four
     /// partitions; `rate` is in events per second.
     pub(crate) fn produce(&self, events: u64, rate: Option<u64>) -> Child {
+        self.create_input(4);
         let flights = root().join("deploy/demo/flights.parquet");
         let (input, flights) = (self.input(), flights.to_string_lossy().into_owned());
         let (repeat, limit) = (events.div_ceil(FLIGHTS).to_string(), events.to_string());
         let rate = rate.map(|rate| rate.to_string());
         let mut arguments = vec!["produce", &input, &flights, "--brokers", &self.broker];
-        arguments.extend(["--key", "id", "--create", "4", "--repeat", &repeat, "--limit", &limit]);
+        arguments.extend(["--key", "id", "--repeat", &repeat, "--limit", &limit]);
         arguments.extend(rate.iter().flat_map(|rate| ["--rate", rate.as_str()]));
         Child::spawn(&arguments)
     }
 
-    /// Writes these values to the input topic, in order, on one partition.
-    pub(crate) fn send(&self, values: &[Vec<u8>]) {
-        let connection = Connection {
+    fn connection(&self) -> Connection {
+        Connection {
             brokers: self.broker.clone(),
             properties: BTreeMap::from([("message.max.bytes".to_owned(), "2000000".to_owned())]),
             instance: "test".into(),
-        };
-        let limit = Duration::from_secs(30);
+        }
+    }
+
+    /// Creates the input topic unless it is there, so that whatever starts next finds it.
+    fn create_input(&self, partitions: i32) {
+        let (connection, limit) = (self.connection(), Duration::from_secs(30));
         if ingest::topic_info(&connection, &self.input(), limit).is_err() {
-            let new = CreateTopic {
-                name: self.input(),
-                partitions: 1,
-                replication: 1,
-                settings: vec![],
-            };
+            let new =
+                CreateTopic { name: self.input(), partitions, replication: 1, settings: vec![] };
             ingest::create_topic(&connection, &new, limit).expect("the broker creates topics");
         }
+    }
+
+    /// Writes these values to the input topic, in order, on one partition.
+    pub(crate) fn send(&self, values: &[Vec<u8>]) {
+        let connection = self.connection();
+        self.create_input(1);
+        let limit = Duration::from_secs(30);
         let mut producer = Producer::new(&connection, &self.input(), limit).expect("a producer");
         let mut batch = Outgoing::new();
         for value in values {

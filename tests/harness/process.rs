@@ -62,7 +62,8 @@ impl Child {
     pub(crate) fn peak_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("it runs, on Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM is there");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM is there");
         line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") << 10
     }
 

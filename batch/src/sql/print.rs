@@ -29,7 +29,7 @@ enum Kind {
     Table(Vec<RecordBatch>),
     Csv,
     Json,
-    Parquet(NewParquet),
+    Parquet(Box<NewParquet>),
 }
 
 impl<'o> Printer<'o> {
@@ -42,7 +42,7 @@ impl<'o> Printer<'o> {
             Format::Table => Kind::Table(Vec::new()),
             Format::Csv => Kind::Csv,
             Format::Json => Kind::Json,
-            Format::Parquet(path) => Kind::Parquet(NewParquet::create(path, &schema)?),
+            Format::Parquet(path) => Kind::Parquet(Box::new(NewParquet::create(path, &schema)?)),
         };
         Ok(Self { out, kind, schema, rows: 0 })
     }

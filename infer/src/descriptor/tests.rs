@@ -1,3 +1,5 @@
+//! Descriptors: what is read, refused and written back.
+
 use super::*;
 
 const DELAYS: &str = r#"

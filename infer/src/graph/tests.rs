@@ -1,3 +1,5 @@
+//! Graphs: damaged and hostile bytes give errors, never panics.
+
 use proptest::prelude::*;
 
 use super::*;

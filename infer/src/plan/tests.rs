@@ -1,3 +1,5 @@
+//! Plans: descriptor, contract and graph held against each other.
+
 use super::*;
 use crate::Descriptor;
 

@@ -1,3 +1,5 @@
+//! Contracts: every problem at once, round trips, ids.
+
 use arrow::datatypes::DataType;
 
 use super::*;

@@ -62,7 +62,9 @@ impl Child {
 
     /// Waits until it subscribes; answers what it has used by then.
     pub(crate) fn wait_until_warm(&self) -> anyhow::Result<Usage> {
-        self.warm.recv_timeout(WARM).context("the pipeline did not become warm; see its log above")?;
+        self.warm
+            .recv_timeout(WARM)
+            .context("the pipeline did not become warm; see its log above")?;
         self.usage()
     }
 
@@ -114,12 +116,12 @@ impl Drop for Child {
 
 /// Passes its log on and says when the model is warm.
 fn follow(stderr: ChildStderr) -> mpsc::Receiver<()> {
-    let (say, warm) = mpsc::channel();
+    let (say, warm) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             if line.contains("startup_ms") {
-                // The receiver may be gone; the log is still read, or the child would block.
-                let _ = say.send(());
+                // Said once is enough; the log is read on, or the child would block.
+                let _ = say.try_send(());
             }
             if line.contains("WARN") || line.contains("ERROR") || line.starts_with("tidegate:") {
                 eprintln!("{line}");

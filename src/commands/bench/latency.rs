@@ -19,6 +19,9 @@ const TAIL: Duration = Duration::from_secs(10);
 /// Events at the beginning that do not count.
 const WARM_UP: Duration = Duration::from_secs(1);
 
+/// Latencies beyond a minute count as a minute, in microseconds.
+const MAX_US: u64 = 60_000_000;
+
 /// What was measured, in milliseconds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Latency {
@@ -44,7 +47,7 @@ pub(crate) fn measure(
     let ends: Vec<i64> = info.partitions.iter().map(|at| at.high).collect();
     let sent: Vec<Mutex<Vec<Instant>>> = ends.iter().map(|_| Mutex::default()).collect();
     let total = (rate * length.as_secs_f64()) as u64;
-    let histogram = Mutex::new(Histogram::<u64>::new(3)?);
+    let histogram = Mutex::new(Histogram::<u64>::new_with_max(MAX_US, 3)?);
     let begun = Instant::now();
     let stop = Stop::new();
     let mut config = ScanConfig::new(connection.clone(), &names.output);
@@ -59,7 +62,8 @@ pub(crate) fn measure(
                     let Some(at) = batch.value(row).and_then(source_coordinates) else { continue };
                     let partition = at.partition as usize;
                     let nth = (at.offset - ends[partition]) as usize;
-                    let since = sent[partition].lock().expect("no panic holds it").get(nth).copied();
+                    let since =
+                        sent[partition].lock().expect("no panic holds it").get(nth).copied();
                     seen += 1;
                     if let Some(since) = since.filter(|since| *since >= begun + WARM_UP) {
                         let took = now.saturating_duration_since(since).as_micros() as u64;
@@ -81,7 +85,10 @@ pub(crate) fn measure(
         stop.raise();
         Ok(watcher.join().expect("the watcher does not panic")?)
     })?;
-    anyhow::ensure!(seen == total, "{seen} results for {total} events within {TAIL:?}: the rate is too high");
+    anyhow::ensure!(
+        seen == total,
+        "{seen} results for {total} events within {TAIL:?}: the rate is too high"
+    );
     let histogram = histogram.into_inner().expect("no panic held it");
     let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
     Ok(Latency {
