@@ -182,7 +182,7 @@ pub(crate) enum ModelCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelCheckArgs {
-    /// Package folder, models/<name>/<version>
+    /// Package folder, models/NAME/VERSION
     pub(crate) dir: PathBuf,
     /// Event contract to hold it against
     #[arg(long, value_name = "FILE", default_value = "contract.toml")]

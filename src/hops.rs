@@ -1,4 +1,4 @@
-//! The hops of a pipeline, each supervised: hop 1 scores here, hop 2 archives in [`archive`].
+//! The hops of a pipeline, each supervised: hop 1 scores here, hop 2 archives in [`mod@archive`].
 
 mod archive;
 

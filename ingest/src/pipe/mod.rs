@@ -1,7 +1,7 @@
 //! Hop 1: input topic → workers → output topic, exactly once.
 //!
-//! The calling thread owns the consumer and cuts micro-batches ([`source`]); each worker has a
-//! thread; one thread owns the producer ([`exactly_once`], [`at_least_once`]). Tickets keep the
+//! The calling thread owns the consumer and cuts micro-batches (`source`); each worker has a
+//! thread; one thread owns the producer (`exactly_once`, `at_least_once`). Tickets keep the
 //! source's order over bounded channels. A run ends in one piece: whatever fails, everything is
 //! torn down and the caller starts it as at boot.
 
