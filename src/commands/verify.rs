@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use batch::topic_folder;
+use ingest::AdminError;
 
 use crate::cli::VerifyArgs;
 use crate::config::Config;
@@ -49,14 +50,17 @@ pub(super) fn archives(config: &Config) -> Vec<Archived> {
     tables.into_iter().map(archived).collect()
 }
 
-/// Counts again while records are only waiting to be processed.
+/// Counts again while records are only waiting to be processed, or topics to be created.
 fn wait_and_verify(claim: &Claim, bound: Duration) -> anyhow::Result<Verdict> {
     let until = Instant::now() + bound;
     loop {
-        let verdict = verify(claim)?;
-        if verdict.exit() != Exit::Unchecked || verdict.retained_from > 0 || Instant::now() >= until
-        {
-            return Ok(verdict);
+        let verdict = verify(claim);
+        let may_change = match &verdict {
+            Ok(verdict) => verdict.exit() == Exit::Unchecked && verdict.retained_from == 0,
+            Err(error) => matches!(error.downcast_ref(), Some(AdminError::NoTopic(_))),
+        };
+        if !may_change || Instant::now() >= until {
+            return verdict;
         }
         std::thread::sleep(PAUSE);
     }

@@ -41,6 +41,8 @@ impl Child {
             ("output.topic", &names.output),
             ("dead_letters.topic", &names.dead_letters),
             ("archive.directory", &folder.to_string_lossy()),
+            // Rows count as drained when they are durable: files are published often.
+            ("archive.roll_seconds", "2"),
             ("server.listen", &metrics),
             ("telemetry.format", "text"),
             ("telemetry.log", "info"),
