@@ -258,13 +258,20 @@ impl Sender {
 
     /// Serves reports without waiting and returns the failures among them.
     pub(crate) fn serve(&mut self) -> Vec<NotTaken> {
-        self.producer.poll(Duration::ZERO);
-        let (acknowledged, failed) = self.producer.client().context().take();
-        for opaque in acknowledged {
-            let index = (opaque.number - self.first) as usize;
-            self.held[index].outstanding -= 1;
+        let mut all_failed = Vec::new();
+        loop {
+            // One poll serves one event, and an event holds the reports of one request.
+            self.producer.poll(Duration::ZERO);
+            let (acknowledged, failed) = self.producer.client().context().take();
+            if acknowledged.is_empty() && failed.is_empty() {
+                return all_failed;
+            }
+            for opaque in acknowledged {
+                let index = (opaque.number - self.first) as usize;
+                self.held[index].outstanding -= 1;
+            }
+            all_failed.extend(failed);
         }
-        failed
     }
 
     /// Frees every held batch when nothing at all is outstanding; returns whether it did.

@@ -231,7 +231,10 @@ impl Pipe {
 
     /// Waits for the end: exit code and what it printed.
     pub(crate) fn wait(&mut self) -> (i32, String) {
+        // Waiting closes standard input, whose end is the request to stop: it is held open.
+        let open = self.0.stdin.take();
         let code = self.0.wait().unwrap().code().unwrap_or(-1);
+        drop(open);
         let mut printed = String::new();
         if let Some(mut out) = self.0.stdout.take() {
             out.read_to_string(&mut printed).unwrap();
