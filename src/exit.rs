@@ -14,7 +14,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// `verify` found a record lost or doubled.
     NotExactlyOnce = 3,
-    /// `verify` found nothing wrong but could not check every position: retention took some.
+    /// `verify` found nothing wrong but could not check every position: retention took some, or
+    /// some are not processed yet.
     Unchecked = 4,
     /// Another process with the same `pipeline.instance` has taken over.
     Replaced = 5,

@@ -9,13 +9,10 @@ use ingest::{AdminError, CreateTopic, HopError, Memory, PipeEvents, Stop};
 
 use crate::exit::{Exit, WithExit};
 use crate::health::{Health, Part};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{ASK, Pipeline};
 use crate::supervise::{Trouble, keep_running};
 
 pub(crate) use archive::{ArchiveOf, archive, reader_config};
-
-/// How long the broker may take to answer one question.
-const ASK: Duration = Duration::from_secs(10);
 
 /// How often readiness follows the assignment.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

@@ -24,6 +24,9 @@ pub(crate) const RESULTS: &str = "results";
 /// Table of the rejected events.
 pub(crate) const DEAD_LETTERS: &str = "dead_letters";
 
+/// How long the broker may take to answer one question.
+pub(crate) const ASK: Duration = Duration::from_secs(10);
+
 /// Shortest time between commits of a stream that is drained again and again: below it commits
 /// would cost more than they save in latency.
 const QUIET: Duration = Duration::from_millis(10);

@@ -7,7 +7,6 @@ mod report;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use arrow::array::Array as _;
@@ -17,10 +16,8 @@ use schemas::{MicroBatch, Offsets, Tally, dead_letter_coordinates, source_coordi
 
 pub(crate) use report::{ArchiveReport, Verdict};
 
+use crate::pipeline::ASK;
 use crate::progress::Progress;
-
-/// How long the broker may take to answer one question.
-const ASK: Duration = Duration::from_secs(10);
 
 /// What is to be proved.
 pub(crate) struct Claim {

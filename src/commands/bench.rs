@@ -18,13 +18,10 @@ use crate::config::Config;
 use crate::events;
 use crate::exit::Exit;
 use crate::feed::Feed;
-use crate::pipeline;
+use crate::pipeline::{self, ASK};
 use crate::progress::Progress;
 use child::Child;
 use latency::Latency;
-
-/// How long the broker may take to answer one question.
-const ASK: Duration = Duration::from_secs(10);
 
 /// Distinct events sent again and again.
 const SAMPLE: usize = 20_000;

@@ -2,7 +2,6 @@
 //! from it, and what the broker has to say about them. Nothing secret is printed.
 
 use std::io::Write as _;
-use std::time::Duration;
 
 use ingest::TopicInfo;
 use serde::Serialize;
@@ -12,10 +11,7 @@ use crate::cli::CheckArgs;
 use crate::config::{Config, DEFAULT, Mode};
 use crate::exit::Exit;
 use crate::hops::{ArchiveOf, reader_config};
-use crate::pipeline::{Pipeline, RESULTS};
-
-/// How long the broker may take to answer one question.
-const ASK: Duration = Duration::from_secs(10);
+use crate::pipeline::{ASK, Pipeline, RESULTS};
 
 /// Partitions assumed where the broker was not asked.
 const ASSUMED_PARTITIONS: usize = 12;

@@ -1,7 +1,6 @@
 //! `tidegate produce`: a file or standard input to a topic, at a rate or flat out.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
 
 use ingest::{AdminError, Connection, CreateTopic};
 
@@ -9,10 +8,8 @@ use crate::cli::ProduceArgs;
 use crate::events;
 use crate::exit::{Exit, WithExit};
 use crate::feed::Feed;
+use crate::pipeline::ASK;
 use crate::progress::Progress;
-
-/// How long the broker may take to answer one question.
-const ASK: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &ProduceArgs) -> anyhow::Result<Exit> {
     if args.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {

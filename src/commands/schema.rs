@@ -1,16 +1,13 @@
 //! `tidegate schema infer|show`: propose a contract, print one.
 
 use std::io::Write as _;
-use std::time::Duration;
 
 use ingest::{Connection, ScanConfig, Stop, scan};
 
 use crate::cli::{SchemaCommand, SchemaFormat, SchemaInferArgs, SchemaShowArgs};
 use crate::events;
 use crate::exit::Exit;
-
-/// How long the broker may take to answer one question.
-const ASK: Duration = Duration::from_secs(10);
+use crate::pipeline::ASK;
 
 pub(crate) fn run(command: &SchemaCommand) -> anyhow::Result<Exit> {
     match command {

@@ -9,9 +9,9 @@ use ingest::{AdminError, HopError, ReadEvent, ReaderConfig, Stop, TopicInfo};
 use opentelemetry::metrics::{Counter, Gauge};
 use opentelemetry::{KeyValue, global};
 
-use super::{ASK, admin_trouble, hop_trouble};
+use super::{admin_trouble, hop_trouble};
 use crate::health::{Health, Part};
-use crate::pipeline::{DEAD_LETTERS, Pipeline, RESULTS};
+use crate::pipeline::{ASK, DEAD_LETTERS, Pipeline, RESULTS};
 use crate::supervise::{Trouble, keep_running};
 
 /// Pause between looks for a topic that is about to be created.

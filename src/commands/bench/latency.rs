@@ -12,6 +12,7 @@ use schemas::source_coordinates;
 use serde::Serialize;
 
 use super::Names;
+use crate::pipeline::ASK;
 
 /// How long results may still come after the last event.
 const TAIL: Duration = Duration::from_secs(10);
@@ -41,8 +42,8 @@ pub(crate) fn measure(
     rate: f64,
     length: Duration,
 ) -> anyhow::Result<Latency> {
-    let info = ingest::topic_info(connection, &names.input, super::ASK)?;
-    let results = ingest::topic_info(connection, &names.output, super::ASK)?;
+    let info = ingest::topic_info(connection, &names.input, ASK)?;
+    let results = ingest::topic_info(connection, &names.output, ASK)?;
     // This is the only producer: the n-th event sent to a partition lies n behind its end.
     let ends: Vec<i64> = info.partitions.iter().map(|at| at.high).collect();
     let sent: Vec<Mutex<Vec<Instant>>> = ends.iter().map(|_| Mutex::default()).collect();
