@@ -50,14 +50,17 @@ pub(super) fn archives(config: &Config) -> Vec<Archived> {
     tables.into_iter().map(archived).collect()
 }
 
-/// Counts again while records are only waiting to be processed, or topics to be created.
+/// Counts again while records are only waiting to be processed, topics to be created, or brokers to answer.
 fn wait_and_verify(claim: &Claim, bound: Duration) -> anyhow::Result<Verdict> {
     let until = Instant::now() + bound;
     loop {
         let verdict = verify(claim);
         let may_change = match &verdict {
             Ok(verdict) => verdict.exit() == Exit::Unchecked && verdict.retained_from == 0,
-            Err(error) => matches!(error.downcast_ref(), Some(AdminError::NoTopic(_))),
+            Err(error) => matches!(
+                error.downcast_ref(),
+                Some(AdminError::NoTopic(_) | AdminError::Unreachable(_))
+            ),
         };
         if !may_change || Instant::now() >= until {
             return verdict;
