@@ -35,6 +35,7 @@ pub struct PipeEvents {
     queued_to_score: Gauge<u64>,
     lag_records: Gauge<u64>,
     assigned_partitions: Gauge<u64>,
+    withheld_partitions: Gauge<u64>,
     assigned_now: AtomicUsize,
     committed_now: AtomicU64,
     dead_now: AtomicU64,
@@ -135,6 +136,10 @@ impl PipeEvents {
             assigned_partitions: gauge(
                 "tidegate_assigned_partitions",
                 "Partitions this process owns",
+            ),
+            withheld_partitions: gauge(
+                "tidegate_withheld_partitions",
+                "Partitions that stand still: a transaction of the group ends neither way",
             ),
             assigned_now: AtomicUsize::new(0),
             committed_now: AtomicU64::new(0),
@@ -275,6 +280,30 @@ impl Rebalanced<'_> {
         events.rebalances.add(1, &events.with("change", self.what));
         let Self { what, partitions, owned } = self;
         tracing::info!(?partitions, owned, "partitions {what}");
+    }
+}
+
+/// Committed offsets do not come, longer than any transaction of ours may stay open.
+pub(crate) struct OffsetsWithheld<'e> {
+    /// Empty: they came after all.
+    pub(crate) partitions: &'e [i32],
+    pub(crate) waited: Duration,
+}
+
+impl OffsetsWithheld<'_> {
+    pub(crate) fn emit(&self, events: &PipeEvents) {
+        let Self { partitions, waited } = self;
+        events.withheld_partitions.record(partitions.len() as u64, &events.pipeline);
+        if !partitions.is_empty() {
+            tracing::error!(
+                ?partitions,
+                waited_s = waited.as_secs(),
+                "the broker withholds the group's offsets: a transaction was neither committed nor \
+                 aborted. Find it with `kafka-transactions.sh find-hanging` and end it with \
+                 `kafka-transactions.sh abort`, on the output topic and on __consumer_offsets; then \
+                 reading goes on, and nothing is lost or doubled"
+            );
+        }
     }
 }
 

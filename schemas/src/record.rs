@@ -121,6 +121,11 @@ impl MicroBatch {
         last.headers.1 = self.headers.len() as u32;
     }
 
+    /// Frees the values: none may be asked for any more. Keys, headers and coordinates stay.
+    pub fn forget_values(&mut self) {
+        self.values = Vec::new();
+    }
+
     /// Topic the records were read from.
     #[must_use]
     pub fn topic(&self) -> &Arc<str> {

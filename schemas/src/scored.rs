@@ -110,6 +110,11 @@ impl ScoredBatch {
         &self.rejects
     }
 
+    /// Frees what the records carried, once no dead letter can need it.
+    pub fn forget_originals(&mut self) {
+        self.source.forget_values();
+    }
+
     /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -16,12 +16,16 @@ use super::shared::Shared;
 use super::source::Reading;
 use super::ticket::Flushed;
 use super::watchdog::Late;
-use crate::events::{Rebalanced, Rewound};
+use crate::events::{OffsetsWithheld, Rebalanced, Rewound};
 use crate::raw::{GroupMetadata, cached_high_watermark};
 
 /// How long an assignment waits for the committed offsets: a predecessor's open transaction holds
 /// the answer back, and librdkafka can go on asking by itself.
 const COMMITTED_WAIT: Duration = Duration::from_millis(400);
+/// How often a committed offset that does not come is asked for again, and said to be missing.
+const WITHHELD_ASK: Duration = Duration::from_secs(10);
+/// What a coordinator may take beyond a transaction's time-out: it looks every 10 s.
+const COORDINATOR_SLACK: Duration = Duration::from_secs(15);
 /// A seek asks no broker; past this librdkafka's thread is stuck.
 const SEEK_WAIT: Duration = Duration::from_secs(5);
 
@@ -33,6 +37,9 @@ pub(super) struct Assignment {
     /// The partition of the last record: runs are long, so most records need no look-up.
     last: Option<i32>,
     acknowledged_at: Option<Instant>,
+    /// Partitions whose committed offset did not come within its bound, and since when.
+    withheld: BTreeMap<i32, Instant>,
+    withheld_asked_at: Option<Instant>,
 }
 
 impl Assignment {
@@ -45,6 +52,7 @@ impl Assignment {
             None => return false,
             Some(at @ None) => {
                 *at = Some(offset);
+                self.withheld.remove(&partition);
                 shared.cell().ledger.read(partition, offset);
             }
             Some(Some(_)) => {}
@@ -81,6 +89,7 @@ impl Reading<'_, '_> {
                 self.source.shared.cell().ledger.revoke(numbers.iter().copied());
                 for number in &numbers {
                     self.assignment.partitions.remove(number);
+                    self.assignment.withheld.remove(number);
                 }
                 self.assignment.last = None;
                 // Also when the run fails: an unanswered revoke would keep the consumer from closing.
@@ -112,7 +121,7 @@ impl Reading<'_, '_> {
         Ok(())
     }
 
-    fn positions(&self, numbers: &[i32]) -> Result<TopicPartitionList, HopError> {
+    fn positions(&mut self, numbers: &[i32]) -> Result<TopicPartitionList, HopError> {
         let topic = &self.source.config.input;
         let mut list = TopicPartitionList::new();
         if numbers.is_empty() {
@@ -135,7 +144,10 @@ impl Reading<'_, '_> {
                 Some(Offset::Offset(at)) => Offset::Offset(at),
                 // The others' positions were written at the first start: this one was added later.
                 Some(_) => Offset::Offset(0),
-                None => Offset::Invalid,
+                None => {
+                    self.assignment.withheld.insert(*number, Instant::now());
+                    Offset::Invalid
+                }
             };
             list.add_partition_offset(topic, *number, at)
                 .map_err(|error| HopError::Retry(format!("partition {number}: {error}")))?;
@@ -225,6 +237,38 @@ impl Reading<'_, '_> {
                 self.source.events.lag(*partition, (end - at).max(0));
             }
         }
+    }
+
+    /// Says so when a transaction of this group ends neither way: partitions then stand still, and
+    /// only whoever runs the broker can help.
+    pub(super) fn look_for_withheld(&mut self, now: Instant) {
+        if self.assignment.withheld.is_empty() {
+            if self.assignment.withheld_asked_at.take().is_some() {
+                OffsetsWithheld { partitions: &[], waited: Duration::ZERO }
+                    .emit(self.source.events);
+            }
+            return;
+        }
+        let bound = self.source.config.timeouts.transaction + COORDINATOR_SLACK;
+        let due = self.assignment.withheld_asked_at.is_none_or(|at| now - at >= WITHHELD_ASK);
+        let late = |since: &Instant| now.duration_since(*since) >= bound;
+        if !due || !self.assignment.withheld.values().any(late) {
+            return;
+        }
+        self.assignment.withheld_asked_at = Some(now);
+        let mut list = TopicPartitionList::new();
+        for number in self.assignment.withheld.keys() {
+            list.add_partition(&self.source.config.input, *number);
+        }
+        // It comes after all: librdkafka, which asks too, goes on by itself.
+        if self.consumer.committed_offsets(list, COMMITTED_WAIT).is_ok() {
+            self.assignment.withheld.clear();
+            return;
+        }
+        let partitions: Vec<i32> = self.assignment.withheld.keys().copied().collect();
+        let since = self.assignment.withheld.values().min().copied();
+        let waited = since.map_or(Duration::ZERO, |since| now.duration_since(since));
+        OffsetsWithheld { partitions: &partitions, waited }.emit(self.source.events);
     }
 
     /// At least once: hands acknowledged offsets to the coordinator, now and then, without waiting.

@@ -14,6 +14,7 @@ use schemas::Offsets;
 
 use super::config::PipeConfig;
 use super::outbox::{Limits, Outbox};
+use super::settling::Settling;
 use super::shared::{Failure, Shared};
 use super::ticket::{Flushed, Item, Outcome, Ticket};
 use super::watchdog::{Late, Watch};
@@ -25,6 +26,9 @@ const IDLE: Duration = Duration::from_millis(50);
 /// A call that has a limit of its own and is late by this much does not return any more.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Records that take no time of their own to send.
+const SMALL: usize = 512;
+
 struct Publisher<'a> {
     config: &'a PipeConfig,
     shared: &'a Shared,
@@ -34,6 +38,7 @@ struct Publisher<'a> {
     open: Option<Transaction>,
     /// Tickets of this epoch and before are discarded; `None` before the first abort.
     dead: Option<u64>,
+    settling: Settling,
 }
 
 /// What the open transaction holds.
@@ -54,7 +59,16 @@ pub(super) fn publish(
     events: &PipeEvents,
 ) -> Result<(), Failure> {
     let outbox = Outbox::new(config, limits, shared, events)?;
-    let mut publisher = Publisher { config, shared, watch, events, outbox, open: None, dead: None };
+    let mut publisher = Publisher {
+        config,
+        shared,
+        watch,
+        events,
+        outbox,
+        open: None,
+        dead: None,
+        settling: Settling::default(),
+    };
     publisher.init()?;
     loop {
         match items.recv_timeout(IDLE) {
@@ -138,6 +152,7 @@ impl Publisher<'_> {
     }
 
     fn begin(&mut self, epoch: u64) -> Result<(), Failure> {
+        std::thread::sleep(self.settling.wait(Instant::now()));
         self.outbox.sender.producer().begin_transaction().map_err(|error| {
             let text = format!("begin_transaction: {error}");
             match error.rdkafka_error_code() {
@@ -196,6 +211,7 @@ impl Publisher<'_> {
         self.note_committed(&open);
         self.release()?;
         let Transaction { records, bytes, since, .. } = open;
+        self.settling.committed(Instant::now(), records <= SMALL, committing - since);
         let (flush, commit) = (committing - flushing, committing.elapsed());
         let committed = Committed {
             records,

@@ -19,6 +19,7 @@ mod ledger;
 mod memory;
 mod outbox;
 mod rebalance;
+mod settling;
 mod shared;
 mod source;
 mod start;

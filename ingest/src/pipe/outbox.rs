@@ -46,6 +46,8 @@ pub(super) const FLUSH_STEP: Duration = Duration::from_millis(5);
 /// Bytes of one request to a partition, before compression: half of the usual limit, so that one is
 /// on its way while the next fills.
 const BATCH_BYTES: usize = 500_000;
+/// First pause before a refused request is tried again; it doubles up to a second.
+const RETRY_MS: &str = "4";
 /// Records of one request, librdkafka's default (`batch.num.messages`).
 const BATCH_RECORDS: usize = 10_000;
 
@@ -81,12 +83,14 @@ impl<'a> Outbox<'a> {
             (scored.bytes(), scored.results().len(), scored.values().len());
         let number = self.sender.hold(scored);
         let plan = self.plan(number);
+        let only_results = plan.dead.is_empty();
         self.act(number, plan)?;
         self.events.placed(results, bytes);
+        let kept = if only_results { self.sender.forget_originals(number) } else { bytes };
         if self.config.delivery == Delivery::ExactlyOnce {
             self.pace(results, value_bytes)?;
         }
-        Ok(bytes)
+        Ok(kept)
     }
 
     fn plan(&self, number: u64) -> Plan {
@@ -312,6 +316,11 @@ fn producer_config(config: &PipeConfig, limits: Limits) -> ClientConfig {
     {
         // The commit's flush sends what waits; until then only full batches go.
         client.set("linger.ms", millis(config.commit.interval));
+    }
+    if !config.connection.properties.contains_key("retry.backoff.ms") {
+        // A transaction that begins while the markers of the last one are being written is refused
+        // and tried again: after 100 ms by default, which is a whole commit interval.
+        client.set("retry.backoff.ms", RETRY_MS);
     }
     match config.delivery {
         Delivery::ExactlyOnce => client

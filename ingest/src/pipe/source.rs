@@ -237,6 +237,7 @@ impl<'a, 'c> Reading<'a, 'c> {
         if now.duration_since(self.lag_at) >= LAG_EVERY {
             self.lag_at = now;
             self.report_lag();
+            self.look_for_withheld(now);
             self.source.events.queued(self.items.len(), self.work.len());
         }
         Ok(())

@@ -116,6 +116,14 @@ impl Sender {
         self.held.get(index).map(|held| &held.batch)
     }
 
+    /// Frees the original values of a held batch of which nothing but results was enqueued; returns
+    /// the bytes that it still holds.
+    pub(crate) fn forget_originals(&mut self, number: u64) -> usize {
+        let held = &mut self.held[(number - self.first) as usize];
+        held.batch.forget_originals();
+        held.batch.bytes()
+    }
+
     /// Enqueues results `rows` (indexes into the batch's results) of a held batch to `topic`.
     ///
     /// `partition_of` gives the target for a source partition, -1 for the partitioner's choice. A
