@@ -204,12 +204,13 @@ class Process:
     def stop(self) -> float:
         """SIGTERM, then SIGKILL; answers all CPU seconds that it used in its life."""
         if self.usage is None:
-            self._process.send_signal(signal.SIGTERM)
+            # Not by Popen's own methods: they wait for the process, and its usage would be lost.
+            os.kill(self.pid, signal.SIGTERM)
             until = time.monotonic() + STOP_SECONDS
             while not self._wait(os.WNOHANG):
                 if time.monotonic() > until:
                     say(f"  it did not stop within {STOP_SECONDS} s and is killed")
-                    self._process.kill()
+                    os.kill(self.pid, signal.SIGKILL)
                     self._wait(0)
                     break
                 time.sleep(0.02)

@@ -218,7 +218,9 @@ class Peer:
             self.producer.begin_transaction()
             self.opened = time.monotonic()
         if self.said.produce == "batch":
-            batch = [{"value": value, "key": key} if key is not None else {"value": value} for value, key in zip(results, keys)]
+            batch = [
+                {"value": value} if key is None else {"value": value, "key": key} for value, key in zip(results, keys)
+            ]
             if self.producer.produce_batch(self.said.output, batch) != len(batch):
                 raise SystemExit("producing: the queue refused a record")
         else:

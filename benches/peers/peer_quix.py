@@ -7,6 +7,7 @@ together would commit offsets of events whose results are not written yet, so it
 import argparse
 import pathlib
 import sys
+import time
 
 import numpy as np
 import orjson
@@ -21,7 +22,6 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--package", type=pathlib.Path, required=True)
     parser.add_argument("--commit-ms", type=float, default=100.0)
-    parser.add_argument("--buffer", type=int, default=10_000, help="max_partition_buffer_size")
     parser.add_argument("-C", dest="consumer", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("-P", dest="producer", action="append", default=[], metavar="NAME=VALUE")
     return parser.parse_args()
@@ -33,8 +33,14 @@ def scorer(model: scoring.Model, topic: str):
     classes = [[f'"{name}"'.encode() for name in output.get("classes", [])] for output in model.outputs]
     labels = [output["kind"] == "label" for output in model.outputs]
     names, features = model.features, np.empty((1, len(model.features)), "float32")
+    # Written anew when the millisecond has changed: it holds the time of scoring.
+    middle, made_at = "", 0
 
     def score(value: bytes, _key, timestamp: int, _headers) -> bytes:
+        nonlocal middle, made_at
+        now = time.time_ns() // 1_000_000
+        if now != made_at:
+            middle, made_at = model.middle(topic), now
         event = orjson.loads(value)
         features[0] = [event[name] for name in names]
         pieces = [value[:-1]]
@@ -42,18 +48,19 @@ def scorer(model: scoring.Model, topic: str):
             number = column[0]
             pieces += (head, words[number] if is_label else str(number).encode())
         at = message_context()
-        pieces.append(
-            f'{model.middle(topic)}{at.partition},"offset":{at.offset},"timestamp":{timestamp}}}}}'.encode()
-        )
+        pieces.append(f'{middle}{at.partition},"offset":{at.offset},"timestamp":{timestamp}}}}}'.encode())
         return b"".join(pieces)
 
     return score
 
 
+def pairs(given: list[str]) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in given)
+
+
 def main() -> None:
     said = arguments()
     model = scoring.Model(said.package)
-    pairs = lambda given: dict(pair.split("=", 1) for pair in given)
     app = Application(
         broker_address=said.brokers,
         consumer_group=said.group,
@@ -61,7 +68,6 @@ def main() -> None:
         processing_guarantee="exactly-once",
         commit_interval=said.commit_ms / 1000,
         consumer_poll_timeout=0.05,
-        max_partition_buffer_size=said.buffer,
         auto_create_topics=False,
         use_changelog_topics=False,
         consumer_extra_config={"fetch.queue.backoff.ms": 2, **pairs(said.consumer)},

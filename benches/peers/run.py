@@ -108,6 +108,7 @@ def drain(variant, job, topics, broker, source_ends: list[int], round: int) -> D
         while topics.ends(job.output, partitions, True) != topics.ends(job.output, partitions, False):
             if time.monotonic() - moved > PATIENCE_SECONDS:
                 raise RuntimeError(f"{variant.said}: a transaction stayed open on {job.output}")
+            time.sleep(LOOK_SECONDS / 4)
         ended, ended_cpu = time.monotonic(), harness.cpu_seconds(process.pid)
         broker_used = broker_cpu() - broker_begun
         peak = harness.peak_mib(process.pid)
@@ -134,9 +135,32 @@ def drain(variant, job, topics, broker, source_ends: list[int], round: int) -> D
     )
 
 
+def checked(variant, model: str, round: int, said, broker, topics, source: str, name: str, reference: dict) -> Drain:
+    """One drain on topics of its own, its results counted and compared; fails when they are wrong."""
+    import oracle
+    import variants
+
+    output = topics.create(f"{name}-out", said.partitions)
+    dead = topics.create(f"{name}-dead", said.partitions)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="tidegate-peers-archive."))
+    try:
+        source_ends = topics.ends(source, said.partitions, True)
+        job = variants.Job(broker.address, f"{name}-score", source, output, dead, model, folder, said.commit_ms)
+        found = drain(variant, job, topics, broker, source_ends, round)
+        counted = oracle.Counted(broker.address, output, source_ends)
+        problems = counted.problems(said.events)
+        problems += counted.differences(reference.setdefault(model, counted))[:3]
+        if problems:
+            raise RuntimeError("; ".join(problems))
+        found.result_bytes = counted.bytes / counted.records
+        return found
+    finally:
+        topics.delete(output, dead)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def rounds(said, broker, binary) -> tuple[list[Drain], list[str]]:
     """All drains; each round begins with another variant, so that none is always first."""
-    import oracle
     import variants
 
     chosen = [variants.Variant(text) for text in said.variants]
@@ -147,36 +171,20 @@ def rounds(said, broker, binary) -> tuple[list[Drain], list[str]]:
     try:
         source = topics.create(f"{name}-in", said.partitions)
         harness.load(binary, broker.address, source, said.events, said.key)
-        source_ends = topics.ends(source, said.partitions, True)
-        first = 1 if said.no_warm_up else 0
-        for round in range(first, said.repeats + 1):
-            for model in said.models:
-                turn = round % len(chosen)
-                for index, variant in enumerate([*chosen[turn:], *chosen[:turn]]):
-                    job_name = f"{name}-{model}-{round}-{index}"
-                    output = topics.create(f"{job_name}-out", said.partitions)
-                    dead = topics.create(f"{job_name}-dead", said.partitions)
-                    folder = pathlib.Path(tempfile.mkdtemp(prefix="tidegate-peers-archive."))
-                    try:
-                        job = variants.Job(
-                            broker.address, f"{job_name}-score", source, output, dead, model, folder, said.commit_ms
-                        )
-                        found = drain(variant, job, topics, broker, source_ends, round)
-                        counted = oracle.Counted(broker.address, output, source_ends)
-                        wrong = counted.problems(said.events)
-                        wrong += counted.differences(reference.setdefault(model, counted))[:3]
-                        found.result_bytes = counted.bytes / max(counted.records, 1)
-                        say(line(found) + (" · warm-up" if round == 0 else "") + "".join(f"\n  WRONG {text}" for text in wrong))
-                        problems += [f"{variant.said} · {model} · round {round}: {text}" for text in wrong]
-                        if round > 0:
-                            drains.append(found)
-                    except RuntimeError as error:
-                        problems.append(f"{variant.said} · {model} · round {round}: {error}")
-                        say(f"FAILED {problems[-1]}")
-                    finally:
-                        topics.delete(output, dead)
-                        shutil.rmtree(folder, ignore_errors=True)
-                    time.sleep(REST_SECONDS)
+        for round in range(1 if said.no_warm_up else 0, said.repeats + 1):
+            turn = round % len(chosen)
+            order = [(model, variant) for model in said.models for variant in [*chosen[turn:], *chosen[:turn]]]
+            for index, (model, variant) in enumerate(order):
+                try:
+                    job_name = f"{name}-{round}-{index}"
+                    found = checked(variant, model, round, said, broker, topics, source, job_name, reference)
+                    say(f"{round}/{said.repeats} {line(found)}" + (" · warm-up" if round == 0 else ""))
+                    if round > 0:
+                        drains.append(found)
+                except RuntimeError as error:
+                    problems.append(f"{variant.said} · {model} · round {round}: {error}")
+                    say(f"FAILED {problems[-1]}")
+                time.sleep(REST_SECONDS)
     finally:
         topics.delete(*topics.made)
     return drains, problems

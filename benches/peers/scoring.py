@@ -32,21 +32,17 @@ class Model:
         self._tensor = tensor["tensor"]
         self._tensors = list(dict.fromkeys(output["tensor"] for output in self.outputs))
         self._run = self._session.run
+        # Of each output: its tensor, its column there, and for a label of two classes the threshold.
+        self._plan = [(self._tensors.index(output["tensor"]), *column(output)) for output in self.outputs]
         self.predict(np.zeros((1024, len(self.features)), "float32"))
 
     def predict(self, features: np.ndarray) -> list[np.ndarray]:
         """One array per output of the descriptor: float32 numbers, or the labels' indices."""
-        answers = dict(zip(self._tensors, self._run(self._tensors, {self._tensor: features})))
+        answers = self._run(self._tensors, {self._tensor: features})
         columns = []
-        for output in self.outputs:
-            answer = answers[output["tensor"]]
-            if output["kind"] == "value":
-                columns.append(answer.reshape(-1))
-            elif output["kind"] == "probability":
-                columns.append(answer[:, output["classes"].index(output["class"])])
-            else:
-                # Two classes and a threshold: the second one's probability decides.
-                columns.append((answer[:, 1] >= output["threshold"]).astype(np.int8))
+        for at, column, threshold in self._plan:
+            answer = answers[at] if answers[at].ndim == 1 else answers[at][:, column]
+            columns.append(answer if threshold is None else (answer >= threshold).astype(np.int8))
         return columns
 
     def filled(self, features: np.ndarray) -> np.ndarray:
@@ -67,3 +63,13 @@ class Model:
             f'}},"model":{{"name":"{self.name}","version":"{self.version}"}},"arm":"stable",'
             f'"scored_at":"{now[:23]}Z","source":{{"topic":"{topic}","partition":'
         )
+
+
+def column(output: dict) -> tuple[int, float | None]:
+    """Which column of its tensor an output reads, and the threshold where it is a label."""
+    if output["kind"] == "label":
+        # The second class's probability decides.
+        return 1, output["threshold"]
+    if output["kind"] == "probability":
+        return output["classes"].index(output["class"]), None
+    return 0, None

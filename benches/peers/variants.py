@@ -2,12 +2,14 @@
 
 A variant is said as on a command line: a name of BASES, then options for it. For Tidegate they are
 `run`'s own, for the Python peers their program's, for Java words beginning with `-X` are the JVM's.
+Words like NAME=VALUE in capitals are environment variables of any of them.
 """
 
 import pathlib
+import re
 import shlex
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import harness
 
@@ -21,6 +23,7 @@ BASES = {
     "quix": "Quix Streams, exactly once",
     "java": "kafka-clients, Jackson's token parser",
 }
+VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*=")
 
 
 @dataclass
@@ -34,9 +37,8 @@ class Job:
     dead_letters: str
     model: str
     folder: pathlib.Path
-    # librdkafka and Kafka's clients know these by their own names; the peers take milliseconds.
+    # None leaves each its own, which is 100 for all of them.
     commit_ms: float | None = None
-    extra: list[str] = field(default_factory=list)
 
     @property
     def package(self) -> pathlib.Path:
@@ -65,7 +67,8 @@ class Variant:
             harness.sh(harness.HERE / "setup.sh", self.base.split("-")[0])
 
     def start(self, job: Job) -> harness.Process:
-        options = [*self.options, *job.extra]
+        options = [word for word in self.options if not VARIABLE.match(word)]
+        said = dict(word.split("=", 1) for word in self.options if VARIABLE.match(word))
         if self.is_tidegate:
             command = tidegate(self.base, job)
             library = harness.sh(harness.ROOT / "deploy/setup/onnxruntime.sh")
@@ -76,7 +79,7 @@ class Variant:
             command, environment = java(job, machine), {}
         else:
             command, environment = python(self.base, job), {}
-        return harness.Process([str(word) for word in [*command, *options]], environment)
+        return harness.Process([str(word) for word in [*command, *options]], environment | said)
 
 
 def tidegate(base: str, job: Job) -> list:
@@ -140,6 +143,8 @@ def java(job: Job, machine: list[str]) -> list:
         said["--commit-ms"] = job.commit_ms
     if not any(word.startswith("-Xmx") for word in machine):
         machine = ["-Xmx512m", *machine]
+    if not any(word.startswith("-XX:+Use") for word in machine):
+        machine = ["-XX:+UseSerialGC", *machine]
     log = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
     command = ["java", *machine, log, "-cp", f"{build}/classes:{build}/libs/*", "Peer"]
     return command + [f"{name}={value}" for name, value in said.items()]

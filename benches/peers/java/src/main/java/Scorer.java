@@ -15,6 +15,7 @@ import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -42,12 +43,16 @@ final class Scorer {
   private final Map<String, float[]> answers = new HashMap<>();
   private final Map<String, Integer> widths = new HashMap<>();
   private FloatBuffer rows = floats(1024);
-  private float[] row;
+  private final float[] row;
   private int count;
+  private final boolean joined;
+  private byte[] text = new byte[1 << 20];
+  private int textEnd;
   private byte[] out = new byte[4096];
   private int at;
 
-  Scorer(Map<String, String> said) throws OrtException {
+  Scorer(Map<String, String> said) throws IOException, OrtException {
+    joined = said.getOrDefault("parser", "joined").equals("joined");
     String[] names = said.get("features").split(",");
     for (String name : names) {
       features.put(name, features.size());
@@ -95,33 +100,55 @@ final class Scorer {
     }
     rows.clear();
     count = 0;
+    textEnd = 0;
   }
 
-  /** Parses one event; only the features are looked at, and nulls are filled. */
+  /** Takes one event: parsed at once, or with its batch by one parser over all their bytes. */
   void add(byte[] event) throws IOException {
-    System.arraycopy(fill, 0, row, 0, fill.length);
-    try (JsonParser parser = json.createParser(event)) {
-      if (parser.nextToken() != JsonToken.START_OBJECT) {
-        throw new IOException("not an object");
+    count++;
+    if (joined) {
+      if (text.length - textEnd <= event.length) {
+        text = Arrays.copyOf(text, Math.max(text.length * 2, textEnd + event.length + 1));
       }
-      String name;
-      while ((name = parser.nextFieldName()) != null) {
-        Integer index = features.get(name);
-        JsonToken token = parser.nextToken();
-        if (index == null) {
-          parser.skipChildren();
-        } else if (token != JsonToken.VALUE_NULL) {
-          row[index] =
-              token == JsonToken.VALUE_NUMBER_INT ? parser.getIntValue() : parser.getFloatValue();
-        }
+      System.arraycopy(event, 0, text, textEnd, event.length);
+      textEnd += event.length;
+      text[textEnd++] = '\n';
+      return;
+    }
+    try (JsonParser parser = json.createParser(event)) {
+      parse(parser);
+    }
+  }
+
+  /** One object; only the features are looked at, and nulls are filled. */
+  private void parse(JsonParser parser) throws IOException {
+    if (parser.nextToken() != JsonToken.START_OBJECT) {
+      throw new IOException("not an object");
+    }
+    System.arraycopy(fill, 0, row, 0, fill.length);
+    String name;
+    while ((name = parser.nextFieldName()) != null) {
+      Integer index = features.get(name);
+      JsonToken token = parser.nextToken();
+      if (index == null) {
+        parser.skipChildren();
+      } else if (token != JsonToken.VALUE_NULL) {
+        row[index] =
+            token == JsonToken.VALUE_NUMBER_INT ? parser.getIntValue() : parser.getFloatValue();
       }
     }
     rows.put(row);
-    count++;
   }
 
   /** Calls the model once for the batch. */
-  void predict() throws OrtException {
+  void predict() throws IOException, OrtException {
+    if (textEnd > 0) {
+      try (JsonParser parser = json.createParser(text, 0, textEnd)) {
+        for (int event = 0; event < count; event++) {
+          parse(parser);
+        }
+      }
+    }
     rows.flip();
     long[] shape = {count, fill.length};
     try (OnnxTensor input = OnnxTensor.createTensor(environment, rows, shape);
@@ -138,7 +165,7 @@ final class Scorer {
   }
 
   private Set<String> needed() {
-    Set<String> tensors = new java.util.HashSet<>();
+    Set<String> tensors = new HashSet<>();
     for (Output output : outputs) {
       tensors.add(output.tensor());
     }
