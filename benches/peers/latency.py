@@ -86,19 +86,28 @@ def read(address: str, topic: str, starts: list[int], total: int, is_floor: bool
     answer.put((arrived, doubled))
 
 
-def send_plain(address: str, topic: str, events: list[bytes], partitions: int, rate: float, total: int) -> list[int]:
-    """At the rate, round the partitions; when each event was handed over."""
+def send_plain(
+    address: str, topic: str, events: list[bytes], partitions: int, rate: float, total: int, acknowledged: list[float]
+) -> list[int]:
+    """At the rate, round the partitions; when each event was handed over, and how long each took to be in."""
     from confluent_kafka import Producer
 
-    producer = Producer({"bootstrap.servers": address, "linger.ms": 0, "compression.type": "lz4", "acks": "all"})
+    # Without linger each event is a request of its own, and the broker is what is measured.
+    producer = Producer({"bootstrap.servers": address, "linger.ms": 1, "compression.type": "lz4", "acks": "all"})
     sent: list[int] = []
+
+    def delivered(error, message) -> None:
+        if error is not None:
+            raise RuntimeError(f"{topic}: {error}")
+        acknowledged.append(message.latency() * 1000)
+
     begun = time.monotonic()
     while len(sent) < total:
         due = min(total, int((time.monotonic() - begun) * rate))
         while len(sent) < due:
             at = len(sent)
             sent.append(time.monotonic_ns())
-            producer.produce(topic, events[at % len(events)], partition=at % partitions)
+            producer.produce(topic, events[at % len(events)], partition=at % partitions, on_delivery=delivered)
         producer.poll(0)
         time.sleep(TICK_SECONDS)
     if producer.flush(30):
@@ -160,8 +169,11 @@ def measure(said, text: str, address: str, topics, events: list[bytes], name: st
         stack.callback(lambda: (reader.kill(), reader.join()))
         if not ready.wait(30):
             raise RuntimeError("the reader did not start")
-        send = send_floor if is_floor else send_plain
-        sent = send(address, source, events, partitions, said.rate, total)
+        acknowledged: list[float] = []
+        if is_floor:
+            sent = send_floor(address, source, events, partitions, said.rate, total)
+        else:
+            sent = send_plain(address, source, events, partitions, said.rate, total, acknowledged)
         arrived, doubled = answer.get(timeout=TAIL_SECONDS * 2)
         if not is_floor:
             process.check()
@@ -178,6 +190,8 @@ def measure(said, text: str, address: str, topics, events: list[bytes], name: st
         "p90_ms": quantile(0.9),
         "p99_ms": quantile(0.99),
         "max_ms": counted[-1],
+        # How much of it is the event's own way into the input topic.
+        "input_p50_ms": sorted(acknowledged)[len(acknowledged) // 2] if acknowledged else None,
     }
 
 
@@ -249,17 +263,21 @@ def main() -> None:
 
 
 def line(one: dict) -> str:
-    return "{variant}: p50 {p50_ms:.1f} · p90 {p90_ms:.1f} · p99 {p99_ms:.1f} · max {max_ms:.0f} ms".format(**one)
+    text = "{variant}: p50 {p50_ms:.1f} · p90 {p90_ms:.1f} · p99 {p99_ms:.1f} · max {max_ms:.0f} ms".format(**one)
+    if one.get("input_p50_ms") is not None:
+        text += f" · of which acknowledged in the input p50 {one['input_p50_ms']:.1f}"
+    return text
 
 
 def table(found: list[dict]) -> str:
-    lines = ["| variant | n | p50 | p90 | p99 |", "|---|---|---|---|---|"]
+    lines = ["| variant | n | p50 | p90 | p99 | input's p50 |", "|---|---|---|---|---|---|"]
     for variant in dict.fromkeys(one["variant"] for one in found):
         mine = [one for one in found if one["variant"] == variant]
         cells = []
-        for member in ("p50_ms", "p90_ms", "p99_ms"):
-            values = sorted(one[member] for one in mine)
-            cells.append(f"{values[0]:.1f} / {values[len(values) // 2]:.1f} / {values[-1]:.1f}")
+        for member in ("p50_ms", "p90_ms", "p99_ms", "input_p50_ms"):
+            values = sorted(one[member] for one in mine if one.get(member) is not None)
+            three = [values[0], values[len(values) // 2], values[-1]] if values else []
+            cells.append(" / ".join(f"{value:.1f}" for value in three))
         lines.append(f"| {variant} | {len(mine)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
