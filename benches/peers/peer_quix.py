@@ -1,7 +1,9 @@
-"""The Quix Streams peer: exactly once, one event at a time, as its API has it.
+"""The Quix Streams peer: exactly once, its checkpoint is the transaction.
 
-A function sees one event, so the model is called once an event. Holding events back to score them
-together would commit offsets of events whose results are not written yet, so it is not done.
+Its functions see one event at a time. To score many together without committing offsets of events
+that are still held back, the model sits in a sink: sinks are flushed before a checkpoint commits,
+and this one produces with the application's own producer, inside its transaction. `--per-event`
+calls the model in `apply` instead, once an event.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import time
 import numpy as np
 import orjson
 from quixstreams import Application, message_context
+from quixstreams.sinks import BatchingSink, SinkBatch
 
 import scoring
 
@@ -22,16 +25,45 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--package", type=pathlib.Path, required=True)
     parser.add_argument("--commit-ms", type=float, default=100.0)
+    parser.add_argument("--per-event", action="store_true")
     parser.add_argument("-C", dest="consumer", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("-P", dest="producer", action="append", default=[], metavar="NAME=VALUE")
     return parser.parse_args()
 
 
+class Results(BatchingSink):
+    """Scores what a partition brought since the last checkpoint, and produces it."""
+
+    def __init__(self, model: scoring.Model, app: Application, output: str):
+        super().__init__()
+        # It has no public name; a producer of one's own would be outside the transaction.
+        self.model, self.producer, self.output = model, app._producer, output
+        self.form = "%b".join(["", *model.heads(), ""])
+
+    def write(self, batch: SinkBatch) -> None:
+        items = list(batch)
+        names, model = self.model.features, self.model
+        rows = [[event[name] for name in names] for event in (orjson.loads(item.value) for item in items)]
+        columns = model.predict(model.filled(np.array(rows, "float32")))
+        texts = [words(output, column) for output, column in zip(model.outputs, columns)]
+        end = f'{batch.partition},"offset":%d,"timestamp":%d}}}}'
+        form = (self.form + model.middle(batch.topic) + end).encode()
+        produce, output = self.producer.produce, self.output
+        for item, *predicted in zip(items, *texts):
+            produce(output, form % (item.value[:-1], *predicted, item.offset, item.timestamp), item.key)
+
+
+def words(output: dict, column: np.ndarray) -> list[bytes]:
+    """The JSON text of one output's answers."""
+    if output["kind"] == "label":
+        labels = [f'"{name}"'.encode() for name in output["classes"]]
+        return [labels[at] for at in column.tolist()]
+    return [str(number).encode() for number in column]
+
+
 def scorer(model: scoring.Model, topic: str):
     """From an event's bytes to its result's."""
     heads = [head.encode() for head in model.heads()]
-    classes = [[f'"{name}"'.encode() for name in output.get("classes", [])] for output in model.outputs]
-    labels = [output["kind"] == "label" for output in model.outputs]
     names, features = model.features, np.empty((1, len(model.features)), "float32")
     # Written anew when the millisecond has changed: it holds the time of scoring.
     middle, made_at = "", 0
@@ -44,9 +76,8 @@ def scorer(model: scoring.Model, topic: str):
         event = orjson.loads(value)
         features[0] = [event[name] for name in names]
         pieces = [value[:-1]]
-        for head, column, is_label, words in zip(heads, model.predict(model.filled(features)), labels, classes):
-            number = column[0]
-            pieces += (head, words[number] if is_label else str(number).encode())
+        for head, output, column in zip(heads, model.outputs, model.predict(model.filled(features))):
+            pieces += (head, *words(output, column))
         at = message_context()
         pieces.append(f'{middle}{at.partition},"offset":{at.offset},"timestamp":{timestamp}}}}}'.encode())
         return b"".join(pieces)
@@ -71,13 +102,15 @@ def main() -> None:
         auto_create_topics=False,
         use_changelog_topics=False,
         consumer_extra_config={"fetch.queue.backoff.ms": 2, **pairs(said.consumer)},
-        producer_extra_config={"compression.type": "lz4", "linger.ms": 5, **pairs(said.producer)},
+        producer_extra_config={"compression.type": "lz4", "linger.ms": 50, "batch.num.messages": 100_000, **pairs(said.producer)},
         loglevel="WARNING",
     )
     source = app.topic(said.input, key_deserializer="bytes", value_deserializer="bytes")
     target = app.topic(said.output, key_serializer="bytes", value_serializer="bytes")
-    results = app.dataframe(source).apply(scorer(model, said.input), metadata=True)
-    results.to_topic(target)
+    if said.per_event:
+        app.dataframe(source).apply(scorer(model, said.input), metadata=True).to_topic(target)
+    else:
+        app.dataframe(source).sink(Results(model, app, said.output))
     print("ready", file=sys.stderr, flush=True)
     app.run()
 
