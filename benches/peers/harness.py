@@ -88,7 +88,7 @@ class Topics:
     def __init__(self, address: str):
         from confluent_kafka.admin import AdminClient
 
-        self.admin = AdminClient({"bootstrap.servers": address})
+        self.admin = AdminClient({"bootstrap.servers": address, "log_level": 3})
         self.made: list[str] = []
 
     def create(self, name: str, partitions: int) -> str:

@@ -237,7 +237,7 @@ def main() -> None:
     for text in said.variants:
         if text != "floor":
             variants.Variant(text).prepare()
-    found, problems, name = [], [], f"latency-{int(time.time())}"
+    found, problems, name, about = [], [], f"latency-{int(time.time())}", harness.machine()
     with contextlib.ExitStack() as stack:
         address = stack.enter_context(harness.broker(said.brokers, None)).address
         topics = harness.Topics(address)
@@ -257,7 +257,7 @@ def main() -> None:
                 found.append({"round": round, **bench(binary, said, address)})
                 say(line(found[-1]))
     print(f"{said.rate:,.0f} events/s for {said.seconds:.0f} s; ms, min / median / max of the rounds\n\n{table(found)}")
-    harness.write_json(said.json, {"machine": harness.machine(), "latency": found, "problems": problems})
+    harness.write_json(said.json, {"machine": about, "latency": found, "problems": problems})
     if problems:
         raise SystemExit("not every variant was right:\n" + "\n".join(problems))
 

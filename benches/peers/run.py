@@ -6,7 +6,6 @@ that runs. What is measured, and from when to when, is defined in README.md besi
 """
 
 import argparse
-import contextlib
 import pathlib
 import shutil
 import signal
@@ -162,7 +161,7 @@ def checked(variant, model: str, round: int, said, broker, topics, source: str, 
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def rounds(said, broker, binary) -> tuple[list[Drain], list[str]]:
+def rounds(said, broker, binary, drains: list[Drain], problems: list[str]) -> None:
     """All drains; each round begins with another variant, so that none is always first."""
     import variants
 
@@ -170,7 +169,7 @@ def rounds(said, broker, binary) -> tuple[list[Drain], list[str]]:
     for variant in chosen:
         variant.prepare()
     topics, name = harness.Topics(broker.address), f"peers-{int(time.time())}"
-    drains, problems, reference = [], [], {}
+    reference: dict = {}
     try:
         source = topics.create(f"{name}-in", said.partitions)
         harness.load(binary, broker.address, source, said.events, said.key)
@@ -190,7 +189,6 @@ def rounds(said, broker, binary) -> tuple[list[Drain], list[str]]:
                 time.sleep(REST_SECONDS)
     finally:
         topics.delete(*topics.made)
-    return drains, problems
 
 
 def line(found: Drain) -> str:
@@ -233,14 +231,17 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     said = arguments()
     binary = harness.tidegate()
-    with contextlib.ExitStack() as stack:
-        broker = stack.enter_context(harness.broker(said.brokers, said.broker_pid))
-        drains, problems = rounds(said, broker, binary)
+    drains, problems, about = [], [], harness.machine()
+    try:
+        with harness.broker(said.brokers, said.broker_pid) as broker:
+            rounds(said, broker, binary, drains, problems)
+    except KeyboardInterrupt:
+        problems.append("interrupted: what was done until then is shown")
     if drains:
         print(f"{said.events:,} events, {said.partitions} partitions; min / median / max\n\n{table(drains)}")
     harness.write_json(
         said.json,
-        {"machine": harness.machine(), "drains": [asdict(found) for found in drains], "problems": problems},
+        {"machine": about, "drains": [asdict(found) for found in drains], "problems": problems},
     )
     if problems:
         raise SystemExit("not every drain was right:\n" + "\n".join(problems))
