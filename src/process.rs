@@ -26,6 +26,19 @@ pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {
     })
 }
 
+/// CPU of each thread of process `pid` that runs now, by name.
+pub(crate) fn threads(pid: u32) -> anyhow::Result<Vec<(String, Duration)>> {
+    let folder = format!("/proc/{pid}/task");
+    let tasks = std::fs::read_dir(&folder).with_context(|| format!("reading {folder}"))?;
+    // A thread may end while it is looked at.
+    let looked = tasks.flatten().filter_map(|task| {
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        Some((name.trim_end().to_owned(), cpu(&stat)?))
+    });
+    Ok(looked.collect())
+}
+
 /// Asks process `pid` to end (SIGTERM).
 pub(crate) fn terminate(pid: u32) -> anyhow::Result<()> {
     kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM).context("sending SIGTERM")
@@ -59,5 +72,6 @@ mod tests {
     #[test]
     fn this_process_has_used_memory() {
         assert!(usage(std::process::id()).unwrap().peak_bytes > 0);
+        assert!(!threads(std::process::id()).unwrap().is_empty());
     }
 }

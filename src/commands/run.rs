@@ -101,8 +101,23 @@ fn spawn_hops(
 ) -> JoinSet<Ended> {
     let runs = |hop| only.is_empty() || only.contains(&hop);
     let mut hops = JoinSet::new();
-    let mut spawn = |name, run: Box<dyn FnOnce() -> anyhow::Result<()> + Send>| {
-        hops.spawn_blocking(move || (name, run()));
+    // A thread of its own, with the hop's name: it stays for the life of the process.
+    let mut spawn = |name: &'static str, run: Box<dyn FnOnce() -> anyhow::Result<()> + Send>| {
+        let (say, ended) = tokio::sync::oneshot::channel();
+        let thread = std::thread::Builder::new().name(format!("tg-{name}"));
+        let started = thread.spawn(move || {
+            // Nobody listens any more when the process is ending.
+            let _ = say.send(run());
+        });
+        hops.spawn(async move {
+            let result = match started {
+                Err(error) => Err(anyhow::Error::from(error).context("starting its thread")),
+                Ok(_) => {
+                    ended.await.unwrap_or_else(|_| Err(anyhow::anyhow!("its thread panicked")))
+                }
+            };
+            (name, result)
+        });
     };
     if runs(Hop::Score) {
         let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());

@@ -1,5 +1,6 @@
 //! The pipeline under test: this binary's own `run`, in a process of its own, watched from outside.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -74,6 +75,15 @@ impl Child {
         process::usage(self.process.id())
     }
 
+    /// CPU by stage, from the names of its threads.
+    pub(crate) fn stages(&self) -> anyhow::Result<BTreeMap<&'static str, Duration>> {
+        let mut stages = BTreeMap::new();
+        for (name, cpu) in process::threads(self.process.id())? {
+            *stages.entry(stage(&name)).or_default() += cpu;
+        }
+        Ok(stages)
+    }
+
     /// Events that have passed the last hop of the run, by the pipeline's own counters.
     pub(crate) fn drained(&self, args: &BenchArgs, names: &Names) -> anyhow::Result<u64> {
         let text = self.scrape()?;
@@ -137,6 +147,19 @@ fn free_address() -> anyhow::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0").context("finding a free port")?.local_addr()?.to_string())
 }
 
+/// Which stage a thread belongs to.
+fn stage(thread: &str) -> &'static str {
+    let stages = [
+        ("tg-score", "read and cut"),
+        ("tg-worker", "decode, score, encode"),
+        ("tg-publisher", "publish"),
+        ("tg-results", "archive"),
+        ("tg-dead", "archive"),
+        ("rdk:", "Kafka client"),
+    ];
+    stages.iter().find(|(prefix, _)| thread.starts_with(prefix)).map_or("other", |(_, stage)| stage)
+}
+
 /// Sum of a counter's series whose labels contain `label`.
 fn sum(text: &str, name: &str, label: &str) -> u64 {
     let series = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
@@ -146,6 +169,13 @@ fn sum(text: &str, name: &str, label: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_belong_to_stages() {
+        assert_eq!(stage("tg-worker-3"), "decode, score, encode");
+        assert_eq!(stage("rdk:broker1"), "Kafka client");
+        assert_eq!(stage("tokio"), "other");
+    }
 
     #[test]
     fn a_counter_is_summed_over_its_series() {
