@@ -3,6 +3,7 @@
 //! Refuses NaN (a null) and infinities (counted): the sorted part is finite, and -0.0 is 0.0.
 
 use super::edges::quantile;
+use super::sort::sort;
 
 /// Sorted finite values of one column and how many were not finite.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -13,6 +14,21 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// [`Sample::new`] of plain values, without a copy of each in between.
+    pub fn from_values(values: &[f64]) -> Self {
+        let mut sample = Self { sorted: Vec::with_capacity(values.len()), nulls: 0, infinite: 0 };
+        for &value in values {
+            if value.is_finite() {
+                sample.sorted.push(value + 0.0);
+            } else {
+                sample.infinite += u64::from(value.is_infinite());
+                sample.nulls += u64::from(value.is_nan());
+            }
+        }
+        sort(&mut sample.sorted);
+        sample
+    }
+
     /// Sorts the values; NaN and `None` are nulls, infinities are counted apart.
     pub fn new<T: Into<Option<f64>>>(values: impl IntoIterator<Item = T>) -> Self {
         let mut sample = Self::default();
@@ -23,7 +39,7 @@ impl Sample {
                 Some(_) | None => sample.nulls += 1,
             }
         }
-        sample.sorted.sort_unstable_by(f64::total_cmp);
+        sort(&mut sample.sorted);
         sample
     }
 
