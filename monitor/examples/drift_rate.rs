@@ -68,7 +68,7 @@ fn add(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
 
 /// What a report has of a column; answers PSI and D.
 fn statistics(reference: &[f64], current: &[f64]) -> (f64, f64) {
-    let (a, b) = (Sample::from_values(reference), Sample::from_values(current));
+    let (a, b) = (Sample::new(reference.iter().copied()), Sample::new(current.iter().copied()));
     let bins = Bins::fit(&a, BINS);
     let pair = Pair::new(&bins.count_sorted(&a).bins, &bins.count_sorted(&b).bins)
         .expect("both sides have rows");

@@ -54,5 +54,5 @@ fn reference(args: &DriftArgs, reading: &Reading) -> anyhow::Result<(Reference, 
     }
     let input = Input::open(slice::from_ref(path), predicate, reading, &reading.columns)?;
     let source = Source { name, rows: input.count(), profile: None };
-    Ok((Reference::Rows(input), source))
+    Ok((Reference::Rows(Box::new(input)), source))
 }

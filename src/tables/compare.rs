@@ -18,7 +18,7 @@ use crate::progress::Progress;
 /// What is compared with.
 pub(crate) enum Reference {
     /// Raw rows: exact statistics beside the binned ones.
-    Rows(Input),
+    Rows(Box<Input>),
     /// A fitted profile: binned ones only.
     Profile(Profile),
 }

@@ -14,24 +14,11 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// [`Sample::new`] of plain values, without a copy of each in between.
-    pub fn from_values(values: &[f64]) -> Self {
-        let mut sample = Self { sorted: Vec::with_capacity(values.len()), nulls: 0, infinite: 0 };
-        for &value in values {
-            if value.is_finite() {
-                sample.sorted.push(value + 0.0);
-            } else {
-                sample.infinite += u64::from(value.is_infinite());
-                sample.nulls += u64::from(value.is_nan());
-            }
-        }
-        sort(&mut sample.sorted);
-        sample
-    }
-
     /// Sorts the values; NaN and `None` are nulls, infinities are counted apart.
     pub fn new<T: Into<Option<f64>>>(values: impl IntoIterator<Item = T>) -> Self {
-        let mut sample = Self::default();
+        let values = values.into_iter();
+        let room = Vec::with_capacity(values.size_hint().0);
+        let mut sample = Self { sorted: room, nulls: 0, infinite: 0 };
         for value in values {
             match value.into() {
                 Some(value) if value.is_finite() => sample.sorted.push(value + 0.0),
