@@ -133,6 +133,16 @@ fn rare_categories_are_pooled() {
     let column = report(vec![names(&categorical("c", &base), &now)]).columns.remove(0);
     assert_eq!(column.verdict, Verdict::Stable, "{}", column.reason);
     assert!(column.chi_square.unwrap().min_expected >= 1.0);
+    assert_eq!(column.psi.unwrap().bins, 1, "all of them are rare");
+
+    let values: Vec<String> =
+        (0..40_000).map(|n| format!("v{}", n * 7919 % 40_000 % 400)).collect();
+    let base: Vec<Option<&str>> = values.iter().map(|value| Some(value.as_str())).collect();
+    let profile = categorical("c", &base);
+    let column = report(vec![names(&profile, &base[..2000])]).columns.remove(0);
+    assert_eq!((column.verdict, column.psi.unwrap().bins), (Verdict::Stable, 51));
+    let column = report(vec![names(&profile, &[Some("elsewhere"); 2000])]).columns.remove(0);
+    assert_eq!(column.verdict, Verdict::Drift, "{}", column.reason);
 }
 
 #[test]
