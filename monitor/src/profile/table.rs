@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::{CategoricalShape, ColumnProfile, Moments, NumericShape, Profile, Shape};
 
-/// Version of the layout, under [`FORMAT_KEY`] in the schema's metadata.
+/// Version of the layout, under `tidegate.profile.format` in the schema's metadata.
 pub const FORMAT: &str = "1";
 
 const FORMAT_KEY: &str = "tidegate.profile.format";
