@@ -1,8 +1,12 @@
 //! What was said on the command line; what was meant is resolved by the commands.
 
+mod drift;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use drift::{BaselineCommand, BaselineFitArgs, BaselineShowArgs, DataArgs, DriftArgs};
 
 /// Puts an ONNX model on a Kafka stream, exactly once, and keeps watch over it.
 #[derive(Debug, Parser)]
@@ -14,7 +18,8 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 fine · 1 failed · 2 usage or configuration · \
 3 verify: a record lost or doubled · 4 verify: not everything could be checked (retention, or not processed yet) · \
-5 replaced by another process with the same instance name · 6 a call into Kafka's library hung";
+5 replaced by another process with the same instance name · 6 a call into Kafka's library hung · \
+7 drift --fail-on-drift: a column drifted or is missing";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -38,6 +43,11 @@ pub(crate) enum Command {
     Schema(SchemaCommand),
     /// Ask the archive in SQL
     Sql(SqlArgs),
+    /// Keep what a reference looks like, and show it
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
+    /// Compare the distributions of two files or folders, column by column
+    Drift(DriftArgs),
 }
 
 /// Which configuration.

@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Replaced = 5,
     /// A call into Kafka's library hung beyond its bound; the supervisor should restart us.
     Stuck = 6,
+    /// `drift --fail-on-drift` found a column that drifted or is missing.
+    Drift = 7,
 }
 
 impl From<Exit> for ExitCode {

@@ -14,6 +14,7 @@ mod progress;
 mod score;
 mod server;
 mod supervise;
+mod tables;
 mod telemetry;
 mod verify;
 
@@ -35,6 +36,8 @@ fn main() -> ExitCode {
         Command::Model(command) => commands::model::run(&command),
         Command::Schema(command) => commands::schema::run(&command),
         Command::Sql(args) => commands::sql::run(&args),
+        Command::Baseline(command) => commands::baseline::run(&command),
+        Command::Drift(args) => commands::drift::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),

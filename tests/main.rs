@@ -6,6 +6,7 @@
 mod broker;
 mod commands;
 mod data;
+mod drift;
 mod exactly_once;
 mod harness;
 mod lifecycle;

@@ -10,6 +10,7 @@ mod failpoint;
 mod files;
 pub mod parquet_io;
 pub mod positions;
+pub mod rows;
 pub mod sql;
 
 pub use archive::{

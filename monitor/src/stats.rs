@@ -15,6 +15,7 @@
 //! | a sum past the largest double | `f64::MAX` |
 
 mod bins;
+mod both;
 mod categories;
 mod coarse;
 mod dispersion;
@@ -27,11 +28,13 @@ mod multiplicity;
 mod pair;
 mod psi;
 mod sample;
+mod sort;
 #[cfg(test)]
 mod tests;
 mod wasserstein;
 
 pub use bins::{Bins, EdgesError, INFINITE_BIN, MAX_BINS, NULL_BIN, NumericCounts};
+pub use both::ks_and_wasserstein;
 pub use categories::{Categories, CategoryCounts, MAX_LISTED, MAX_TAIL, NEW_BIN, OTHER_BIN};
 pub use coarse::Coarse;
 pub use dispersion::{Dispersion, overdispersion};

@@ -35,5 +35,7 @@ pub use predict::{PredictError, Predicted, Predictor, predict_isolating};
 pub use propose::{ProposeError, propose, propose_from_schema};
 pub use record::{MicroBatch, Record, Span};
 pub use scored::{Reject, ScoredBatch, ScoredRow, Stage};
-pub use tables::{DeadLetterTable, ResultsTable, TableError, compatible};
+pub use tables::{
+    DeadLetterTable, ResultsTable, TableError, column_of_field, compatible, hashed, is_own_column,
+};
 pub use tally::{Difference, Finding, Tally};

@@ -17,7 +17,8 @@ use crate::EncodeError;
 
 pub use compatible::compatible;
 pub use dead_letters::DeadLetterTable;
-pub use results::ResultsTable;
+pub use names::{is_own_column, of_field as column_of_field};
+pub use results::{ResultsTable, hashed};
 
 /// Why no table can be made for a contract and a model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

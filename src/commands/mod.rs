@@ -1,8 +1,10 @@
 //! One module per command; each turns what was said into what was meant and calls the members.
 
+pub(crate) mod baseline;
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod drift;
 pub(crate) mod model;
 pub(crate) mod produce;
 pub(crate) mod run;

@@ -7,12 +7,14 @@
 mod local;
 #[cfg(test)]
 pub(crate) mod model;
+mod url;
 
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
 pub(crate) use local::LocalFiles;
+pub(crate) use url::{url_of_file, url_of_folder};
 
 /// A file system.
 pub(crate) trait Files: Send + Sync {

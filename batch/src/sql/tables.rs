@@ -14,7 +14,7 @@ use datafusion::prelude::SessionContext;
 use super::{SqlTable, explain};
 use crate::archive::{parse_partition, partition_files};
 use crate::error::StoreError;
-use crate::files::{Files, LocalFiles};
+use crate::files::{Files, LocalFiles, url_of_folder};
 
 /// Column that the folder names give; the row's own `partition` column holds the same number.
 const PARTITION_COLUMN: &str = "source_partition";
@@ -26,7 +26,7 @@ pub(super) async fn register(context: &SessionContext, table: &SqlTable) -> Resu
     }
     let folder = std::path::absolute(&table.folder)
         .map_err(|error| StoreError::io("resolve", &table.folder, error))?;
-    let url = ListingTableUrl::parse(url_of(&folder)).map_err(explain)?;
+    let url = ListingTableUrl::parse(url_of_folder(&folder)).map_err(explain)?;
     let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
         .with_file_extension(".parquet")
         .with_table_partition_cols(vec![(PARTITION_COLUMN.into(), DataType::Int32)]);
@@ -68,19 +68,4 @@ fn with_partition_column(schema: &SchemaRef) -> SchemaRef {
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new(PARTITION_COLUMN, DataType::Int32, false)));
     Arc::new(Schema::new(fields))
-}
-
-/// A path as a URL: DataFusion would take `*` and `?` in a plain path for a pattern.
-fn url_of(folder: &Path) -> String {
-    let mut url = String::from("file://");
-    for byte in folder.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' | b'=' => {
-                url.push(char::from(*byte));
-            }
-            other => url.push_str(&format!("%{other:02X}")),
-        }
-    }
-    url.push('/');
-    url
 }

@@ -130,6 +130,21 @@ impl Bins {
     }
 }
 
+impl Bins {
+    /// Counts a sorted sample; as [`Bins::count`], in time that grows with the bins, not the rows.
+    pub fn count_sorted(&self, sample: &Sample) -> NumericCounts {
+        let sorted = sample.sorted();
+        let (mut bins, mut from) = (Vec::with_capacity(self.len()), 0);
+        for edge in &self.edges {
+            let upto = from + sorted[from..].partition_point(|value| value <= edge);
+            bins.push((upto - from) as u64);
+            from = upto;
+        }
+        bins.push((sorted.len() - from) as u64);
+        NumericCounts { bins, null: sample.nulls(), infinite: sample.infinite() }
+    }
+}
+
 impl NumericCounts {
     /// Every row, whatever its bin.
     pub fn rows(&self) -> u64 {

@@ -54,22 +54,51 @@ impl Categories {
         Self { listed, place, tail, tail_is_whole: rare.len() <= MAX_TAIL }
     }
 
+    /// Takes categories as they were stored: names in the order of their bins, each once.
+    pub fn from_parts(listed: Vec<String>, tail: BTreeSet<u64>, tail_is_whole: bool) -> Self {
+        let place = listed.iter().cloned().zip(0..).collect();
+        Self { listed, place, tail, tail_is_whole }
+    }
+
     /// The values with a bin of their own, in the order of their bins.
     pub fn listed(&self) -> &[String] {
         &self.listed
     }
 
+    /// Hashes of the rare values that are remembered.
+    pub fn tail(&self) -> &BTreeSet<u64> {
+        &self.tail
+    }
+
+    /// Whether every rare value is remembered, so that new ones can be told apart.
+    pub fn tail_is_whole(&self) -> bool {
+        self.tail_is_whole
+    }
+
     /// Counts rows; `None` is a null.
     pub fn count<'a>(&self, values: impl IntoIterator<Item = Option<&'a str>>) -> CategoryCounts {
-        let mut counts =
-            CategoryCounts { listed: vec![0; self.listed.len()], null: 0, new: 0, other: 0 };
+        let mut counts = self.nothing();
+        self.count_into(&mut counts, values);
+        counts
+    }
+
+    /// Counts of no rows.
+    pub fn nothing(&self) -> CategoryCounts {
+        CategoryCounts { listed: vec![0; self.listed.len()], null: 0, new: 0, other: 0 }
+    }
+
+    /// Adds rows to `counts`, which must be of these categories; `None` is a null.
+    pub fn count_into<'a>(
+        &self,
+        counts: &mut CategoryCounts,
+        values: impl IntoIterator<Item = Option<&'a str>>,
+    ) {
         for value in values {
             match value {
                 None => counts.null += 1,
-                Some(value) => *self.slot(value, &mut counts) += 1,
+                Some(value) => *self.slot(value, counts) += 1,
             }
         }
-        counts
     }
 
     fn slot<'a>(&self, value: &str, counts: &'a mut CategoryCounts) -> &'a mut u64 {
@@ -84,6 +113,11 @@ impl Categories {
 }
 
 impl CategoryCounts {
+    /// Every row, whatever its bin.
+    pub fn rows(&self) -> u64 {
+        self.listed.iter().sum::<u64>() + self.null + self.new + self.other
+    }
+
     /// The listed bins, then `<null>`, `<new>`, `<other>`.
     pub fn with_special(&self) -> Vec<u64> {
         self.listed.iter().copied().chain([self.null, self.new, self.other]).collect()

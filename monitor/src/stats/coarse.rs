@@ -40,6 +40,14 @@ impl Coarse {
         self.groups
     }
 
+    /// The coarse bin of a stored one.
+    ///
+    /// # Panics
+    /// When there is no such stored bin.
+    pub fn group(&self, bin: usize) -> usize {
+        self.group[bin]
+    }
+
     /// Sums stored bins into coarse ones.
     ///
     /// # Panics

@@ -3,6 +3,7 @@
 //! Refuses NaN (a null) and infinities (counted): the sorted part is finite, and -0.0 is 0.0.
 
 use super::edges::quantile;
+use super::sort::sort;
 
 /// Sorted finite values of one column and how many were not finite.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -15,7 +16,9 @@ pub struct Sample {
 impl Sample {
     /// Sorts the values; NaN and `None` are nulls, infinities are counted apart.
     pub fn new<T: Into<Option<f64>>>(values: impl IntoIterator<Item = T>) -> Self {
-        let mut sample = Self::default();
+        let values = values.into_iter();
+        let room = Vec::with_capacity(values.size_hint().0);
+        let mut sample = Self { sorted: room, nulls: 0, infinite: 0 };
         for value in values {
             match value.into() {
                 Some(value) if value.is_finite() => sample.sorted.push(value + 0.0),
@@ -23,7 +26,7 @@ impl Sample {
                 Some(_) | None => sample.nulls += 1,
             }
         }
-        sample.sorted.sort_unstable_by(f64::total_cmp);
+        sort(&mut sample.sorted);
         sample
     }
 

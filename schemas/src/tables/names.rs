@@ -33,10 +33,17 @@ const HIVE_KEY: &str = "source_partition";
 const PREDICTION: &str = "prediction_";
 const FIELD: &str = "field_";
 
+/// Whether the results table holds this column beside the event's fields and the model's outputs.
+#[must_use]
+pub fn is_own_column(name: &str) -> bool {
+    OWN.contains(&name) || name == HIVE_KEY
+}
+
 /// Column of an event's field.
 ///
 /// The field with the role `event_time` may have that name: the own column is a copy of it.
-pub(super) fn of_field(field: &Field) -> String {
+#[must_use]
+pub fn of_field(field: &Field) -> String {
     let lower = field.name.to_lowercase();
     let is_own = OWN.contains(&lower.as_str())
         || lower == HIVE_KEY

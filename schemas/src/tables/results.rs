@@ -158,7 +158,7 @@ impl ResultsTable {
         let stored = columns.iter().zip(&self.stored).map(|(column, stored)| match stored {
             Stored::AsIs => Arc::clone(column),
             Stored::Cast(kind) => cast(column, kind).expect("widening casts exist"),
-            Stored::Hashed => self.hashed(column),
+            Stored::Hashed => hashed(column, &self.salt),
         });
         let mut stored: Vec<ArrayRef> = stored.collect();
         let event_time = match self.event_time {
@@ -192,18 +192,6 @@ impl ResultsTable {
         }
     }
 
-    fn hashed(&self, column: &ArrayRef) -> ArrayRef {
-        let values = Values::new(column, TimestampForms::RFC3339);
-        let mut hashes = StringBuilder::with_capacity(column.len(), column.len() * 64);
-        let mut text = Vec::new();
-        for row in 0..column.len() {
-            text.clear();
-            let value = values.write_bare(&mut text, row).then(|| sha256_hex(&[&self.salt, &text]));
-            hashes.append_option(value);
-        }
-        Arc::new(hashes.finish())
-    }
-
     /// Bytes and reason of the rows that were not decoded.
     fn undecodable(&self, batch: &MicroBatch, decoded: &Decoded) -> [ArrayRef; 2] {
         if decoded.rejects.is_empty() {
@@ -219,6 +207,24 @@ impl ResultsTable {
         }
         [bytes(values.into_iter()), Arc::new(arrow::array::StringArray::from(reasons))]
     }
+}
+
+/// A column of a contract's type as the results table keeps it where its field is hashed: the hex
+/// SHA-256 of `salt` followed by the value's text; null stays null.
+///
+/// # Panics
+/// When the column's type is not one of a contract's ([`FieldType::data_type`]).
+#[must_use]
+pub fn hashed(column: &ArrayRef, salt: &[u8]) -> ArrayRef {
+    let values = Values::new(column, TimestampForms::RFC3339);
+    let mut hashes = StringBuilder::with_capacity(column.len(), column.len() * 64);
+    let mut text = Vec::new();
+    for row in 0..column.len() {
+        text.clear();
+        let value = values.write_bare(&mut text, row).then(|| sha256_hex(&[salt, &text]));
+        hashes.append_option(value);
+    }
+    Arc::new(hashes.finish())
 }
 
 /// The decoded columns with a null row for each record that was not decoded.

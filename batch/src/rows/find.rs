@@ -1,0 +1,128 @@
+//! From what was written on a command line to the files it means.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::StoreError;
+
+/// Most files of one input: a limit against a folder that is not meant, far above real tables.
+const MAX_FILES: usize = 100_000;
+/// Folders below the one that was named.
+const MAX_DEPTH: usize = 16;
+
+/// How rows are written in a file; its name's end says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum FileKind {
+    Parquet,
+    /// With a header line.
+    Csv,
+    /// One object a line.
+    JsonLines,
+}
+
+/// Files of one kind, in the order of their paths.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) files: Vec<PathBuf>,
+    pub(super) kind: FileKind,
+}
+
+/// The files that `inputs` mean.
+pub(super) fn find(inputs: &[PathBuf]) -> Result<Found, StoreError> {
+    let mut files: Vec<(PathBuf, FileKind)> = Vec::new();
+    for input in inputs {
+        let before = files.len();
+        collect(input, &mut files)?;
+        // Within one input by path; inputs keep the order in which they were named.
+        files[before..].sort();
+        if files.len() == before {
+            return Err(refused(
+                input,
+                "it holds no .parquet, .csv, .jsonl, .ndjson or .json file",
+            ));
+        }
+    }
+    let Some((first, kind)) = files.first().cloned() else {
+        return Err(StoreError::Query("no input is named".into()));
+    };
+    if let Some((other, _)) = files.iter().find(|(_, other)| *other != kind) {
+        let reason =
+            format!("is not of the same format as {}; name one at a time", first.display());
+        return Err(refused(other, &reason));
+    }
+    Ok(Found { files: files.into_iter().map(|(file, _)| file).collect(), kind })
+}
+
+fn collect(input: &Path, files: &mut Vec<(PathBuf, FileKind)>) -> Result<(), StoreError> {
+    if input.is_dir() {
+        return walk(input, 0, files);
+    }
+    if input.exists() {
+        let kind = kind_of(input).ok_or_else(|| {
+            refused(input, "its name must end in .parquet, .csv, .jsonl, .ndjson or .json")
+        })?;
+        return push(input, kind, files);
+    }
+    let text = input.to_string_lossy();
+    if !text.contains(['*', '?', '[']) {
+        return Err(refused(input, "there is no such file or folder"));
+    }
+    let matches = glob::glob(&text).map_err(|error| refused(input, &error.to_string()))?;
+    for path in matches {
+        let path = path.map_err(|error| refused(input, &error.to_string()))?;
+        if path.is_dir() {
+            walk(&path, 0, files)?;
+        } else if let Some(kind) = kind_of(&path) {
+            push(&path, kind, files)?;
+        }
+    }
+    Ok(())
+}
+
+/// Hidden names are files being written, or nobody's data.
+fn walk(
+    folder: &Path,
+    depth: usize,
+    files: &mut Vec<(PathBuf, FileKind)>,
+) -> Result<(), StoreError> {
+    if depth > MAX_DEPTH {
+        return Err(refused(folder, &format!("more than {MAX_DEPTH} folders deep")));
+    }
+    let entries = std::fs::read_dir(folder).map_err(|e| StoreError::io("list", folder, e))?;
+    for entry in entries {
+        let entry = entry.map_err(|e| StoreError::io("list", folder, e))?;
+        let path = entry.path();
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        match kind_of(&path) {
+            _ if hidden => {}
+            _ if path.is_dir() => walk(&path, depth + 1, files)?,
+            Some(kind) => push(&path, kind, files)?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+fn push(
+    path: &Path,
+    kind: FileKind,
+    files: &mut Vec<(PathBuf, FileKind)>,
+) -> Result<(), StoreError> {
+    if files.len() == MAX_FILES {
+        return Err(refused(path, &format!("more than {MAX_FILES} files; name fewer")));
+    }
+    files.push((path.to_path_buf(), kind));
+    Ok(())
+}
+
+fn kind_of(path: &Path) -> Option<FileKind> {
+    match path.extension()?.to_str()? {
+        "parquet" => Some(FileKind::Parquet),
+        "csv" => Some(FileKind::Csv),
+        "jsonl" | "ndjson" | "json" => Some(FileKind::JsonLines),
+        _ => None,
+    }
+}
+
+fn refused(path: &Path, reason: &str) -> StoreError {
+    StoreError::Query(format!("{}: {reason}", path.display()))
+}

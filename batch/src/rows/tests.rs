@@ -1,0 +1,116 @@
+//! The same rows from every format, in order, and clear words about what cannot be read.
+
+use std::path::Path;
+
+use arrow::array::{AsArray, Float64Array, Int64Array, StringArray};
+use arrow::datatypes::{DataType, Int64Type};
+
+use super::*;
+use crate::parquet_io::NewParquet;
+
+fn parquet(path: &Path, first: i64, rows: i64) {
+    let fields = vec![
+        Field::new("n", DataType::Int64, true),
+        Field::new("a.b \"c\"", DataType::Float64, true),
+    ];
+    let batch = RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        vec![
+            Arc::new(Int64Array::from_iter_values(first..first + rows)),
+            Arc::new(Float64Array::from_iter((0..rows).map(|n| (n % 3 > 0).then_some(n as f64)))),
+        ],
+    )
+    .unwrap();
+    let mut file = NewParquet::create(path, &batch.schema()).unwrap();
+    file.write(&batch).unwrap();
+    file.publish().unwrap();
+}
+
+fn open(inputs: &[&Path], predicate: Option<&str>) -> Result<Rows, StoreError> {
+    Rows::open(&RowsConfig {
+        inputs: inputs.iter().map(|path| path.to_path_buf()).collect(),
+        predicate: predicate.map(str::to_owned),
+        declared: vec![Field::new("zip", DataType::Utf8, true)],
+    })
+}
+
+fn numbers(rows: &Rows) -> Vec<i64> {
+    let batches = rows.read(&["n"]).unwrap();
+    batches
+        .flat_map(|batch| batch.unwrap().column(0).as_primitive::<Int64Type>().values().to_vec())
+        .collect()
+}
+
+#[test]
+fn a_folder_is_read_in_the_order_of_its_paths() {
+    let folder = tempfile::Builder::new().prefix("rows *?%[").tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(at("p=1/deep")).unwrap();
+    parquet(&at("p=1/deep/b.parquet"), 20_000, 5);
+    parquet(&at("p=1/a.parquet"), 0, 20_000);
+    parquet(&at(".hidden.parquet"), 1, 1);
+    std::fs::write(at("notes.txt"), "no table").unwrap();
+    let rows = open(&[folder.path()], None).unwrap();
+    assert_eq!(rows.count().unwrap(), 20_005);
+    assert_eq!(numbers(&rows), (0..20_005).collect::<Vec<_>>());
+    assert_eq!(rows.files().len(), 2);
+    let some =
+        open(&[folder.path()], Some("n >= 20000 and \"a.b \"\"c\"\"\" is not null")).unwrap();
+    assert_eq!(numbers(&some), [20_001, 20_002, 20_004]);
+    assert_eq!(some.count().unwrap(), 3);
+    let odd = rows.read(&["a.b \"c\""]).unwrap().map(|batch| batch.unwrap().num_rows());
+    assert_eq!(odd.sum::<usize>(), 20_005);
+}
+
+#[test]
+fn a_pattern_names_files() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, first) in [("a1.parquet", 0), ("a2.parquet", 10), ("b1.parquet", 20)] {
+        parquet(&folder.path().join(name), first, 2);
+    }
+    let rows = open(&[&folder.path().join("a*.parquet")], None).unwrap();
+    assert_eq!(numbers(&rows), [0, 1, 10, 11]);
+}
+
+#[test]
+fn text_files_give_the_same_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("t.csv");
+    std::fs::write(&csv, "n,zip,x\n1,007,0.5\n2,,\n").unwrap();
+    let lines = folder.path().join("t.jsonl");
+    std::fs::write(
+        &lines,
+        "{\"n\":1,\"zip\":\"007\",\"x\":0.5}\n{\"n\":2,\"zip\":null,\"x\":null}\n",
+    )
+    .unwrap();
+    for path in [&csv, &lines] {
+        let rows = open(&[path], None).unwrap();
+        assert_eq!(numbers(&rows), [1, 2]);
+        let batch = rows.read(&["zip", "x"]).unwrap().next().unwrap().unwrap();
+        assert_eq!(batch.column(0).as_ref(), &StringArray::from(vec![Some("007"), None]));
+        assert_eq!(batch.column(1).as_ref(), &Float64Array::from(vec![Some(0.5), None]));
+    }
+    assert!(open(&[folder.path()], None).is_err(), "two formats in one input");
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("empty")).unwrap();
+    std::fs::write(at("broken.parquet"), "no").unwrap();
+    std::fs::write(at("table.xlsx"), "no").unwrap();
+    parquet(&at("good.parquet"), 0, 3);
+    for (input, predicate, said) in [
+        ("missing.parquet", None, "no such file"),
+        ("none*.parquet", None, "holds no .parquet"),
+        ("empty", None, "holds no .parquet"),
+        ("table.xlsx", None, "must end in"),
+        ("broken.parquet", None, "broken.parquet"),
+        ("good.parquet", Some("m > 1"), "`m > 1`"),
+        ("good.parquet", Some("n >"), "`n >`"),
+    ] {
+        let error = open(&[&at(input)], predicate).err().expect("refused").to_string();
+        assert!(error.contains(said), "{input}: {error}");
+    }
+}
