@@ -8,5 +8,7 @@ mod commands;
 mod data;
 mod drift;
 mod exactly_once;
+mod faults;
 mod harness;
 mod lifecycle;
+mod torture;

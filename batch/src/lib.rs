@@ -6,7 +6,6 @@
 
 pub mod archive;
 mod error;
-mod failpoint;
 mod files;
 pub mod parquet_io;
 pub mod positions;

@@ -7,6 +7,7 @@ mod coordinates;
 pub mod dead_letter;
 mod decode;
 mod encode;
+pub mod failpoint;
 mod footer;
 mod offsets;
 mod predict;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// An endless schedule of how long to let a process live; the same seed gives the same schedule.
 pub(crate) struct Kills {
-    state: u64,
+    dice: Dice,
     lives: Range<Duration>,
 }
 
@@ -13,7 +13,7 @@ impl Kills {
     /// Lives drawn evenly from `lives`.
     pub(crate) fn new(seed: u64, lives: Range<Duration>) -> Self {
         assert!(!lives.is_empty(), "lives of {lives:?} are none");
-        Self { state: seed, lives }
+        Self { dice: Dice::new(seed), lives }
     }
 }
 
@@ -21,14 +21,32 @@ impl Iterator for Kills {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
+        Some(self.lives.start + (self.lives.end - self.lives.start).mul_f64(self.dice.share()))
+    }
+}
+
+/// Random numbers that a seed repeats.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// One of these.
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[(self.share() * from.len() as f64) as usize]
+    }
+
+    /// Evenly drawn from 0 to below 1.
+    pub(crate) fn share(&mut self) -> f64 {
         // SplitMix64: any seed will do, and its state is one number.
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.state;
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^= mixed >> 31;
-        let share = (mixed >> 11) as f64 / (1_u64 << 53) as f64;
-        Some(self.lives.start + (self.lives.end - self.lives.start).mul_f64(share))
+        (mixed >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

@@ -8,7 +8,7 @@ mod pipeline;
 mod process;
 
 pub(crate) use broker::Broker;
-pub(crate) use kills::{Kills, seed};
+pub(crate) use kills::{Dice, Kills, seed};
 pub(crate) use pipeline::{FLIGHTS, Pipeline, ended_with};
 pub(crate) use process::{Child, run};
 

@@ -20,6 +20,7 @@ pub(crate) struct Pipeline {
     broker: String,
     archive: TempDir,
     sets: Vec<String>,
+    partitions: i32,
 }
 
 impl Pipeline {
@@ -30,7 +31,13 @@ impl Pipeline {
             broker: broker.address().to_owned(),
             archive: folder(),
             sets: sets.iter().map(|set| (*set).to_owned()).collect(),
+            partitions: 4,
         }
+    }
+
+    /// The same with another number of partitions than four.
+    pub(crate) fn with_partitions(self, partitions: i32) -> Self {
+        Self { partitions, ..self }
     }
 
     /// The topic with the events.
@@ -38,10 +45,10 @@ impl Pipeline {
         format!("{}-in", self.name)
     }
 
-    /// Starts writing `events` flights, going round the demo's, to the input topic with four
-    /// partitions; `rate` is in events per second.
+    /// Starts writing `events` flights, going round the demo's, to the input topic; `rate` is
+    /// in events per second.
     pub(crate) fn produce(&self, events: u64, rate: Option<u64>) -> Child {
-        self.create_input(4);
+        self.create_input(self.partitions);
         let flights = root().join("deploy/demo/flights.parquet");
         let (input, flights) = (self.input(), flights.to_string_lossy().into_owned());
         let (repeat, limit) = (events.div_ceil(FLIGHTS).to_string(), events.to_string());
@@ -101,6 +108,15 @@ impl Pipeline {
         flags.extend(sets.iter().flat_map(|set| ["--set", set]));
         let arguments = self.arguments(&["run"], &flags);
         Child::spawn(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Starts `tidegate run` as this instance; it ends itself, as by SIGKILL, at the `count`th
+    /// passage of this place.
+    pub(crate) fn run_until(&self, instance: &str, place: &str, count: u32) -> Child {
+        let instance = format!("pipeline.instance={instance}");
+        let arguments = self.arguments(&["run"], &["--set", instance.as_str()]);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        Child::spawn_with(&arguments, &[("TIDEGATE_FAILPOINT", &format!("{place}={count}"))])
     }
 
     /// Runs a command that takes a configuration to its end.

@@ -9,10 +9,9 @@ use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use schemas::{CHECKSUM_SEED, offsets_checksum};
+use schemas::{CHECKSUM_SEED, failpoint, offsets_checksum};
 
 use crate::error::StoreError;
-use crate::failpoint;
 use crate::files::{Files, NewFile};
 
 /// Removes the temporary unless it was published.

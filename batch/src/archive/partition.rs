@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use schemas::{CHECKSUM_SEED, FOOTER_FORMAT, FOOTER_POSITION_KEY, FooterPosition};
+use schemas::{CHECKSUM_SEED, FOOTER_FORMAT, FOOTER_POSITION_KEY, FooterPosition, failpoint};
 
 use super::config::{ArchiveConfig, Table, TopicIdentity};
 use super::open_file::OpenFile;
@@ -14,7 +14,6 @@ use super::roll::{Due, Held};
 use super::split::Part;
 use super::{Published, chain, layout};
 use crate::error::StoreError;
-use crate::failpoint;
 use crate::files::Files;
 
 /// Footer key that says why a file without rows covers positions that were in the log.

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use schemas::Offsets;
+use schemas::{Offsets, failpoint};
 
 use super::config::PipeConfig;
 use super::outbox::{Limits, Outbox};
@@ -139,6 +139,7 @@ impl Publisher<'_> {
         }
         let records = scored.source().len();
         let bytes = self.outbox.place(scored)?;
+        failpoint::pass("pipe.placed");
         let open = self.open.as_mut().expect("begun above");
         open.records += records;
         open.bytes += bytes;
@@ -160,6 +161,7 @@ impl Publisher<'_> {
                 _ => Failure::Retry(text),
             }
         })?;
+        failpoint::pass("pipe.begun");
         let since = Instant::now();
         self.open = Some(Transaction { epoch, ends: Offsets::new(), bytes: 0, records: 0, since });
         Ok(())
@@ -175,6 +177,7 @@ impl Publisher<'_> {
     fn commit(&mut self) -> Result<(), Failure> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let begun = Instant::now();
+        failpoint::pass("pipe.before_offsets");
         let (epoch, metadata) = {
             let cell = self.shared.cell();
             (cell.ledger.epoch(), cell.metadata.clone())
@@ -198,8 +201,10 @@ impl Publisher<'_> {
         if let Err(call) = sent {
             return self.failed(&open, "send_offsets_to_transaction", &call);
         }
+        failpoint::pass("pipe.offsets_sent");
         let flushing = Instant::now();
         self.outbox.settle(self.call())?;
+        failpoint::pass("pipe.before_commit");
         let committing = Instant::now();
         let guard = self.watch.enter("commit_transaction", self.call() + GRACE, Late::LeaveBehind);
         let done = raw::commit(self.outbox.sender.producer(), self.call());
@@ -207,6 +212,7 @@ impl Publisher<'_> {
         if let Err(call) = done {
             return self.failed(&open, "commit_transaction", &call);
         }
+        failpoint::pass("pipe.committed");
         self.shared.cell().ledger.committed(open.epoch, &open.ends);
         self.note_committed(&open);
         self.release()?;

@@ -1,0 +1,126 @@
+//! Faults at chosen places: the process ended at each step of a commit and of a file, a process
+//! frozen past its session, a disk that is full.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::harness::{Broker, FLIGHTS, Pipeline, ended_with};
+
+/// Places at which hop 1 and hop 2 can be ended, in the order they are passed. One more,
+/// `archive.row_group_written`, needs files larger than these tests': `batch` has it.
+pub(crate) const PLACES: [&str; 12] = [
+    "pipe.begun",
+    "pipe.placed",
+    "pipe.before_offsets",
+    "pipe.offsets_sent",
+    "pipe.before_commit",
+    "pipe.committed",
+    "archive.created",
+    "archive.before_close",
+    "archive.before_sync",
+    "archive.before_publish",
+    "archive.published",
+    "archive.dir_synced",
+];
+
+const SIGABRT: i32 = 6;
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn ended_at_every_step_of_a_commit_and_of_a_file() {
+    let Some(broker) = Broker::shared() else { return };
+    let pipeline = Pipeline::new(broker, "steps", &[]);
+    let mut producer = pipeline.produce(40 * FLIGHTS, Some(2 * FLIGHTS));
+    for place in PLACES {
+        let mut child = pipeline.run_until("a", place, 1);
+        let ended = child.wait(SOON);
+        assert_eq!(ended.signal(), Some(SIGABRT), "{place} was not passed:\n{}", child.log());
+    }
+    let child = pipeline.run("a");
+    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
+    drop(child);
+}
+
+#[test]
+fn a_process_frozen_past_its_session_is_fenced_in_topic_and_parquet() {
+    let Some(broker) = Broker::shared() else { return };
+    let pipeline = Pipeline::new(broker, "frozen", &[]);
+    let mut producer = pipeline.produce(12 * FLIGHTS, Some(FLIGHTS));
+    let frozen = pipeline.run("a");
+    frozen.wait_for("\"owned\":4", SOON);
+    let other = pipeline.run("b");
+    other.wait_for("\"owned\":2", SOON);
+    frozen.freeze();
+    // Its session is over: the other one has everything.
+    other.wait_for("\"owned\":4", SOON);
+    frozen.thaw();
+    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
+    drop((frozen, other));
+}
+
+#[test]
+fn one_partition_and_twelve() {
+    let Some(broker) = Broker::shared() else { return };
+    for partitions in [1, 12] {
+        let pipeline = Pipeline::new(broker, "partitions", &[]).with_partitions(partitions);
+        let mut producer = pipeline.produce(2 * FLIGHTS, None);
+        assert!(producer.wait(SOON).success(), "{}", producer.log());
+        let first = pipeline.run("a");
+        let second = pipeline.run("b");
+        ended_with(&pipeline.command(&["verify"], &["--wait", "60"]), 0);
+        drop((first, second));
+    }
+}
+
+#[test]
+fn a_full_disk_stops_the_archive_until_there_is_space() {
+    let Some(broker) = Broker::shared() else { return };
+    let Some(disk) = SmallDisk::mount() else { return };
+    let folder = format!("archive.directory={}", disk.0.path().display());
+    let pipeline = Pipeline::new(broker, "full", &[&folder]);
+    let ballast = disk.0.path().join("ballast");
+    std::fs::write(&ballast, vec![0_u8; SmallDisk::BYTES - 300_000]).expect("it fits");
+    let mut producer = pipeline.produce(20 * FLIGHTS, None);
+    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    let mut child = pipeline.run("a");
+    child.wait_for("No space left on device", SOON);
+    ended_with(&pipeline.command(&["verify"], &["--topics-only", "--wait", "60"]), 0);
+    assert!(child.running(), "a full disk ended it:\n{}", child.log());
+    std::fs::remove_file(&ballast).expect("it is there");
+    ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
+    child.terminate();
+    assert!(child.wait(SOON).success(), "{}", child.log());
+}
+
+/// A file system of a few megabytes; needs the right to mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    const BYTES: usize = 8 << 20;
+
+    fn mount() -> Option<Self> {
+        let folder = crate::harness::folder();
+        let size = format!("size={}", Self::BYTES);
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tidegate-test"])
+            .arg(folder.path())
+            .output()
+            .is_ok_and(|output| output.status.success());
+        if !mounted {
+            eprintln!("SKIPPED: this user may not mount a small file system");
+        }
+        mounted.then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        if !unmounted.is_ok_and(|status| status.success()) {
+            eprintln!("{} stays mounted", self.0.path().display());
+        }
+    }
+}

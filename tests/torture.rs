@@ -1,0 +1,169 @@
+//! The long run of faults: `make torture`. Rounds of a minute, each a pipeline of its own under
+//! random faults drawn from one seed, and each closed by `verify` and by a count in SQL.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::faults::PLACES;
+use crate::harness::{Broker, Child, Dice, Pipeline, ended_with, seed};
+
+/// Length of the whole run, unless `TIDEGATE_TORTURE_MINUTES` says otherwise.
+const MINUTES: u64 = 10;
+/// How long faults happen in a round.
+const ROUND: Duration = Duration::from_secs(45);
+const RATE: u64 = 10_000;
+/// After the faults, everything is scored and archived within this.
+const SETTLED: &str = "180";
+/// Past the tests' session time-out of 3 s, so that the others take over.
+const FROZEN: Duration = Duration::from_millis(4_500);
+
+/// What may happen; those that stand here more often happen more often.
+const FAULTS: [Fault; 16] = [
+    Fault::Kill,
+    Fault::Kill,
+    Fault::Kill,
+    Fault::Kill,
+    Fault::Kill,
+    Fault::Kill,
+    Fault::Kill,
+    Fault::Kill,
+    Fault::Step,
+    Fault::Step,
+    Fault::Step,
+    Fault::Leave,
+    Fault::Leave,
+    Fault::Freeze,
+    Fault::RestartBroker,
+    Fault::KillBroker,
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    /// SIGKILL, and started again.
+    Kill,
+    /// Ends itself at a named place, and is started again.
+    Step,
+    /// SIGTERM, drained, and started again.
+    Leave,
+    /// SIGSTOP past its session, then SIGCONT.
+    Freeze,
+    RestartBroker,
+    KillBroker,
+}
+
+/// One process of the group, in its present life.
+struct Member {
+    name: String,
+    child: Child,
+}
+
+impl Member {
+    fn start(pipeline: &Pipeline, name: String) -> Self {
+        let child = pipeline.run(&name);
+        Self { name, child }
+    }
+}
+
+#[test]
+#[ignore = "takes minutes: make torture"]
+fn torture() {
+    let minutes = std::env::var("TIDEGATE_TORTURE_MINUTES")
+        .map_or(MINUTES, |text| text.parse().expect("a number of minutes"));
+    let Some(broker) = Broker::start() else { return };
+    let mut dice = Dice::new(seed());
+    let (begun, mut round, mut total) = (Instant::now(), 0, BTreeMap::new());
+    while begun.elapsed() < Duration::from_secs(minutes * 60) {
+        round += 1;
+        let partitions = *dice.pick(&[1, 4, 12]);
+        let members = *dice.pick(&[1, 2, 3]);
+        let (events, faults) = one_round(&broker, &mut dice, partitions, members);
+        eprintln!(
+            "round {round}: {partitions} partitions, {members} processes, {faults:?}: \
+             {events} events, each exactly once in topic and Parquet"
+        );
+        for (fault, times) in faults {
+            *total.entry(fault).or_insert(0) += times;
+        }
+    }
+    eprintln!("{round} rounds in {:?}: {total:?}", begun.elapsed());
+}
+
+fn one_round(
+    broker: &Broker,
+    dice: &mut Dice,
+    partitions: i32,
+    members: usize,
+) -> (u64, BTreeMap<Fault, u32>) {
+    let pipeline = Pipeline::new(broker, "torture", &[]).with_partitions(partitions);
+    let events = RATE * ROUND.as_secs();
+    let mut producer = pipeline.produce(events, Some(RATE));
+    let names = ["a", "b", "c"].map(str::to_owned).into_iter().take(members);
+    let mut group: Vec<Member> = names.map(|name| Member::start(&pipeline, name)).collect();
+    let (begun, mut happened) = (Instant::now(), BTreeMap::new());
+    while begun.elapsed() < ROUND {
+        std::thread::sleep(
+            Duration::from_millis(300) + Duration::from_secs(1).mul_f64(dice.share()),
+        );
+        let fault = *dice.pick(&FAULTS);
+        let chosen = (dice.share() * group.len() as f64) as usize;
+        let member = &mut group[chosen];
+        assert!(member.child.running(), "{} ended by itself:\n{}", member.name, member.child.log());
+        strike(fault, broker, dice, &pipeline, member);
+        *happened.entry(fault).or_insert(0) += 1;
+    }
+    assert!(producer.wait(Duration::from_secs(120)).success(), "{}", producer.log());
+    ended_with(&pipeline.command(&["verify"], &["--wait", SETTLED]), 0);
+    let distinct = "SELECT count(DISTINCT (input_partition, input_offset)) FROM results";
+    for counted in ["SELECT count(*) FROM results", distinct] {
+        assert_eq!(pipeline.sql(counted), events.to_string(), "{counted}");
+    }
+    for member in &mut group {
+        member.child.terminate();
+        let ended = member.child.wait(Duration::from_secs(30));
+        assert!(ended.success(), "{}", member.child.log());
+    }
+    (events, happened)
+}
+
+fn strike(
+    fault: Fault,
+    broker: &Broker,
+    dice: &mut Dice,
+    pipeline: &Pipeline,
+    member: &mut Member,
+) {
+    match fault {
+        Fault::Kill => {
+            member.child.kill();
+            member.child = pipeline.run(&member.name);
+        }
+        Fault::Step => {
+            member.child.kill();
+            let (place, count) = (*dice.pick(&PLACES), *dice.pick(&[1, 2, 5]));
+            let mut stepping = pipeline.run_until(&member.name, place, count);
+            // A member without partitions passes no place: it is killed like the others.
+            let until = Instant::now() + Duration::from_secs(4);
+            while stepping.running() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            stepping.kill();
+            member.child = pipeline.run(&member.name);
+        }
+        Fault::Leave => {
+            member.child.terminate();
+            // The grace is 20 s; a broker that is away may use it up.
+            member.child.wait(Duration::from_secs(30));
+            member.child = pipeline.run(&member.name);
+        }
+        Fault::Freeze => {
+            member.child.freeze();
+            std::thread::sleep(FROZEN);
+            member.child.thaw();
+        }
+        Fault::RestartBroker => broker.restart(),
+        Fault::KillBroker => {
+            broker.kill();
+            broker.start_again();
+        }
+    }
+}
