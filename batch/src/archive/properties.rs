@@ -8,6 +8,11 @@ use parquet::schema::types::ColumnPath;
 /// The budget of hop 2 counts on level 1; `examples/archive_rate.rs` says what it costs here.
 const ZSTD_LEVEL: i32 = 1;
 
+/// A page's rows and bytes. A column's zstd context grows with the largest page it has compressed, and
+/// every column of every open partition has one.
+const PAGE_ROWS: usize = 8_192;
+const PAGE_BYTES: usize = 64 << 10;
+
 pub(crate) fn writer_properties(schema: &Schema, row_group_rows: usize) -> WriterProperties {
     let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("level 1 exists");
     let mut builder = WriterProperties::builder()
@@ -15,6 +20,9 @@ pub(crate) fn writer_properties(schema: &Schema, row_group_rows: usize) -> Write
         .set_compression(Compression::ZSTD(level))
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::Page)
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_dictionary_page_size_limit(PAGE_BYTES)
         .set_max_row_group_row_count(Some(row_group_rows));
     for field in schema.fields() {
         let column = ColumnPath::from(field.name().as_str());
