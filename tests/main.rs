@@ -5,6 +5,7 @@
 
 mod broker;
 mod commands;
+mod cuts;
 mod data;
 mod drift;
 mod exactly_once;

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use super::{folder, required, root};
+use super::{Proxy, folder, required, root};
 
 /// One Kafka node on loopback.
 pub(crate) struct Broker {
@@ -32,6 +32,16 @@ impl Broker {
         let folder = folder();
         let started = script("start", &folder);
         required("Apache Kafka", started).map(|address| Self { address, folder: Some(folder) })
+    }
+
+    /// A broker of its own that clients reach through this proxy only.
+    pub(crate) fn start_behind(proxy: &Proxy) -> Option<Self> {
+        let folder = folder();
+        let advertised = [("TIDEGATE_BROKER_ADVERTISED", proxy.port().to_string())];
+        let address = required("Apache Kafka", script_with("start", &folder, &advertised))?;
+        let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        proxy.forward_to(port.expect("broker.sh prints host:port"));
+        Some(Self { address: format!("127.0.0.1:{}", proxy.port()), folder: Some(folder) })
     }
 
     /// `host:port`.
@@ -73,10 +83,19 @@ impl Drop for Broker {
 
 /// Runs broker.sh; its standard output, or what it complained of.
 fn script(command: &str, folder: &TempDir) -> Result<String, String> {
+    script_with(command, folder, &[])
+}
+
+fn script_with(
+    command: &str,
+    folder: &TempDir,
+    environment: &[(&str, String)],
+) -> Result<String, String> {
     let output = Command::new(root().join("tests/kafka/broker.sh"))
         .arg(command)
         .arg(folder.path())
         .env("TIDEGATE_BROKER_PARENT", std::process::id().to_string())
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .output()
         .map_err(|error| error.to_string())?;
     if output.status.success() {

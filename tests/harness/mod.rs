@@ -6,11 +6,13 @@ mod broker;
 mod kills;
 mod pipeline;
 mod process;
+mod proxy;
 
 pub(crate) use broker::Broker;
 pub(crate) use kills::{Dice, Kills, seed};
 pub(crate) use pipeline::{FLIGHTS, Pipeline, ended_with};
 pub(crate) use process::{Child, run};
+pub(crate) use proxy::{Api, Cut, Proxy};
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -6,6 +6,7 @@
 #   broker.sh kill DIR           SIGKILL
 #   broker.sh restart DIR        stop and start: same port, same data
 #
+# With TIDEGATE_BROKER_ADVERTISED=PORT, clients are sent to that port (a proxy's) instead of its own.
 # DIR/broker.pid and DIR/broker.log are what the names say. With TIDEGATE_BROKER_PARENT=PID the
 # broker is killed when that process has ended, however it ended.
 set -euo pipefail
@@ -34,7 +35,7 @@ free_port() {
   exit 1
 }
 
-port() { sed -n 's/^advertised.listeners=.*://p' "$properties"; }
+port() { sed -n 's/^listeners=PLAINTEXT:[^,]*:\([0-9]*\),.*/\1/p' "$properties"; }
 
 # The pid of the node in this folder, if it runs; a recycled pid does not count.
 running() {
@@ -62,7 +63,7 @@ java_17() {
 write_properties() {
   local port=$1 controller
   controller=$(free_port)
-  sed -e "s|@PORT@|$port|g" -e "s|@CONTROLLER@|$controller|g" -e "s|@DATA@|$dir/data|g" \
+  sed -e "s|@PORT@|$port|g" -e "s|@ADVERTISED@|${TIDEGATE_BROKER_ADVERTISED:-$port}|g" -e "s|@CONTROLLER@|$controller|g" -e "s|@DATA@|$dir/data|g" \
     "$here/server.properties" >"$properties"
 }
 
