@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use batch::ArchiveConfig;
 use infer::{OnnxPredictor, Package, Runtime};
-use ingest::{
-    Commit, Connection, Cutting, Delivery, Originals, PipeConfig, StuckHook, Timeouts, Worker,
+use ingest::{Commit, Connection, Cutting, Delivery, PipeConfig, StuckHook, Timeouts, Worker};
+use schemas::{
+    Contract, DeadLetterTable, Decoder, Encoder, Members, Originals, ResultsTable, dead_letter,
 };
-use schemas::{Contract, DeadLetterTable, Decoder, Encoder, Members, ResultsTable, dead_letter};
 
 use crate::config::{Config, Mode, Original, OutputMembers, Partitioner, Start};
 use crate::exit::{Exit, WithExit};
@@ -75,7 +75,6 @@ impl Pipeline {
     pub(crate) fn pipe(&self) -> PipeConfig {
         let Config { input, output, dead_letters, batch, commit, workers, memory, .. } =
             &self.config;
-        let sensitive = self.contract.has_sensitive();
         PipeConfig {
             group: score_group(&self.config),
             delivery: match self.config.delivery.mode {
@@ -105,9 +104,8 @@ impl Pipeline {
             carry_timestamp: output.carry_timestamp,
             originals: match dead_letters.original {
                 Original::Keep => Originals::Keep,
-                Original::Coordinates => Originals::Omit,
-                Original::Auto if sensitive => Originals::Omit,
-                Original::Auto => Originals::Keep,
+                Original::Coordinates => Originals::CoordinatesOnly,
+                Original::Auto => Originals::default_for(&self.contract),
             },
             batches_in_flight: (self.config.worker_threads() * workers.queue).max(2),
             fetch_kib: memory.fetch_kib,
@@ -145,10 +143,7 @@ impl Pipeline {
                     (self.package.name(), self.package.version(), &self.config.output.arm),
                     !self.config.telemetry.otlp_endpoint.is_empty(),
                 );
-                Ok(Box::new(move |batch| {
-                    // The pipe isolates a batch whose worker panics, as it does any that fails.
-                    scorer.score(batch).unwrap_or_else(|error| panic!("{error}"))
-                }) as Worker)
+                Ok(Box::new(move |batch| scorer.score(batch)) as Worker)
             })
             .collect()
     }

@@ -46,8 +46,9 @@ fn main() -> ExitCode {
     let settings = Settings(pairs.collect());
     let config = configuration(&settings);
     let until = settings.number("until", u64::MAX);
-    let mut workers: Vec<Worker> =
-        (0..settings.number("workers", 1)).map(|_| Box::new(identity) as Worker).collect();
+    let mut workers: Vec<Worker> = (0..settings.number("workers", 1))
+        .map(|_| Box::new(|batch| Ok(identity(batch))) as Worker)
+        .collect();
     let events = Arc::new(PipeEvents::new(&opentelemetry::global::meter("tidegate"), "pipe"));
     let stop = Stop::new();
     watch_the_end(stop.clone(), events.clone(), until);

@@ -25,7 +25,7 @@ pub struct PipeEvents {
     rewinds: Counter<u64>,
     rebalances: Counter<u64>,
     hop_ends: Counter<u64>,
-    panics: Counter<u64>,
+    worker_failures: Counter<u64>,
     batch_rows: Histogram<u64>,
     score_seconds: Histogram<f64>,
     flush_seconds: Histogram<f64>,
@@ -112,7 +112,11 @@ impl PipeEvents {
                 "{failure}",
                 "Ends of hop 1 by an error, by kind",
             ),
-            panics: counter("tidegate_worker_panics", "{panic}", "Panics of a worker"),
+            worker_failures: counter(
+                "tidegate_worker_failures",
+                "{failure}",
+                "Batches of which a worker could handle no record",
+            ),
             batch_rows: rows("tidegate_batch_rows", "Rows of a micro-batch"),
             score_seconds: seconds("tidegate_score_seconds", "A worker's time for a micro-batch"),
             flush_seconds: seconds(
@@ -307,16 +311,16 @@ impl OffsetsWithheld<'_> {
     }
 }
 
-/// A worker's closure panicked.
-pub(crate) struct WorkerPanicked<'e> {
+/// A worker could handle none of a batch's records.
+pub(crate) struct WorkerFailed<'e> {
     pub(crate) reason: &'e str,
     pub(crate) rows: usize,
 }
 
-impl WorkerPanicked<'_> {
+impl WorkerFailed<'_> {
     pub(crate) fn emit(&self, events: &PipeEvents) {
-        events.panics.add(1, &events.pipeline);
-        tracing::error!(reason = self.reason, rows = self.rows, "a worker panicked");
+        events.worker_failures.add(1, &events.pipeline);
+        tracing::error!(reason = self.reason, rows = self.rows, "a worker failed");
     }
 }
 

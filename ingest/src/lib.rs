@@ -24,8 +24,7 @@ pub use connection::Connection;
 pub use events::PipeEvents;
 pub use mock::Mock;
 pub use pipe::{
-    Commit, Cutting, Delivery, HopError, Memory, Originals, Partitioner, PipeConfig, Start,
-    StuckHook, Worker,
+    Commit, Cutting, Delivery, HopError, Memory, Partitioner, PipeConfig, Start, StuckHook, Worker,
 };
 pub use produce::{Outgoing, ProduceError, Producer};
 pub use properties::{Problem, Timeouts, check_properties};

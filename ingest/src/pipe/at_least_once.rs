@@ -67,12 +67,12 @@ impl Publisher<'_> {
             ticket.place.recv().map_err(|_| Failure::Retry("a worker thread ended".into()))?;
         let scored = match outcome {
             Outcome::Scored(scored) => scored,
-            Outcome::Panicked(reason) => {
+            Outcome::Failed(reason) => {
                 let mut memory = self.shared.memory();
                 for (partition, extent) in ticket.offsets.iter() {
                     memory.note(partition, extent.start..extent.end, &reason);
                 }
-                return Err(Failure::Retry(format!("a worker panicked: {reason}")));
+                return Err(Failure::Retry(format!("a worker failed: {reason}")));
             }
         };
         self.held_bytes += self.outbox.place(scored)?;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemas::Originals;
+
 use crate::connection::Connection;
 use crate::properties::{Problem, Timeouts, check_properties};
 
@@ -101,15 +103,6 @@ pub enum Partitioner {
     Murmur2Random,
     /// The partition number of the source; the output topic needs at least as many.
     Same,
-}
-
-/// What a dead letter carries of the original.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Originals {
-    /// Key, value and headers.
-    Keep,
-    /// Coordinates and reason only: for contracts with sensitive fields.
-    Omit,
 }
 
 /// Called with the name of a C call that did not return within its limit.

@@ -5,9 +5,8 @@
 use std::ffi::CString;
 
 use schemas::dead_letter as names;
-use schemas::{MicroBatch, Stage};
+use schemas::{MicroBatch, Originals, Stage};
 
-use super::config::Originals;
 use crate::raw::Value;
 
 /// Header of a shortened dead letter: what the original measured.
@@ -66,7 +65,7 @@ pub(super) fn write(
         ours.push(header(names::TIMESTAMP, record.timestamp_ms.to_string().as_bytes()));
     }
     ours.extend(extra.iter().map(|(name, value)| header(name, value.as_bytes())));
-    if originals == Originals::Omit {
+    if originals == Originals::CoordinatesOnly {
         return DeadLetter { value: Value::Null, headers: ours };
     }
     let key = source.key(row as usize);
@@ -144,7 +143,7 @@ mod tests {
 
     #[test]
     fn omitted_originals_leave_only_coordinates() {
-        let letter = letter(10, Originals::Omit, 1 << 20);
+        let letter = letter(10, Originals::CoordinatesOnly, 1 << 20);
         assert!(matches!(letter.value, Value::Null));
         assert_eq!(value_of(&letter, "trace"), None);
         assert_eq!(value_of(&letter, names::OFFSET).as_deref(), Some("41"));

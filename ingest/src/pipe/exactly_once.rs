@@ -122,12 +122,12 @@ impl Publisher<'_> {
         }
         let scored = match outcome {
             Outcome::Scored(scored) => scored,
-            Outcome::Panicked(reason) => {
+            Outcome::Failed(reason) => {
                 let mut memory = self.shared.memory();
                 for (partition, extent) in ticket.offsets.iter() {
                     memory.note(partition, extent.start..extent.end, &reason);
                 }
-                return Err(Failure::Retry(format!("a worker panicked: {reason}")));
+                return Err(Failure::Retry(format!("a worker failed: {reason}")));
             }
         };
         // A revoke flushes before it begins a new epoch, so a transaction never spans two.

@@ -27,7 +27,7 @@ mod ticket;
 mod watchdog;
 mod worker;
 
-pub use config::{Commit, Cutting, Delivery, Originals, Partitioner, PipeConfig, Start, StuckHook};
+pub use config::{Commit, Cutting, Delivery, Partitioner, PipeConfig, Start, StuckHook};
 pub use hop::{HopError, run};
 pub use memory::Memory;
 pub(crate) use rebalance::{Rebalance, RebalanceContext};

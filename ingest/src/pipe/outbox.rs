@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
-use schemas::{ScoredBatch, Stage};
+use schemas::{Originals, ScoredBatch, Stage};
 
-use super::config::{Delivery, Originals, Partitioner, PipeConfig};
+use super::config::{Delivery, Partitioner, PipeConfig};
 use super::dead_letter::{self, record_bytes};
 use super::shared::{Failure, Shared};
 use crate::client::topic_name;
@@ -311,11 +311,15 @@ fn producer_config(config: &PipeConfig, limits: Limits) -> ClientConfig {
         .set("queue.buffering.max.kbytes", config.produce_kib.to_string())
         .set("queue.buffering.max.messages", "0")
         .set("message.timeout.ms", millis(config.timeouts.transaction));
-    if config.delivery == Delivery::ExactlyOnce
-        && !config.connection.properties.contains_key("linger.ms")
-    {
-        // The commit's flush sends what waits; until then only full batches go.
-        client.set("linger.ms", millis(config.commit.interval));
+    if !config.connection.properties.contains_key("linger.ms") {
+        client.set(
+            "linger.ms",
+            match config.delivery {
+                // The commit's flush sends what waits; until then only full batches go.
+                Delivery::ExactlyOnce => millis(config.commit.interval),
+                Delivery::AtLeastOnce => "1".into(),
+            },
+        );
     }
     if !config.connection.properties.contains_key("retry.backoff.ms") {
         // A transaction that begins while the markers of the last one are being written is refused

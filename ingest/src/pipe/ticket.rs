@@ -14,8 +14,8 @@ pub(super) struct Work {
 /// What a worker made of a batch.
 pub(super) enum Outcome {
     Scored(ScoredBatch),
-    /// The worker's closure panicked.
-    Panicked(String),
+    /// The worker failed or panicked.
+    Failed(String),
 }
 
 /// A reserved place in the publisher's order.

@@ -4,14 +4,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use crossbeam_channel::Receiver;
-use schemas::{MicroBatch, Reject, ScoredBatch, Stage};
+use schemas::{MicroBatch, PredictError, Reject, ScoredBatch, Stage};
 
 use super::shared::Shared;
 use super::ticket::{Outcome, Work};
-use crate::events::{PipeEvents, WorkerPanicked};
+use crate::events::{PipeEvents, WorkerFailed};
 
-/// What is done with a micro-batch: decode, score, encode. Records it cannot handle are its rejects.
-pub type Worker = Box<dyn FnMut(MicroBatch) -> ScoredBatch + Send>;
+/// What is done with a micro-batch: decode, score, encode. Records it cannot handle are its rejects;
+/// an error means that it could handle none of them.
+pub type Worker = Box<dyn FnMut(MicroBatch) -> Result<ScoredBatch, PredictError> + Send>;
 
 pub(super) fn run(
     worker: &mut Worker,
@@ -24,18 +25,20 @@ pub(super) fn run(
         let copy = alone.then(|| batch.clone());
         let rows = batch.len();
         // The closure's state after a panic is the closure's business: it is called again, and a
-        // batch that makes it panic three times is handled record by record.
-        let outcome = match catch_unwind(AssertUnwindSafe(|| worker(batch))) {
-            Ok(scored) if scored.source().len() == rows => Outcome::Scored(scored),
-            Ok(scored) => {
-                Outcome::Panicked(format!("{} records for {rows}", scored.source().len()))
-            }
-            Err(panic) => {
-                let reason = text_of(panic.as_ref());
-                WorkerPanicked { reason: &reason, rows }.emit(events);
+        // batch that fails three times is handled record by record.
+        let scored = match catch_unwind(AssertUnwindSafe(|| worker(batch))) {
+            Ok(Ok(scored)) if scored.source().len() == rows => Ok(scored),
+            Ok(Ok(scored)) => Err(format!("{} records for {rows}", scored.source().len())),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(panic) => Err(format!("panicked: {}", text_of(panic.as_ref()))),
+        };
+        let outcome = match (scored, copy) {
+            (Ok(scored), _) => Outcome::Scored(scored),
+            (Err(reason), copy) => {
+                WorkerFailed { reason: &reason, rows }.emit(events);
                 match copy {
                     Some(batch) => Outcome::Scored(given_up(batch, &reason)),
-                    None => Outcome::Panicked(reason),
+                    None => Outcome::Failed(reason),
                 }
             }
         };
