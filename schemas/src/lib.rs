@@ -13,6 +13,7 @@ mod predict;
 mod propose;
 mod record;
 mod scored;
+mod sensitive;
 mod tables;
 mod tally;
 
@@ -35,5 +36,5 @@ pub use predict::{PredictError, Predicted, Predictor, predict_isolating};
 pub use propose::{ProposeError, propose, propose_from_schema};
 pub use record::{MicroBatch, Record, Span};
 pub use scored::{Reject, ScoredBatch, ScoredRow, Stage};
-pub use tables::{DeadLetterTable, ResultsTable, TableError, compatible};
+pub use tables::{DeadLetterTable, ResultsTable, compatible};
 pub use tally::{Difference, Finding, Tally};
