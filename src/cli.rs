@@ -123,6 +123,9 @@ pub(crate) struct ProduceArgs {
     /// Stop after so many records
     #[arg(long, value_name = "RECORDS")]
     pub(crate) limit: Option<u64>,
+    /// Header of every record
+    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE")]
+    pub(crate) header: Vec<String>,
     /// Create the topic with so many partitions when it is missing
     #[arg(long, value_name = "PARTITIONS")]
     pub(crate) create: Option<i32>,
