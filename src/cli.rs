@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Schema(SchemaCommand),
     /// Ask the archive in SQL
     Sql(SqlArgs),
+    /// Repair what only a person may decide about the archive
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
 }
 
 /// Which configuration.
@@ -264,6 +267,36 @@ pub(crate) enum SchemaFormat {
     Arrow,
     /// JSON Schema
     Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ArchiveCommand {
+    /// Accept that retention removed records before they were archived, and go on behind them
+    AcceptGap(AcceptGapArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AcceptGapArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Table with the gap
+    #[arg(long, value_enum)]
+    pub(crate) table: ArchivedTable,
+    /// Partition of the table's topic
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) partition: i32,
+    /// Why; it is kept in the file that covers the gap
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum ArchivedTable {
+    /// The scored events
+    Results,
+    /// The rejected events
+    DeadLetters,
 }
 
 #[derive(Debug, Args)]

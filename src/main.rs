@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Model(command) => commands::model::run(&command),
         Command::Schema(command) => commands::schema::run(&command),
         Command::Sql(args) => commands::sql::run(&args),
+        Command::Archive(command) => commands::archive::run(&command),
     };
     match result {
         Ok(exit) => exit.into(),
