@@ -3,9 +3,15 @@
 //!
 //! Without Java and Maven a test says so and passes, except under `CI=true`, where it fails.
 
+mod archive_folder;
 mod broker;
 mod commands;
 mod data;
 mod exactly_once;
 mod harness;
 mod lifecycle;
+mod packages;
+mod records;
+mod retention;
+mod sensitive;
+mod telemetry;
