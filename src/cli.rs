@@ -48,6 +48,9 @@ pub(crate) enum Command {
     Baseline(BaselineCommand),
     /// Compare the distributions of two files or folders, column by column
     Drift(DriftArgs),
+    /// Repair what only a person may decide about the archive
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
 }
 
 /// Which configuration.
@@ -133,6 +136,9 @@ pub(crate) struct ProduceArgs {
     /// Stop after so many records
     #[arg(long, value_name = "RECORDS")]
     pub(crate) limit: Option<u64>,
+    /// Header of every record
+    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE")]
+    pub(crate) header: Vec<String>,
     /// Create the topic with so many partitions when it is missing
     #[arg(long, value_name = "PARTITIONS")]
     pub(crate) create: Option<i32>,
@@ -271,6 +277,36 @@ pub(crate) enum SchemaFormat {
     Arrow,
     /// JSON Schema
     Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ArchiveCommand {
+    /// Accept that retention removed records before they were archived, and go on behind them
+    AcceptGap(AcceptGapArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AcceptGapArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Table with the gap
+    #[arg(long, value_enum)]
+    pub(crate) table: ArchivedTable,
+    /// Partition of the table's topic
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) partition: i32,
+    /// Why; it is kept in the file that covers the gap
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum ArchivedTable {
+    /// The scored events
+    Results,
+    /// The rejected events
+    DeadLetters,
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ pub(crate) struct Feed {
     producer: Producer,
     pace: Option<Pace>,
     key: Option<String>,
+    headers: Vec<(String, String)>,
     pending: Outgoing,
     sent: u64,
 }
@@ -41,7 +42,13 @@ impl Feed {
     ) -> anyhow::Result<Self> {
         let producer = Producer::new(connection, topic, ACKNOWLEDGE)?;
         let pace = per_second.map(|per_second| Pace { per_second, started: Instant::now() });
-        Ok(Self { producer, pace, key, pending: Outgoing::new(), sent: 0 })
+        let headers = Vec::new();
+        Ok(Self { producer, pace, key, headers, pending: Outgoing::new(), sent: 0 })
+    }
+
+    /// The same feed, whose events carry these headers.
+    pub(crate) fn with_headers(self, headers: Vec<(String, String)>) -> Self {
+        Self { headers, ..self }
     }
 
     /// Adds an event; it is sent when its batch is full or due.
@@ -85,7 +92,9 @@ impl Feed {
     }
 
     fn send(&mut self) -> anyhow::Result<()> {
-        self.producer.send(std::mem::take(&mut self.pending))?;
+        let mut batch = std::mem::take(&mut self.pending);
+        self.headers.iter().for_each(|(name, value)| batch.header(name, value.as_bytes()));
+        self.producer.send(batch)?;
         if let Some(pace) = &self.pace {
             let due_at = pace.started + Duration::from_secs_f64(self.sent as f64 / pace.per_second);
             while let Some(left) = due_at.checked_duration_since(Instant::now()) {

@@ -12,7 +12,7 @@ use crate::health::{Health, Part};
 use crate::pipeline::{ASK, Pipeline};
 use crate::supervise::{Trouble, keep_running};
 
-pub(crate) use archive::{ArchiveOf, archive, reader_config};
+pub(crate) use archive::{ArchiveOf, archive, identity, reader_config};
 
 /// How often readiness follows the assignment.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

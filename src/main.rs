@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Command::Sql(args) => commands::sql::run(&args),
         Command::Baseline(command) => commands::baseline::run(&command),
         Command::Drift(args) => commands::drift::run(&args),
+        Command::Archive(command) => commands::archive::run(&command),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -177,7 +177,9 @@ impl Pipeline {
             OutputMembers::All(_) => Members::All,
             OutputMembers::Listed(names) => Members::Listed(names.clone()),
         };
-        Encoder::new(&self.contract, &self.package.output_schema(), members).map_err(usage)
+        let salt = self.config.contract.hash_salt.expose();
+        Encoder::new(&self.contract, &self.package.output_schema(), members, salt.as_bytes())
+            .map_err(usage)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::trace::{
-    Span as _, SpanContext, SpanId, SpanKind, TraceContextExt as _, TraceFlags, TraceId,
+    Link, Span as _, SpanContext, SpanId, SpanKind, TraceContextExt as _, TraceFlags, TraceId,
     TraceState, Tracer as _,
 };
 use opentelemetry::{Context, KeyValue, global};
@@ -124,12 +124,16 @@ fn lap(clock: &mut Instant) -> Duration {
     now - std::mem::replace(clock, now)
 }
 
-/// A span of the batch, continuing the first record's `traceparent` where there is one.
+/// Traces that one span is linked with, at most: the SDK drops more than that.
+const MAX_LINKS: usize = 128;
+
+/// A span of the batch: it continues the first `traceparent` of its records and is linked with the
+/// others.
 fn micro_batch_span(batch: &MicroBatch) -> global::BoxedSpan {
     let tracer = global::tracer("tidegate");
-    let parent = (0..batch.len())
-        .find_map(|row| batch.header(row, "traceparent"))
-        .and_then(trace_parent)
+    let mut parents = trace_parents(batch).into_iter();
+    let parent = parents
+        .next()
         .map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent));
     tracer
         .span_builder("tidegate.micro_batch")
@@ -139,7 +143,24 @@ fn micro_batch_span(batch: &MicroBatch) -> global::BoxedSpan {
             KeyValue::new("messaging.destination.name", batch.topic().to_string()),
             KeyValue::new("messaging.batch.message_count", batch.len() as i64),
         ])
+        .with_links(parents.map(|other| Link::new(other, vec![], 0)).collect())
         .start_with_context(&tracer, &parent)
+}
+
+/// The different trace contexts of a batch's records, in their order; one that continues and
+/// [`MAX_LINKS`] at most.
+fn trace_parents(batch: &MicroBatch) -> Vec<SpanContext> {
+    let mut found: Vec<SpanContext> = Vec::new();
+    for row in 0..batch.len() {
+        let header = batch.header(row, "traceparent").and_then(trace_parent);
+        if let Some(context) = header.filter(|context| !found.contains(context)) {
+            found.push(context);
+            if found.len() > MAX_LINKS {
+                break;
+            }
+        }
+    }
+    found
 }
 
 /// W3C Trace Context, version 00: `00-<32 hex>-<16 hex>-<2 hex>`.

@@ -47,6 +47,51 @@ fn five_mistakes_in_a_configuration_are_reported_at_once() {
 }
 
 #[test]
+fn properties_that_would_break_the_guarantee_are_all_refused_and_unknown_ones_named() {
+    let refused = [
+        "isolation.level=read_uncommitted",
+        "enable.auto.commit=true",
+        "enable.idempotence=false",
+        "acks=1",
+        "group.protocol=consumer",
+        "auto.offset.reset=latest",
+        "transactional.id=mine",
+        "max.in.flight=5",
+        "retries=0",
+        "queued.max.messages.kbytes=1048576",
+        "no.such.property=1",
+        "linger.ms=soon",
+    ];
+    let config = demo("tidegate.toml");
+    let sets: Vec<String> =
+        refused.iter().map(|property| format!("kafka.properties.{property}")).collect();
+    let check = |sets: &[String]| {
+        let mut arguments = vec!["check", "--offline", "--config", &config];
+        arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
+        run(&arguments)
+    };
+    let output = check(&sets);
+    ended_with(&output, 2);
+    let said = String::from_utf8_lossy(&output.stderr);
+    for property in refused {
+        let name = property.split('=').next().expect("a property has a name");
+        assert!(said.contains(&format!("kafka.properties.{name}")), "{name} is not in:\n{said}");
+    }
+    ended_with(&check(&["kafka.properties.linger.ms=5".into()]), 0);
+}
+
+#[test]
+fn an_otlp_endpoint_that_cannot_be_spoken_to_is_refused() {
+    let config = demo("tidegate.toml");
+    for endpoint in ["https://collector:4318", "collector:4317"] {
+        let set = format!("telemetry.otlp_endpoint={endpoint}");
+        let output = run(&["check", "--offline", "--config", &config, "--set", &set]);
+        ended_with(&output, 2);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("telemetry.otlp_endpoint"));
+    }
+}
+
+#[test]
 fn a_missing_onnx_runtime_names_the_fix_and_does_not_hang() {
     let library = root().join("no-such-library.so");
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))

@@ -5,24 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::harness::{Broker, FLIGHTS, Pipeline, ended_with, root};
+use crate::harness::{Broker, FLIGHTS, Pipeline, ended_with, flight, root, scored};
 
 const SOON: Duration = Duration::from_secs(40);
-
-fn flight(id: &str, rest: &str) -> Vec<u8> {
-    format!(
-        r#"{{"id":"{id}","departed_at":"2013-06-01T12:00:00Z","carrier":"UA","flight":1,"tail":null,"origin":"EWR","dest":"IAH","weekday":6,"sched_dep":515,"dep_delay":2,"sched_arr":819,"distance":1400,"temp":39.0,"wind":12.7,"visib":10.0{rest}}}"#
-    )
-    .into_bytes()
-}
-
-/// Runs the pipeline over these records and stops it when `verify` is content.
-fn scored(pipeline: &Pipeline) {
-    let mut child = pipeline.run("a");
-    ended_with(&pipeline.command(&["verify"], &["--wait", "60"]), 0);
-    child.terminate();
-    assert!(child.wait(SOON).success(), "{}", child.log());
-}
 
 fn dead_letters(pipeline: &Pipeline, wanted: &str) -> String {
     pipeline.sql(&format!("SELECT count(*) FROM dead_letters WHERE reason LIKE '%{wanted}%'"))

@@ -3,6 +3,7 @@
 //!
 //! Without Java and Maven a test says so and passes, except under `CI=true`, where it fails.
 
+mod archive_folder;
 mod broker;
 mod commands;
 mod cuts;
@@ -12,4 +13,9 @@ mod exactly_once;
 mod faults;
 mod harness;
 mod lifecycle;
+mod packages;
+mod records;
+mod retention;
+mod sensitive;
+mod telemetry;
 mod torture;

@@ -11,7 +11,7 @@ use parquet::errors::ParquetError;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The operating system refused a call.
-    #[error("cannot {action} {}: {}", path.display(), fix_of(source))]
+    #[error("cannot {action} {}: {}", path.display(), fix_of(action, source))]
     Io {
         /// What was attempted, as a verb.
         action: &'static str,
@@ -146,13 +146,18 @@ impl StoreError {
     /// Whether starting over can help without a person.
     ///
     /// A full or failing disk is retried: it heals when somebody frees space. A folder that may
-    /// not be written, and anything wrong with the files or the settings, is not.
+    /// not be written or cannot be there, and anything wrong with the files or the settings, is not.
     #[must_use]
     pub fn remedy(&self) -> Remedy {
-        use io::ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem};
+        use io::ErrorKind::{
+            CrossesDevices, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
+        };
         match self {
-            Self::Io { source, .. } => match source.kind() {
-                PermissionDenied | ReadOnlyFilesystem | CrossesDevices => Remedy::Stop,
+            Self::Io { action, source, .. } => match source.kind() {
+                PermissionDenied | ReadOnlyFilesystem | CrossesDevices | NotADirectory => {
+                    Remedy::Stop
+                }
+                NotFound if *action == CREATE_FOLDER => Remedy::Stop,
                 _ => Remedy::Retry,
             },
             Self::NotOpen { .. } | Self::Behind { .. } => Remedy::Retry,
@@ -167,9 +172,16 @@ impl StoreError {
     }
 }
 
-fn fix_of(error: &io::Error) -> &'static str {
+/// Creating a folder makes what is missing above it, so that "not found" means that the file system
+/// takes none there (`/proc`, say).
+pub(crate) const CREATE_FOLDER: &str = "create the folder";
+
+fn fix_of(action: &str, error: &io::Error) -> &'static str {
     use io::ErrorKind as Kind;
     match error.kind() {
+        Kind::NotFound if action == CREATE_FOLDER => {
+            "this file system takes no folder there; set archive.directory to one that can be written"
+        }
         Kind::StorageFull | Kind::QuotaExceeded => {
             "the disk or quota is full; free space, nothing is lost and archiving goes on by itself"
         }
@@ -177,7 +189,9 @@ fn fix_of(error: &io::Error) -> &'static str {
         Kind::ReadOnlyFilesystem => "the file system is read-only; mount it writable",
         Kind::CrossesDevices => "keep the whole archive folder on one file system",
         Kind::NotFound => "the file or folder is gone; leave the archive folder to tidegate",
-        Kind::NotADirectory => "a file lies where a folder is needed; move it away",
+        Kind::NotADirectory => {
+            "a file lies where a folder is needed; move it away or change archive.directory"
+        }
         _ => "the file system failed; see its log",
     }
 }

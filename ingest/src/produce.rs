@@ -2,6 +2,7 @@
 //!
 //! Idempotent, no transactions; the caller paces itself by what is outstanding.
 
+use std::ffi::CString;
 use std::time::{Duration, Instant};
 
 use rdkafka::producer::{BaseProducer, Producer as _};
@@ -9,7 +10,7 @@ use schemas::{MicroBatch, ScoredBatch, ScoredRow, Span};
 
 use crate::client::topic_name;
 use crate::connection::{Connection, Kind};
-use crate::raw::{self, Reports, Sender};
+use crate::raw::{self, NotTaken, Reports, Sender, Single, Value};
 
 /// Records to send: values and keys back to back, as a batch.
 #[derive(Debug, Default)]
@@ -17,6 +18,7 @@ pub struct Outgoing {
     values: Vec<u8>,
     keys: Vec<u8>,
     records: Vec<(Option<Span>, Span, i32)>,
+    headers: Vec<(CString, Option<Vec<u8>>)>,
 }
 
 impl Outgoing {
@@ -31,6 +33,15 @@ impl Outgoing {
         let key = key.map(|key| Span::append(&mut self.keys, key));
         let value = Span::append(&mut self.values, value);
         self.records.push((key, value, partition.unwrap_or(-1)));
+    }
+
+    /// Gives every record of the batch a header.
+    ///
+    /// # Panics
+    /// When the name holds a NUL.
+    pub fn header(&mut self, name: &str, value: &[u8]) {
+        let name = CString::new(name).expect("a header's name holds no NUL");
+        self.headers.push((name, Some(value.to_vec())));
     }
 
     /// Number of records.
@@ -111,18 +122,25 @@ impl Producer {
     }
 
     /// Enqueues a batch; waits while more than 32 MiB are unacknowledged.
-    pub fn send(&mut self, records: Outgoing) -> Result<(), ProduceError> {
+    pub fn send(&mut self, mut records: Outgoing) -> Result<(), ProduceError> {
         let rows = records.records.len();
         if rows == 0 {
             return Ok(());
         }
+        let headers = std::mem::take(&mut records.headers);
         let batch = as_batch(records);
         self.outstanding_bytes += batch.bytes();
         let number = self.sender.hold(batch);
-        let all: Vec<u32> = (0..rows as u32).collect();
-        self.sender.produce_results(0, number, &all, |target| target, self.limit).map_err(
-            |failed| ProduceError::NotDelivered { failed: 1, first: failed.code.to_string() },
-        )?;
+        let taken = if headers.is_empty() {
+            let all: Vec<u32> = (0..rows as u32).collect();
+            self.sender.produce_results(0, number, &all, |target| target, self.limit)
+        } else {
+            self.one_by_one(number, &headers)
+        };
+        taken.map_err(|failed| ProduceError::NotDelivered {
+            failed: 1,
+            first: failed.code.to_string(),
+        })?;
         let begun = Instant::now();
         loop {
             self.serve()?;
@@ -134,6 +152,32 @@ impl Producer {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Enqueues a held batch with headers, which a batch call does not take.
+    fn one_by_one(
+        &mut self,
+        number: u64,
+        headers: &[(CString, Option<Vec<u8>>)],
+    ) -> Result<(), NotTaken> {
+        let records: Vec<_> = {
+            let batch = self.sender.batch(number).expect("just held");
+            let partition = |row: u32| batch.source().records()[row as usize].partition;
+            batch.results().iter().map(|each| (each.row, partition(each.row), each.value)).collect()
+        };
+        for (row, partition, value) in records {
+            let single = Single {
+                topic: 0,
+                partition,
+                row,
+                value: Value::Result(value),
+                timestamp_ms: 0,
+                headers,
+                with_key: true,
+            };
+            self.sender.produce_single(number, &single, self.limit)?;
+        }
+        Ok(())
     }
 
     /// Records acknowledged so far (in whole batches).

@@ -18,8 +18,9 @@ pub struct Problem {
 }
 
 /// Properties that tidegate sets itself because the guarantee or the memory bound rests on them.
-const OURS: [(&str, &str); 29] = [
+const OURS: [(&str, &str); 30] = [
     ("acks", "delivery needs all replicas"),
+    ("auto.commit.enable", "offsets are committed with the results"),
     ("auto.commit.interval.ms", "offsets are committed with the results"),
     ("auto.offset.reset", "a reset would skip or repeat records; set `start`"),
     ("bootstrap.servers", "set `brokers`"),

@@ -274,7 +274,7 @@ where
             Entry::Error { partition, offset, code: RDKafkaErrorCode::AutoOffsetReset, text } => {
                 Err(HopError::Config(format!(
                     "{}/{partition}: position {offset} is not in the log any more: retention has removed records \
-                     that were not read, or the topic was made anew ({text})",
+                     that were not read, or the topic was made anew ({text}); start again to hear what can be done",
                     config.topic
                 )))
             }

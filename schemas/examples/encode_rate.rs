@@ -79,7 +79,7 @@ fn main() {
     let source = source();
     let bytes = source.value(0).map_or(0, <[u8]>::len);
     let mut run = |members: Members, what: &str| {
-        let mut encoder = Encoder::new(&contract, &outputs, members).expect("no clash");
+        let mut encoder = Encoder::new(&contract, &outputs, members, b"").expect("no clash");
         let mut nanos = Vec::new();
         let mut last = None;
         for round in 0..ROUNDS {

@@ -99,7 +99,7 @@ impl Contract {
         self.with_role(Role::Label)
     }
 
-    /// Whether any field must not reach archive, dead letters or logs in the clear.
+    /// Whether any field must not leave the input in the clear.
     #[must_use]
     pub fn has_sensitive(&self) -> bool {
         self.fields.iter().any(|field| field.sensitive.is_some())

@@ -7,7 +7,8 @@
 //! ```
 //! This text is a promise (`goldens/output_records.jsonl`). `source.timestamp` is in milliseconds,
 //! null where the record has none. A prediction that is not finite is null; so is a list holding
-//! such a number, as a whole. `source` is last: `verify` reads it from the end of the record.
+//! such a number, as a whole. A field with `sensitive = "drop"` is left out; one with `"hash"` is its
+//! hash, and so is the record's key where it holds one. `source` is last: `verify` reads it from the end of the record.
 
 mod encoder;
 mod json;
@@ -26,9 +27,12 @@ pub(crate) use values::Values;
 /// Which of the event's members an output record starts with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Members {
-    /// All of them, byte for byte as they came, those the contract does not know included.
+    /// All of them, byte for byte as they came, those the contract does not know included. Where a
+    /// field is sensitive: the contract's fields, each as its treatment says, and no others, since
+    /// nothing says what those hold.
     All,
-    /// These fields of the contract, in this order, written anew from their columns.
+    /// These fields of the contract, in this order, written anew from their columns; of a sensitive
+    /// one its hash.
     Listed(Vec<String>),
 }
 
@@ -70,6 +74,24 @@ pub enum EncodeError {
     MemberTwice {
         /// The member listed.
         member: String,
+    },
+    /// A listed member must not leave the input.
+    #[error(
+        "output member {member:?} is sensitive = \"drop\" in the contract: remove it from the \
+         list, or use sensitive = \"hash\""
+    )]
+    DroppedMember {
+        /// The member listed.
+        member: String,
+    },
+    /// A hash without salt is undone by hashing every phone number once.
+    #[error(
+        "field {field:?} is sensitive = \"hash\" and the hash salt is empty: set \
+         contract.hash_salt to a secret, or use sensitive = \"drop\""
+    )]
+    EmptySalt {
+        /// The first field that is hashed.
+        field: String,
     },
     /// Two outputs of one name.
     #[error("the model has two outputs named {output:?}: name them apart in its descriptor")]

@@ -14,6 +14,7 @@ mod predict;
 mod propose;
 mod record;
 mod scored;
+mod sensitive;
 mod tables;
 mod tally;
 
@@ -36,7 +37,6 @@ pub use predict::{PredictError, Predicted, Predictor, predict_isolating};
 pub use propose::{ProposeError, propose, propose_from_schema};
 pub use record::{MicroBatch, Record, Span};
 pub use scored::{Reject, ScoredBatch, ScoredRow, Stage};
-pub use tables::{
-    DeadLetterTable, ResultsTable, TableError, column_of_field, compatible, hashed, is_own_column,
-};
+pub use sensitive::hashed;
+pub use tables::{DeadLetterTable, ResultsTable, column_of_field, compatible, is_own_column};
 pub use tally::{Difference, Finding, Tally};

@@ -121,6 +121,12 @@ impl MicroBatch {
         last.headers.1 = self.headers.len() as u32;
     }
 
+    /// Replaces the key of record `row`: `None` is Kafka's null. Its old bytes stay in the buffer and
+    /// are no record's any more.
+    pub fn set_key(&mut self, row: usize, key: Option<&[u8]>) {
+        self.records[row].key = key.map(|bytes| Span::append(&mut self.keys, bytes));
+    }
+
     /// Frees the values: none may be asked for any more. Keys, headers and coordinates stay.
     pub fn forget_values(&mut self) {
         self.values = Vec::new();
@@ -213,5 +219,8 @@ mod tests {
         assert_eq!(batch.header(0, "traceparent"), Some(&b"00-1"[..]));
         assert_eq!(batch.offsets().get(0).map(|e| (e.start, e.end)), Some((7, 8)));
         assert!(batch.push(0, 7, 0, None, None).is_err(), "the same offset twice");
+        batch.set_key(0, None);
+        batch.set_key(1, Some(b"new"));
+        assert_eq!((batch.key(0), batch.key(1)), (None, Some(&b"new"[..])));
     }
 }

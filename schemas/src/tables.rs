@@ -13,26 +13,7 @@ mod results;
 #[cfg(test)]
 mod tests;
 
-use crate::EncodeError;
-
 pub use compatible::compatible;
 pub use dead_letters::DeadLetterTable;
 pub use names::{is_own_column, of_field as column_of_field};
-pub use results::{ResultsTable, hashed};
-
-/// Why no table can be made for a contract and a model.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TableError {
-    /// Output records of the two cannot exist.
-    #[error(transparent)]
-    Names(#[from] EncodeError),
-    /// A hash without salt is undone by hashing every phone number once.
-    #[error(
-        "field {field:?} is sensitive = \"hash\" and the hash salt is empty: configure a secret salt, \
-         or use sensitive = \"drop\""
-    )]
-    EmptySalt {
-        /// The first field that is hashed.
-        field: String,
-    },
-}
+pub use results::ResultsTable;

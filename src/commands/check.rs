@@ -8,7 +8,7 @@ use serde::Serialize;
 use toml::Value;
 
 use crate::cli::CheckArgs;
-use crate::config::{Config, DEFAULT, Mode};
+use crate::config::{Config, DEFAULT, Mode, Problem, Problems};
 use crate::exit::Exit;
 use crate::hops::{ArchiveOf, reader_config};
 use crate::pipeline::{ASK, Pipeline, RESULTS};
@@ -39,6 +39,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Fine);
     }
     let pipeline = Pipeline::open(super::resolve(&args.config)?)?;
+    refuse_settings(&pipeline)?;
     let report = report(&pipeline, args.offline);
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
@@ -48,9 +49,25 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     Ok(if report.problems.is_empty() { Exit::Fine } else { Exit::Failed })
 }
 
+/// What `run` would refuse before it asks a broker; all of it at once.
+fn refuse_settings(pipeline: &Pipeline) -> anyhow::Result<()> {
+    let problems = pipeline.pipe().check();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let problems = problems.into_iter().map(|each| {
+        // The pipe does not know the section that its properties come from.
+        let key = match each.key.strip_prefix("properties.") {
+            Some(name) => format!("kafka.properties.{name}"),
+            None => each.key,
+        };
+        Problem { key, value: each.value, message: format!("{}; {}", each.problem, each.fix) }
+    });
+    Err(Problems(problems.collect()).into())
+}
+
 fn report(pipeline: &Pipeline, offline: bool) -> Report {
-    let mut problems: Vec<String> =
-        pipeline.pipe().check().iter().map(ToString::to_string).collect();
+    let mut problems = Vec::new();
     let output = if offline { None } else { ask_broker(pipeline, &mut problems) };
     let partitions = output.map_or(ASSUMED_PARTITIONS, |info| info.partitions.len());
     Report {

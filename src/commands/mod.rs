@@ -1,5 +1,6 @@
 //! One module per command; each turns what was said into what was meant and calls the members.
 
+pub(crate) mod archive;
 pub(crate) mod baseline;
 pub(crate) mod bench;
 pub(crate) mod check;
@@ -39,14 +40,17 @@ pub(crate) fn read_contract(file: &Path) -> anyhow::Result<Contract> {
 
 /// `name=value` pairs of `-X` as librdkafka properties.
 fn properties(pairs: &[String]) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
-    pairs
-        .iter()
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').ok_or_else(|| WithExit {
-                message: format!("-X {pair}: write NAME=VALUE"),
-                exit: Exit::Usage,
-            })?;
-            Ok((name.trim().to_owned(), value.to_owned()))
-        })
-        .collect()
+    Ok(named("-X", pairs)?.into_iter().collect())
+}
+
+/// `NAME=VALUE` of a flag that may be given several times.
+fn named(flag: &str, pairs: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let split = |pair: &String| match pair.split_once('=') {
+        Some((name, value)) => Ok((name.trim().to_owned(), value.to_owned())),
+        None => {
+            let message = format!("{flag} {pair}: write NAME=VALUE");
+            Err(WithExit { message, exit: Exit::Usage }.into())
+        }
+    };
+    pairs.iter().map(split).collect()
 }

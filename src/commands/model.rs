@@ -9,7 +9,7 @@ use arrow::compute::concat_batches;
 use infer::{Package, Runtime};
 
 use crate::cli::{ModelCheckArgs, ModelCommand, ModelInitArgs, ModelShowArgs};
-use crate::exit::Exit;
+use crate::exit::{Exit, WithExit};
 
 /// Golden rows read at most: thousands prove as much as millions.
 const MAX_GOLDEN_ROWS: u64 = 1_000_000;
@@ -24,7 +24,7 @@ pub(crate) fn run(command: &ModelCommand) -> anyhow::Result<Exit> {
 
 fn check(args: &ModelCheckArgs) -> anyhow::Result<Exit> {
     let contract = super::read_contract(&args.contract)?;
-    let package = Package::open(&args.dir)?;
+    let package = open(&args.dir)?;
     let runtime = Runtime::find()?;
     let golden = golden_rows(&package.golden_path())?;
     let report = package.check(&runtime, &contract, golden.as_ref());
@@ -35,6 +35,12 @@ fn check(args: &ModelCheckArgs) -> anyhow::Result<Exit> {
         writeln!(out, "{report}")?;
     }
     Ok(if report.passed() { Exit::Fine } else { Exit::Failed })
+}
+
+/// A folder that is no package is a mistake of whoever named it.
+fn open(dir: &Path) -> anyhow::Result<Package> {
+    Package::open(dir)
+        .map_err(|error| WithExit { message: error.to_string(), exit: Exit::Usage }.into())
 }
 
 fn golden_rows(path: &Path) -> anyhow::Result<Option<RecordBatch>> {
@@ -70,7 +76,7 @@ fn init(args: &ModelInitArgs) -> anyhow::Result<Exit> {
 }
 
 fn show(args: &ModelShowArgs) -> anyhow::Result<Exit> {
-    let package = Package::open(&args.dir)?;
+    let package = open(&args.dir)?;
     let report = package.describe();
     let mut out = std::io::stdout().lock();
     if args.json {

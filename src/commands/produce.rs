@@ -22,7 +22,8 @@ pub(crate) fn run(args: &ProduceArgs) -> anyhow::Result<Exit> {
     let connection =
         Connection { brokers: args.brokers.clone(), properties, instance: "produce".into() };
     topic_exists(&connection, args)?;
-    let mut feed = Feed::new(&connection, &args.topic, args.rate, args.key.clone())?;
+    let mut feed = Feed::new(&connection, &args.topic, args.rate, args.key.clone())?
+        .with_headers(super::named("--header", &args.header)?);
     let limit = args.limit.unwrap_or(u64::MAX);
     let mut progress = Progress::start("records", args.limit);
     for _ in 0..args.repeat {

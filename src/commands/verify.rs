@@ -56,7 +56,7 @@ fn wait_and_verify(claim: &Claim, bound: Duration) -> anyhow::Result<Verdict> {
     loop {
         let verdict = verify(claim);
         let may_change = match &verdict {
-            Ok(verdict) => verdict.exit() == Exit::Unchecked && verdict.retained_from == 0,
+            Ok(verdict) => verdict.exit() == Exit::Unchecked && verdict.all_waiting() > 0,
             Err(error) => matches!(
                 error.downcast_ref(),
                 Some(AdminError::NoTopic(_) | AdminError::Unreachable(_))

@@ -137,6 +137,14 @@ fn sizes(config: &Config, found: &mut Found) {
         config.telemetry.trace_ratio,
         "must be 0 to 1",
     );
+    let endpoint = &config.telemetry.otlp_endpoint;
+    found.unless(
+        endpoint.is_empty() || endpoint.starts_with("http://"),
+        "telemetry.otlp_endpoint",
+        endpoint,
+        "must be http://host:port (4318 is usual), or empty for none: TLS and gRPC are a \
+         collector's, beside the process",
+    );
     let listen = &config.server.listen;
     found.unless(
         listen.is_empty() || listen.parse::<std::net::SocketAddr>().is_ok(),

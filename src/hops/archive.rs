@@ -1,6 +1,8 @@
 //! Hop 2: one topic to one Parquet table. The position is in the published files, nowhere else.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
 use batch::archive::carry_after;
@@ -35,14 +37,16 @@ impl ArchiveOf {
         }
     }
 
-    fn topic(self, pipeline: &Pipeline) -> &str {
+    /// Its topic.
+    pub(crate) fn topic(self, pipeline: &Pipeline) -> &str {
         match self {
             Self::Results => &pipeline.config.output.topic,
             Self::DeadLetters => &pipeline.config.dead_letters.topic,
         }
     }
 
-    fn table(self, pipeline: &Pipeline) -> anyhow::Result<Table> {
+    /// Its rows.
+    pub(crate) fn table(self, pipeline: &Pipeline) -> anyhow::Result<Table> {
         Ok(match self {
             Self::Results => {
                 let mut table = pipeline.results_table()?;
@@ -84,13 +88,19 @@ fn archive_once(
     let retention = info.retention_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
     let config =
         ArchiveConfig { carry_after: carry_after(retention), ..pipeline.archive_config(of.name()) };
-    let identity =
-        TopicIdentity { cluster_id: info.cluster_id, topic: info.topic, topic_id: info.topic_id };
+    let lows: BTreeMap<i32, i64> =
+        info.partitions.iter().map(|each| (each.partition, each.low)).collect();
     let table = of.table(pipeline).map_err(Trouble::Final)?;
-    let opened = Archive::open(config, identity, table, SystemTime::now());
+    let opened = Archive::open(config, identity(info), table, SystemTime::now());
     let archive = RefCell::new(opened.map_err(|error| hop_trouble(store_error(&error)))?);
-    let positions =
-        |partition| archive.borrow_mut().position(partition).map_err(|e| store_error(&e));
+    let positions = |partition| {
+        let position = archive.borrow_mut().position(partition).map_err(|e| store_error(&e))?;
+        let low = lows.get(&partition).copied().unwrap_or(0);
+        match position {
+            Some(end) if end < low => Err(overtaken(of, topic, partition, end..low)),
+            position => Ok(position),
+        }
+    };
     let sink = |event| {
         let mut archive = archive.borrow_mut();
         let outcome = handle(&mut archive, event, part, instruments)?;
@@ -110,6 +120,22 @@ fn archive_once(
         archive.borrow_mut().finish().map_err(|error| hop_trouble(store_error(&error)))?;
     instruments.published(&outcome);
     Ok(())
+}
+
+/// The topic's identity in every footer.
+pub(crate) fn identity(info: TopicInfo) -> TopicIdentity {
+    TopicIdentity { cluster_id: info.cluster_id, topic: info.topic, topic_id: info.topic_id }
+}
+
+/// Retention was faster than the archive: only a person may say that the archive goes on.
+fn overtaken(of: ArchiveOf, topic: &str, partition: i32, gap: Range<i64>) -> HopError {
+    let table = of.name();
+    HopError::Config(format!(
+        "{topic}/{partition} is archived up to {}, and its log begins at {}: retention removed what \
+         lay between before it was archived. `tidegate archive accept-gap --table {table} \
+         --partition {partition}` records that it is gone and lets the archive go on",
+        gap.start, gap.end
+    ))
 }
 
 /// The topic as the broker knows it; `None` when asked to stop before it was there.

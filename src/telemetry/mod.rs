@@ -23,6 +23,10 @@ pub(crate) use logs::init as init_logs;
 /// How often metrics are pushed to OTLP.
 const PUSH_EVERY: Duration = Duration::from_secs(10);
 
+/// How long one push may take. The last ones, of metrics and then of traces, are made when the
+/// process ends: with the default grace time they stay below the 30 s after which Kubernetes kills.
+const PUSH_WITHIN: Duration = Duration::from_secs(3);
+
 /// Upper bounds of duration histograms in seconds: from one fast batch to one lost broker.
 const SECONDS: [f64; 14] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
@@ -65,6 +69,7 @@ impl Telemetry {
             let metrics = MetricExporter::builder()
                 .with_http()
                 .with_endpoint(format!("{endpoint}/v1/metrics"))
+                .with_timeout(PUSH_WITHIN)
                 .build()
                 .with_context(|| format!("telemetry.otlp_endpoint = {endpoint}"))?;
             meters = meters
@@ -72,6 +77,7 @@ impl Telemetry {
             let spans = SpanExporter::builder()
                 .with_http()
                 .with_endpoint(format!("{endpoint}/v1/traces"))
+                .with_timeout(PUSH_WITHIN)
                 .build()
                 .with_context(|| format!("telemetry.otlp_endpoint = {endpoint}"))?;
             let ratio = Sampler::TraceIdRatioBased(config.telemetry.trace_ratio);

@@ -59,8 +59,12 @@ impl Verdict {
         {
             return Exit::NotExactlyOnce;
         }
-        let waiting = self.waiting + self.archives.iter().map(|each| each.waiting).sum::<u64>();
-        if waiting > 0 || self.retained_from > 0 { Exit::Unchecked } else { Exit::Fine }
+        if self.all_waiting() > 0 || self.retained_from > 0 { Exit::Unchecked } else { Exit::Fine }
+    }
+
+    /// Records that are still to come, in the topics or in a table.
+    pub(crate) fn all_waiting(&self) -> u64 {
+        self.waiting + self.archives.iter().map(|each| each.waiting).sum::<u64>()
     }
 
     /// The verdict as a script reads it.

@@ -3,14 +3,18 @@
 //! Nothing here decides whether a test passes; the tests do.
 
 mod broker;
+mod delete_records;
 mod kills;
+mod otlp;
 mod pipeline;
 mod process;
 mod proxy;
 
 pub(crate) use broker::Broker;
+pub(crate) use delete_records::delete_records;
 pub(crate) use kills::{Dice, Kills, seed};
-pub(crate) use pipeline::{FLIGHTS, Pipeline, ended_with};
+pub(crate) use otlp::Receiver;
+pub(crate) use pipeline::{FLIGHTS, Pipeline, ended_with, flight, scored};
 pub(crate) use process::{Child, run};
 pub(crate) use proxy::{Api, Cut, Proxy};
 

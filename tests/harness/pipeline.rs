@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
-use ingest::{Connection, CreateTopic, Outgoing, Producer};
+use ingest::{Connection, CreateTopic, Outgoing, Producer, ScanConfig, Stop, scan};
+use schemas::MicroBatch;
 use tempfile::TempDir;
 
-use super::{Broker, Child, folder, root, run, unique};
+use super::{Broker, Child, delete_records, folder, root, run, unique};
 
 /// Events in the demo's data.
 pub(crate) const FLIGHTS: u64 = 7_320;
@@ -79,16 +80,63 @@ impl Pipeline {
 
     /// Writes these values to the input topic, in order, on one partition.
     pub(crate) fn send(&self, values: &[Vec<u8>]) {
+        let records: Vec<_> = values.iter().map(|value| (&b"key"[..], value.clone())).collect();
+        self.send_with(1, 0, &records, &[]);
+    }
+
+    /// Writes these keys and values to one of so many partitions, each record with these headers.
+    pub(crate) fn send_with(
+        &self,
+        partitions: i32,
+        partition: i32,
+        records: &[(&[u8], Vec<u8>)],
+        headers: &[(&str, &str)],
+    ) {
         let connection = self.connection();
-        self.create_input(1);
+        self.create_input(partitions);
         let limit = Duration::from_secs(30);
         let mut producer = Producer::new(&connection, &self.input(), limit).expect("a producer");
         let mut batch = Outgoing::new();
-        for value in values {
-            batch.push(Some(b"key"), value, Some(0));
-        }
+        records.iter().for_each(|(key, value)| batch.push(Some(key), value, Some(partition)));
+        headers.iter().for_each(|(name, value)| batch.header(name, value.as_bytes()));
         producer.send(batch).expect("the broker takes them");
         producer.flush().expect("the broker acknowledges them");
+    }
+
+    /// The topic with the results.
+    pub(crate) fn output(&self) -> String {
+        format!("{}-out", self.name)
+    }
+
+    /// The topic with the dead letters.
+    pub(crate) fn dead(&self) -> String {
+        format!("{}-dead", self.name)
+    }
+
+    /// Everything committed in one of its topics.
+    pub(crate) fn read(&self, topic: &str) -> Vec<MicroBatch> {
+        let mut read = Vec::new();
+        let config = ScanConfig::new(self.connection(), topic);
+        scan::scan(&config, &Stop::new(), |batch| {
+            read.push(batch);
+            Ok(())
+        })
+        .expect("the topic can be read");
+        read
+    }
+
+    /// Deletes everything before the end of a topic's only partition, as retention would; returns
+    /// that end.
+    pub(crate) fn delete_all(&self, topic: &str) -> i64 {
+        let info = ingest::topic_info(&self.connection(), topic, Duration::from_secs(30));
+        let end = info.expect("the topic is there").partitions[0].high;
+        delete_records(&self.broker, topic, end);
+        end
+    }
+
+    /// The pipeline's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The folder of its tables.
@@ -103,9 +151,19 @@ impl Pipeline {
 
     /// Starts `tidegate run` as this instance with further settings.
     pub(crate) fn run_with(&self, instance: &str, sets: &[&str]) -> Child {
+        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+        self.run_flags(instance, &sets)
+    }
+
+    /// Starts one hop of `tidegate run` as this instance.
+    pub(crate) fn run_only(&self, instance: &str, hop: &str) -> Child {
+        self.run_flags(instance, &["--only", hop])
+    }
+
+    fn run_flags(&self, instance: &str, more: &[&str]) -> Child {
         let instance = format!("pipeline.instance={instance}");
         let mut flags = vec!["--set", instance.as_str()];
-        flags.extend(sets.iter().flat_map(|set| ["--set", set]));
+        flags.extend(more);
         let arguments = self.arguments(&["run"], &flags);
         Child::spawn(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
     }
@@ -143,8 +201,8 @@ impl Pipeline {
             "kafka.max_poll_interval_ms=8000".into(),
             "kafka.transaction_timeout_ms=4000".into(),
             format!("input.topic={}", self.input()),
-            format!("output.topic={}-out", self.name),
-            format!("dead_letters.topic={}-dead", self.name),
+            format!("output.topic={}", self.output()),
+            format!("dead_letters.topic={}", self.dead()),
             format!("archive.directory={}", self.archive.path().display()),
             "archive.roll_seconds=1".into(),
             "server.listen=".into(),
@@ -157,6 +215,22 @@ impl Pipeline {
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         arguments
     }
+}
+
+/// An event of the demo's contract; `rest` goes before its closing brace.
+pub(crate) fn flight(id: &str, rest: &str) -> Vec<u8> {
+    format!(
+        r#"{{"id":"{id}","departed_at":"2013-06-01T12:00:00Z","carrier":"UA","flight":1,"tail":null,"origin":"EWR","dest":"IAH","weekday":6,"sched_dep":515,"dep_delay":2,"sched_arr":819,"distance":1400,"temp":39.0,"wind":12.7,"visib":10.0{rest}}}"#
+    )
+    .into_bytes()
+}
+
+/// Runs the pipeline over its records and stops it when `verify` is content.
+pub(crate) fn scored(pipeline: &Pipeline) {
+    let mut child = pipeline.run("a");
+    ended_with(&pipeline.command(&["verify"], &["--wait", "60"]), 0);
+    child.terminate();
+    assert!(child.wait(Duration::from_secs(40)).success(), "{}", child.log());
 }
 
 /// Fails with what a command printed, unless it ended with this exit code.

@@ -117,6 +117,11 @@ impl Child {
         }
     }
 
+    /// All that it printed so far.
+    pub(crate) fn whole_log(&self) -> String {
+        self.log.lines.lock().expect("no reader panics").join("\n")
+    }
+
     /// The end of what it printed.
     pub(crate) fn log(&self) -> String {
         tail(&self.log.lines.lock().expect("no reader panics"))

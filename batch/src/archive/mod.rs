@@ -38,7 +38,7 @@ pub(crate) use open_file::OpenFile;
 use partition::{Partition, Shared};
 pub(crate) use properties::writer_properties;
 
-use crate::error::StoreError;
+use crate::error::{CREATE_FOLDER, StoreError};
 use crate::files::{Files, LocalFiles, ensure_dir, sync_up_to};
 
 /// Writer of one table from one topic: any number of partitions, one thread.
@@ -108,7 +108,7 @@ impl Archive {
         let folder = topic_folder(&config.root, &config.table, &topic.topic);
         let temporaries = layout::temporary_folder(&config.root, &config.table, &topic.topic);
         for dir in [&folder, &temporaries] {
-            ensure_dir(&*files, dir).map_err(|e| StoreError::io("create the folder", dir, e))?;
+            ensure_dir(&*files, dir).map_err(|e| StoreError::io(CREATE_FOLDER, dir, e))?;
         }
         chain::refuse_stray_files(&*files, &folder)?;
         layout::sweep(&*files, &temporaries, &config.instance, config.stale_after, now)?;
@@ -130,7 +130,7 @@ impl Archive {
         self.partitions.remove(&partition);
         let Shared { files, config, .. } = &self.shared;
         let dir = layout::partition_folder(&self.shared.folder, partition);
-        ensure_dir(&**files, &dir).map_err(|e| StoreError::io("create the folder", &dir, e))?;
+        ensure_dir(&**files, &dir).map_err(|e| StoreError::io(CREATE_FOLDER, &dir, e))?;
         let end = self.shared.load(partition)?;
         sync_up_to(&**files, &config.root, &dir).map_err(|e| StoreError::io("sync", &dir, e))?;
         self.partitions.insert(partition, Partition::at(partition, end));

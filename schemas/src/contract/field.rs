@@ -26,7 +26,7 @@ pub struct Field {
     pub categories: Vec<Category>,
     /// What the field is to the pipeline.
     pub role: Option<Role>,
-    /// How the field is kept out of archive, dead letters, logs and alerts.
+    /// How the field is kept out of results, archive, dead letters, logs and alerts.
     pub sensitive: Option<Sensitive>,
     /// For people.
     pub description: Option<String>,
@@ -101,10 +101,10 @@ pub enum Role {
     Label,
 }
 
-/// How a sensitive field is kept out of archive, dead letters, logs and alerts.
+/// How a sensitive field is kept out of results, archive, dead letters, logs and alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sensitive {
-    /// It has no column there.
+    /// It is not there.
     Drop,
     /// A salted hash stands in its place.
     Hash,

@@ -7,9 +7,10 @@ use arrow::datatypes::{DataType, SchemaRef};
 use super::values::{Values, is_output_type};
 use super::{EncodeError, Members, Stamp, json};
 
+use crate::sensitive::{KeyRule, first_hashed, hash};
 use crate::{
     Contract, Decoded, MicroBatch, Predicted, RESERVED_MEMBERS, Reject, ScoredBatch, ScoredRow,
-    Span, Stage, TimestampForms,
+    Sensitive, Span, Stage, TimestampForms,
 };
 
 /// Writes the output records of one worker.
@@ -21,24 +22,35 @@ pub struct Encoder {
     output_heads: Vec<Vec<u8>>,
     /// Where a field is sensitive, the model's words on a bad row are not passed on.
     withhold_reasons: bool,
+    key: KeyRule,
+    salt: Vec<u8>,
 }
 
-/// A listed member: `,"<name>":`, its column in the events, and how its instants are written.
+/// A listed member: `,"<name>":`, its column in the events, how its instants are written, and
+/// whether its hash stands for it.
 struct Member {
     head: Vec<u8>,
     column: usize,
     forms: TimestampForms,
+    hashed: bool,
 }
 
 impl Encoder {
     /// An encoder of the events of `contract` and the outputs of one model.
+    ///
+    /// `hash_salt` is a secret of the deployment; it may be empty where no field is hashed.
     pub fn new(
         contract: &Contract,
         outputs: &SchemaRef,
         members: Members,
+        hash_salt: &[u8],
     ) -> Result<Self, EncodeError> {
         check_names(contract, outputs)?;
+        if let Some(field) = first_hashed(contract).filter(|_| hash_salt.is_empty()) {
+            return Err(EncodeError::EmptySalt { field: field.into() });
+        }
         let (all, members) = match members {
+            Members::All if contract.has_sensitive() => (false, listed(contract, &kept(contract))?),
             Members::All => (true, Vec::new()),
             Members::Listed(names) => (false, listed(contract, &names)?),
         };
@@ -49,7 +61,15 @@ impl Encoder {
             first.splice(..0, *b",\"prediction\":");
         }
         let withhold_reasons = contract.has_sensitive();
-        Ok(Self { members, all, outputs: outputs.clone(), output_heads, withhold_reasons })
+        Ok(Self {
+            members,
+            all,
+            outputs: outputs.clone(),
+            output_heads,
+            withhold_reasons,
+            key: KeyRule::of(contract),
+            salt: hash_salt.to_vec(),
+        })
     }
 
     /// The output records and rejects of `source`, in record order; `decoded` and `predicted` are
@@ -61,7 +81,7 @@ impl Encoder {
     #[must_use]
     pub fn encode(
         &mut self,
-        source: MicroBatch,
+        mut source: MicroBatch,
         decoded: Decoded,
         predicted: Predicted,
         stamp: &Stamp,
@@ -87,9 +107,7 @@ impl Encoder {
         let members: Vec<_> = self
             .members
             .iter()
-            .map(|member| {
-                (&member.head[..], Values::new(events.column(member.column), member.forms))
-            })
+            .map(|member| (member, Values::new(events.column(member.column), member.forms)))
             .collect();
         let middle = middle(stamp, source.topic(), self.output_heads.is_empty());
         // Numbers are short: this is enough for nearly every batch, and a longer one grows once.
@@ -112,9 +130,13 @@ impl Encoder {
                 splice(&mut values, &value[..object_ends[event] as usize]);
             } else {
                 values.push(b'{');
-                for (index, (head, column)) in members.iter().enumerate() {
-                    values.extend_from_slice(if index == 0 { &head[1..] } else { head });
-                    column.write(&mut values, event);
+                for (index, (member, column)) in members.iter().enumerate() {
+                    values.extend_from_slice(&member.head[usize::from(index == 0)..]);
+                    if member.hashed {
+                        self.write_hash(&mut values, column, event);
+                    } else {
+                        column.write(&mut values, event);
+                    }
                 }
             }
             let is_bare = values.len() == start + 1;
@@ -143,7 +165,32 @@ impl Encoder {
         }
         assert_eq!(refused.next(), None, "poison is of events, ascending");
         drop((predictions, members));
+        self.treat_keys(&mut source, &results);
         ScoredBatch::new(source, values, results, merged(rejects, poisoned))
+    }
+
+    /// The text of the value's hash, or null.
+    fn write_hash(&self, out: &mut Vec<u8>, column: &Values<'_>, event: usize) {
+        let mut text = Vec::new();
+        if column.write_bare(&mut text, event) {
+            json::string(out, &hash(&self.salt, &text));
+        } else {
+            out.extend_from_slice(b"null");
+        }
+    }
+
+    /// A result's key says no more than its members may.
+    fn treat_keys(&self, source: &mut MicroBatch, results: &[ScoredRow]) {
+        for row in results.iter().map(|result| result.row as usize) {
+            match self.key {
+                KeyRule::Keep => return,
+                KeyRule::Omit => source.set_key(row, None),
+                KeyRule::Hash => {
+                    let hashed = source.key(row).map(|key| hash(&self.salt, key));
+                    source.set_key(row, hashed.as_ref().map(String::as_bytes));
+                }
+            }
+        }
     }
 
     fn poisoned(&self, row: u32, reason: String) -> Reject {
@@ -231,6 +278,15 @@ pub(crate) fn check_names(contract: &Contract, outputs: &SchemaRef) -> Result<()
     Ok(())
 }
 
+/// Names of the fields that may leave the input.
+fn kept(contract: &Contract) -> Vec<String> {
+    let fields = contract.fields().iter();
+    fields
+        .filter(|field| field.sensitive != Some(Sensitive::Drop))
+        .map(|field| field.name.clone())
+        .collect()
+}
+
 fn listed(contract: &Contract, names: &[String]) -> Result<Vec<Member>, EncodeError> {
     let mut seen = HashSet::new();
     let mut members = Vec::with_capacity(names.len());
@@ -244,9 +300,16 @@ fn listed(contract: &Contract, names: &[String]) -> Result<Vec<Member>, EncodeEr
             let fields = fields.join(", ");
             return Err(EncodeError::UnknownMember { member: name.clone(), fields });
         };
-        let kind = contract.fields()[column].kind;
-        let forms = kind.timestamp_forms().unwrap_or(TimestampForms::RFC3339);
-        members.push(Member { head: head(name), column, forms });
+        let field = &contract.fields()[column];
+        let hashed = match field.sensitive {
+            Some(Sensitive::Drop) => {
+                return Err(EncodeError::DroppedMember { member: name.clone() });
+            }
+            Some(Sensitive::Hash) => true,
+            None => false,
+        };
+        let forms = field.kind.timestamp_forms().unwrap_or(TimestampForms::RFC3339);
+        members.push(Member { head: head(name), column, forms, hashed });
     }
     Ok(members)
 }

@@ -83,7 +83,7 @@ fn encode(members: Members, source: MicroBatch, poison: Vec<(usize, String)>) ->
     let contract = contract();
     let decoded = Decoder::new(&contract).decode(&source);
     let outputs = outputs(decoded.rows.len() - poison.len());
-    let mut encoder = Encoder::new(&contract, &outputs.schema(), members).unwrap();
+    let mut encoder = Encoder::new(&contract, &outputs.schema(), members, b"").unwrap();
     encoder.encode(source, decoded, Predicted { outputs, poison }, &stamp())
 }
 
@@ -131,7 +131,7 @@ fn an_event_without_members_has_no_leading_comma() {
         for members in [Members::All, Members::Listed(vec![])] {
             let source = batch(["{}", " { } ", "{\t\n}"]);
             let decoded = Decoder::new(&contract).decode(&source);
-            let mut encoder = Encoder::new(&contract, &outputs.schema(), members).unwrap();
+            let mut encoder = Encoder::new(&contract, &outputs.schema(), members, b"").unwrap();
             let predicted = Predicted { outputs: outputs.clone(), poison: vec![] };
             let scored = encoder.encode(source, decoded, predicted, &stamp());
             for line in lines(&scored).lines() {
@@ -177,11 +177,44 @@ fn the_models_words_on_a_row_of_sensitive_fields_are_withheld() {
     let source = batch([r#"{"a":"secret"}"#]);
     let decoded = Decoder::new(&contract).decode(&source);
     let outputs = outputs(0);
-    let mut encoder = Encoder::new(&contract, &outputs.schema(), Members::All).unwrap();
+    let mut encoder = Encoder::new(&contract, &outputs.schema(), Members::All, b"").unwrap();
     let predicted = Predicted { outputs, poison: vec![(0, "cannot cast \"secret\"".into())] };
     let scored = encoder.encode(source, decoded, predicted, &stamp());
     assert!(scored.rejects()[0].reason.contains("withheld"));
     assert!(!format!("{:?}", scored.rejects()).contains("secret"));
+}
+
+#[test]
+fn sensitive_members_are_hashed_or_left_out_and_so_is_the_key() {
+    let record = |key: &str, members: Members| {
+        let contract = Contract::from_toml(&format!(
+            "name='c'\nfields=[{{name='a',type='string',role='key'{key}}},\
+             {{name='b',type='int32',nullable=true,sensitive='hash'}},\
+             {{name='c',type='string',sensitive='drop'}}]"
+        ))
+        .unwrap();
+        let mut source = MicroBatch::with_capacity("in".into(), 0, 0);
+        let event = br#"{"a":"key","b":7,"c":"secret","unknown":"secret"}"#;
+        source.push(0, 0, 0, Some(b"key"), Some(event)).unwrap();
+        let decoded = Decoder::new(&contract).decode(&source);
+        let outputs = outputs(1);
+        let mut encoder = Encoder::new(&contract, &outputs.schema(), members, b"salt").unwrap();
+        let predicted = Predicted { outputs, poison: vec![] };
+        let scored = encoder.encode(source, decoded, predicted, &stamp());
+        let text = String::from_utf8(scored.values().to_vec()).unwrap();
+        let key = scored.source().key(0).map(|key| String::from_utf8(key.to_vec()).unwrap());
+        assert!(!text.contains("secret"), "{text}");
+        (key, text)
+    };
+    let hash = |text: &str| crate::sensitive::hash(b"salt", text.as_bytes());
+    let (key, text) = record("", Members::All);
+    assert_eq!(key.as_deref(), Some("key"));
+    let start = format!(r#"{{"a":"key","b":"{}","prediction":"#, hash("7"));
+    assert!(text.starts_with(&start), "{text}");
+    let (key, text) = record(",sensitive='hash'", Members::Listed(vec!["a".into()]));
+    assert_eq!(key, Some(hash("key")));
+    assert!(text.starts_with(&format!(r#"{{"a":"{}","prediction":"#, hash("key"))), "{text}");
+    assert_eq!(record(",sensitive='drop'", Members::All).0, None);
 }
 
 #[test]
@@ -195,7 +228,7 @@ fn names_that_clash_are_refused_with_the_fix() {
             [] => Members::All,
             names => Members::Listed(names.iter().map(|name| (*name).to_owned()).collect()),
         };
-        Encoder::new(contract, outputs, members).err().expect("it is refused")
+        Encoder::new(contract, outputs, members, b"").err().expect("it is refused")
     };
     for reserved in crate::RESERVED_MEMBERS {
         let error = refused(&named(reserved), &empty, &[]);
@@ -208,6 +241,16 @@ fn names_that_clash_are_refused_with_the_fix() {
         "output member \"b\" is not a field of the contract: its fields are a"
     );
     assert!(matches!(refused(&named("a"), &empty, &["a", "a"]), EncodeError::MemberTwice { .. }));
+    let treated = |how: &str| {
+        let text = format!("name='c'\n[[fields]]\nname='a'\ntype='bool'\nsensitive='{how}'");
+        Contract::from_toml(&text).unwrap()
+    };
+    let dropped = refused(&treated("drop"), &empty, &["a"]);
+    assert_eq!(dropped, EncodeError::DroppedMember { member: "a".into() });
+    assert_eq!(
+        refused(&treated("hash"), &empty, &[]),
+        EncodeError::EmptySalt { field: "a".into() }
+    );
     let output = |kind| arrow::datatypes::Field::new("y", kind, true);
     let schema = |fields: Vec<_>| Arc::new(arrow::datatypes::Schema::new(fields));
     use arrow::datatypes::DataType::{Binary, Int8};

@@ -7,9 +7,9 @@ use arrow::array::{
     ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use sha2::{Digest, Sha256};
 
 use crate::MicroBatch;
+use crate::sensitive::sha256_hex;
 
 /// Microseconds, UTC.
 pub(super) fn instant_type() -> DataType {
@@ -51,16 +51,6 @@ pub(super) fn bytes<'a>(values: impl Iterator<Item = Option<&'a [u8]>>) -> Array
 /// The same text in every row.
 pub(super) fn constant(text: &str, rows: usize) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows)))
-}
-
-/// Lower-case hex of the SHA-256 of `parts`, one behind the other.
-pub(super) fn sha256_hex(parts: &[&[u8]]) -> String {
-    let mut digest = Sha256::new();
-    parts.iter().for_each(|part| digest.update(part));
-    digest.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// Short hash of what a table's columns mean: names, types, nullability and, in `treatment`,

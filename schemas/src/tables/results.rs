@@ -5,18 +5,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::common::{
-    bytes, constant, coordinate_fields, coordinates, id_of, instant_type, sha256_hex,
-};
-use super::{TableError, names};
-use crate::encode::{Values, check_names};
+use super::common::{bytes, constant, coordinate_fields, coordinates, id_of, instant_type};
+use super::names;
+use crate::encode::check_names;
+use crate::sensitive::{KeyRule, first_hashed, hash_once};
 use crate::{
-    Column, Contract, Decoded, Decoder, EpochUnit, FieldType, MicroBatch, NumberType, Sensitive,
-    TimestampForms,
+    Column, Contract, Decoded, Decoder, EncodeError, EpochUnit, FieldType, MicroBatch, NumberType,
+    Sensitive, TimestampForms,
 };
 
 /// The table of results: one row per record of the output topic.
@@ -28,7 +27,7 @@ use crate::{
 /// 32-bit ones and fixed-size lists as lists, which every reader knows. A field with
 /// `sensitive = "drop"` has no column; with `"hash"` its column is text, the hex SHA-256 of the
 /// salt followed by the value's text (a string or bytes as they are, an instant as RFC 3339, the
-/// rest as in JSON). The Kafka key is kept in the clear only where the contract says that it may
+/// rest as in JSON), which hop 1 wrote; a text in its place that is no such hash is hashed. The Kafka key is kept in the clear only where the contract says that it may
 /// be: without sensitive fields, or with a field of the role `key` that is none.
 pub struct ResultsTable {
     schema: SchemaRef,
@@ -61,13 +60,6 @@ enum EventTime {
     Is(usize),
 }
 
-#[derive(Clone, Copy, Debug)]
-enum KeyRule {
-    Keep,
-    Hash,
-    Omit,
-}
-
 /// Columns that come before the event's fields in the decoder: `source` and `event_time` apart.
 const SOURCE_COLUMNS: usize = 4;
 
@@ -79,12 +71,10 @@ impl ResultsTable {
         contract: &Contract,
         outputs: &SchemaRef,
         hash_salt: &[u8],
-    ) -> Result<Self, TableError> {
+    ) -> Result<Self, EncodeError> {
         check_names(contract, outputs)?;
-        let hashed =
-            contract.fields().iter().find(|field| field.sensitive == Some(Sensitive::Hash));
-        if let Some(field) = hashed.filter(|_| hash_salt.is_empty()) {
-            return Err(TableError::EmptySalt { field: field.name.clone() });
+        if let Some(field) = first_hashed(contract).filter(|_| hash_salt.is_empty()) {
+            return Err(EncodeError::EmptySalt { field: field.into() });
         }
         let mut columns = source_columns();
         let mut stored = vec![Stored::AsIs; columns.len()];
@@ -98,11 +88,12 @@ impl ResultsTable {
                 event_time =
                     if name == "event_time" { EventTime::Is(at) } else { EventTime::CopyOf(at) };
             }
-            stored.push(match field.sensitive {
-                Some(Sensitive::Hash) => Stored::Hashed,
-                Some(Sensitive::Drop) | None => stored_as(field.kind),
-            });
-            columns.push(column(&[&field.name], field.kind, true, &name));
+            let (kind, how) = match field.sensitive {
+                Some(Sensitive::Hash) => (FieldType::String, Stored::Hashed),
+                Some(Sensitive::Drop) | None => (field.kind, stored_as(field.kind)),
+            };
+            stored.push(how);
+            columns.push(column(&[&field.name], kind, true, &name));
         }
         for output in outputs.fields() {
             let kind = output_kind(output.data_type());
@@ -132,7 +123,7 @@ impl ResultsTable {
             decoder: Decoder::with_columns(columns).max_event_bytes(usize::MAX),
             stored,
             event_time,
-            key: key_rule(contract),
+            key: KeyRule::of(contract),
             keeps_undecodable: !contract.has_sensitive(),
             salt: hash_salt.to_vec(),
         })
@@ -158,7 +149,7 @@ impl ResultsTable {
         let stored = columns.iter().zip(&self.stored).map(|(column, stored)| match stored {
             Stored::AsIs => Arc::clone(column),
             Stored::Cast(kind) => cast(column, kind).expect("widening casts exist"),
-            Stored::Hashed => hashed(column, &self.salt),
+            Stored::Hashed => self.hashed(column),
         });
         let mut stored: Vec<ArrayRef> = stored.collect();
         let event_time = match self.event_time {
@@ -186,10 +177,16 @@ impl ResultsTable {
             KeyRule::Omit => arrow::array::new_null_array(&DataType::Binary, batch.len()),
             KeyRule::Hash => {
                 let hashes: Vec<_> =
-                    keys.map(|key| key.map(|key| sha256_hex(&[&self.salt, key]))).collect();
+                    keys.map(|key| key.map(|key| hash_once(&self.salt, key))).collect();
                 bytes(hashes.iter().map(|hash| hash.as_ref().map(String::as_bytes)))
             }
         }
+    }
+
+    fn hashed(&self, column: &ArrayRef) -> ArrayRef {
+        let texts = column.as_string::<i32>().iter();
+        let hashes = texts.map(|text| text.map(|text| hash_once(&self.salt, text.as_bytes())));
+        Arc::new(hashes.collect::<StringArray>())
     }
 
     /// Bytes and reason of the rows that were not decoded.
@@ -205,26 +202,8 @@ impl ResultsTable {
             reasons[row] = Some(reject.reason.as_str());
             values[row] = batch.value(row).filter(|_| self.keeps_undecodable);
         }
-        [bytes(values.into_iter()), Arc::new(arrow::array::StringArray::from(reasons))]
+        [bytes(values.into_iter()), Arc::new(StringArray::from(reasons))]
     }
-}
-
-/// A column of a contract's type as the results table keeps it where its field is hashed: the hex
-/// SHA-256 of `salt` followed by the value's text; null stays null.
-///
-/// # Panics
-/// When the column's type is not one of a contract's ([`FieldType::data_type`]).
-#[must_use]
-pub fn hashed(column: &ArrayRef, salt: &[u8]) -> ArrayRef {
-    let values = Values::new(column, TimestampForms::RFC3339);
-    let mut hashes = StringBuilder::with_capacity(column.len(), column.len() * 64);
-    let mut text = Vec::new();
-    for row in 0..column.len() {
-        text.clear();
-        let value = values.write_bare(&mut text, row).then(|| sha256_hex(&[salt, &text]));
-        hashes.append_option(value);
-    }
-    Arc::new(hashes.finish())
 }
 
 /// The decoded columns with a null row for each record that was not decoded.
@@ -326,16 +305,4 @@ fn schema_of(columns: &[Column], stored: &[Stored], event_time: EventTime) -> Sc
     fields.push(Field::new("undecodable", DataType::Binary, true));
     fields.push(Field::new("undecodable_reason", DataType::Utf8, true));
     Schema::new(fields)
-}
-
-fn key_rule(contract: &Contract) -> KeyRule {
-    match contract.key() {
-        Some(field) => match field.sensitive {
-            Some(Sensitive::Hash) => KeyRule::Hash,
-            Some(Sensitive::Drop) => KeyRule::Omit,
-            None => KeyRule::Keep,
-        },
-        None if contract.has_sensitive() => KeyRule::Omit,
-        None => KeyRule::Keep,
-    }
 }

@@ -7,8 +7,8 @@ use arrow::datatypes::{
     DataType, Field, Float32Type, Int32Type, Int64Type, Schema, SchemaRef, TimestampMicrosecondType,
 };
 
-use super::common::sha256_hex;
-use super::{DeadLetterTable, ResultsTable, TableError, compatible};
+use super::{DeadLetterTable, ResultsTable, compatible};
+use crate::sensitive::sha256_hex;
 use crate::{
     Contract, Decoder, Encoder, Members, MicroBatch, Originals, Predicted, Reject, Stage, Stamp,
     dead_letter,
@@ -47,7 +47,7 @@ fn scored(contract: &Contract, events: &[&str]) -> MicroBatch {
     let columns: Vec<Arc<dyn Array>> =
         vec![Arc::new(Float32Array::from(delays)), Arc::new(StringArray::from(classes))];
     let outputs = RecordBatch::try_new(outputs(), columns).unwrap();
-    let mut encoder = Encoder::new(contract, &outputs.schema(), Members::All).unwrap();
+    let mut encoder = Encoder::new(contract, &outputs.schema(), Members::All, b"salt").unwrap();
     let stamp = Stamp {
         model_name: "m".into(),
         model_version: "7".into(),
@@ -153,7 +153,7 @@ fn sensitive_values_do_not_reach_the_rows() {
     let contract = contract(SENSITIVE);
     assert_eq!(
         ResultsTable::new(&contract, &outputs(), b"").err(),
-        Some(TableError::EmptySalt { field: "id".into() })
+        Some(crate::EncodeError::EmptySalt { field: "id".into() })
     );
     let mut table = ResultsTable::new(&contract, &outputs(), b"salt").unwrap();
     let event =

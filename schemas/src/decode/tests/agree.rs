@@ -253,7 +253,8 @@ proptest! {
         // serde_json alone also wants every number within float64, so such a case is left out.
         let json = |row: u32| serde_json::from_slice::<serde_json::Value>(&records[row as usize]);
         for row in &right.rows {
-            prop_assert_eq!(json(*row).err().map(|error| error.to_string()), None);
+            let refused = json(*row).err().map(|error| error.to_string());
+            prop_assert_eq!(refused.filter(|why| !why.contains("out of range")), None);
         }
         for reject in right.rejects.iter().filter(|reject| reject.reason.contains("not JSON at")) {
             prop_assert_eq!(json(reject.row).is_err(), true, "{}", reject.reason);
