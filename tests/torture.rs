@@ -13,7 +13,7 @@ const MINUTES: u64 = 10;
 const ROUND: Duration = Duration::from_secs(45);
 const RATE: u64 = 10_000;
 /// After the faults, everything is scored and archived within this.
-const SETTLED: &str = "180";
+const SETTLED: &str = "100";
 /// Past the tests' session time-out of 3 s, so that the others take over.
 const FROZEN: Duration = Duration::from_millis(4_500);
 
@@ -112,7 +112,11 @@ fn one_round(
         *happened.entry(fault).or_insert(0) += 1;
     }
     assert!(producer.wait(Duration::from_secs(120)).success(), "{}", producer.log());
-    ended_with(&pipeline.command(&["verify"], &["--wait", SETTLED]), 0);
+    let verified = pipeline.command(&["verify"], &["--wait", SETTLED]);
+    if !verified.status.success() {
+        group.iter().for_each(|member| eprintln!("{}:\n{}", member.name, member.child.log()));
+    }
+    ended_with(&verified, 0);
     let distinct = "SELECT count(DISTINCT (input_partition, input_offset)) FROM results";
     for counted in ["SELECT count(*) FROM results", distinct] {
         assert_eq!(pipeline.sql(counted), events.to_string(), "{counted}");

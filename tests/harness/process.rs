@@ -1,6 +1,7 @@
 //! Child processes of the built binary: output kept line by line, waits bounded, SIGKILL on drop.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ impl Child {
 
     /// The same with further environment variables.
     pub(crate) fn spawn_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        let mut child = Command::new(binary())
             .args(arguments)
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
@@ -147,9 +148,15 @@ impl Log {
     }
 }
 
+/// The built binary, or the one of `TIDEGATE_TEST_BIN`: a long run goes on while another is built.
+fn binary() -> PathBuf {
+    std::env::var_os("TIDEGATE_TEST_BIN")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tidegate")), PathBuf::from)
+}
+
 /// Runs `tidegate` to its end and returns what it printed.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+    let mut child = Command::new(binary())
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
