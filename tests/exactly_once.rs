@@ -56,11 +56,17 @@ fn every_record_once_in_topic_and_parquet_under_kill_9() {
 }
 
 #[test]
-fn at_least_once_doubles_under_kill_9_and_verify_sees_it() {
+fn at_least_once_doubles_when_killed_and_verify_sees_it() {
     let Some(broker) = Broker::shared() else { return };
     let sets = ["delivery.mode=at_least_once", "commit.interval_ms=1000"];
     let pipeline = Pipeline::new(broker, "control", &sets);
-    killed_again_and_again(&pipeline);
+    let mut producer = pipeline.produce(60_000, Some(RATE));
+    for _ in 0..3 {
+        // Ended behind an acknowledgement and before its offsets are committed.
+        let mut child = pipeline.run_until("a", "pipe.acknowledged", 3);
+        assert!(!child.wait(Duration::from_secs(60)).success(), "{}", child.log());
+    }
+    assert!(producer.wait(Duration::from_secs(60)).success(), "{}", producer.log());
     let mut child = pipeline.run("a");
     let seen = pipeline.command(&["verify"], &["--topics-only", "--wait", "120"]);
     ended_with(&seen, LOST_OR_DOUBLED);

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use schemas::ScoredBatch;
+use schemas::{ScoredBatch, failpoint};
 
 use super::config::PipeConfig;
 use super::outbox::{Limits, Outbox};
@@ -98,6 +98,7 @@ impl Publisher<'_> {
             freed.get_or_insert_default().push(batch);
         }
         let Some(freed) = freed else { return };
+        failpoint::pass("pipe.acknowledged");
         let mut cell = self.shared.cell();
         for batch in &freed {
             for (partition, extent) in batch.source().offsets().iter() {
