@@ -17,7 +17,7 @@ mod schedule;
 mod secret;
 mod slack;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod webhook;
 
 pub use address::{Allowed, AllowedError, is_private};
