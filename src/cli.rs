@@ -1,8 +1,15 @@
 //! What was said on the command line; what was meant is resolved by the commands.
 
+mod alerts;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use alerts::{
+    AlertsAckArgs, AlertsCommand, AlertsListArgs, AlertsShowArgs, AlertsSilenceArgs,
+    AlertsTestRouteArgs, AlertsUnsilenceArgs,
+};
 
 /// Puts an ONNX model on a Kafka stream, exactly once, and keeps watch over it.
 #[derive(Debug, Parser)]
@@ -38,6 +45,9 @@ pub(crate) enum Command {
     Schema(SchemaCommand),
     /// Ask the archive in SQL
     Sql(SqlArgs),
+    /// Show, silence and acknowledge alerts; try the routes to on-call
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
 }
 
 /// Which configuration.

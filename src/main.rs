@@ -1,5 +1,6 @@
 //! The `tidegate` binary: read the command line, run one command, say how it ended.
 
+mod alerting;
 mod cli;
 mod commands;
 mod config;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Model(command) => commands::model::run(&command),
         Command::Schema(command) => commands::schema::run(&command),
         Command::Sql(args) => commands::sql::run(&args),
+        Command::Alerts(command) => commands::alerts::run(&command),
     };
     match result {
         Ok(exit) => exit.into(),

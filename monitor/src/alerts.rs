@@ -27,6 +27,7 @@ use crate::policy::{
     Book, Changes, Class, Episode, Group, JudgedWindow, MAX_NAME_BYTES, Rule, Transition, clean,
 };
 use crate::state::{Holder, Outbox, REQUESTED, StateError, Store};
+pub use courier::test_route;
 use metrics::Metrics;
 
 /// How often [`Alerts::tick`] wants to be called; the lease lasts six of these.

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use super::{Alerts, AlertsError, Inner};
-use crate::deliver::Rendered;
-use crate::deliver::{Kind, Message, Next, Outcome, Route, Target, next, render_resend, rendered};
+use crate::deliver::{
+    Http, Kind, Message, Next, Outcome, Publish, Rendered, Rendering, Route, Target, next,
+    render_resend, rendered,
+};
 use crate::state::{Attempt, Delivery, Heard, StateError};
 
 /// A courier looks at least so often: a test's clock, or this one, may have moved.
@@ -13,6 +15,34 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Pause after the state could not be written.
 const TROUBLE: Duration = Duration::from_secs(2);
+
+/// Says on `route` that this is a test, once, without any state.
+pub fn test_route(
+    route: &Route,
+    pipeline: &str,
+    http: &Http,
+    publish: &Publish,
+    rendering: &Rendering,
+    now_ms: i64,
+) -> Outcome {
+    let message = Message::own(Kind::Test, pipeline, now_ms, now_ms);
+    match rendered(&route.target, &message, rendering, now_ms) {
+        Rendered::Http(request) => http.post(&request, now_ms),
+        Rendered::Topic { topic, key, payload } => put(publish, &topic, &key, &payload),
+        Rendered::Nothing => unreachable!("every receiver knows a test"),
+    }
+}
+
+fn put(publish: &Publish, topic: &str, key: &str, payload: &[u8]) -> Outcome {
+    match publish(topic, key, payload) {
+        Ok(()) => Outcome::Delivered,
+        Err(error) => Outcome::Failed {
+            error: crate::policy::clean(&error, 300),
+            retry_after_ms: None,
+            heard: Heard::Maybe,
+        },
+    }
+}
 
 impl Alerts {
     /// Delivers until [`Alerts::end_deliveries`], one thread a route. What is waiting then is
@@ -131,15 +161,8 @@ impl Alerts {
             Rendered::Nothing => None,
             Rendered::Http(request) => Some(self.http.post(&request, now_ms)),
             Rendered::Topic { topic, key, payload } => {
-                let publish = self.publish.as_ref().expect("asked for when routes were taken");
-                Some(match publish(&topic, &key, &payload) {
-                    Ok(()) => Outcome::Delivered,
-                    Err(error) => Outcome::Failed {
-                        error: crate::policy::clean(&error, 300),
-                        retry_after_ms: None,
-                        heard: Heard::Maybe,
-                    },
-                })
+                let way = self.publish.as_ref().expect("asked for when routes were taken");
+                Some(put(way, &topic, &key, &payload))
             }
         }
     }

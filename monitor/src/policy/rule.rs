@@ -48,7 +48,7 @@ pub enum Measure {
     Wasserstein,
     /// Cramér's V of the homogeneity test, 0 to 1.
     CramersV,
-    /// Share of nulls.
+    /// Share of nulls beyond the reference's share.
     NullShare,
     /// Share of rows in categories that the reference does not have.
     NewCategories,
