@@ -1,6 +1,8 @@
 //! The whole way, from windows to receivers, on a clock that the test moves.
 
+mod alertmanager;
 mod delivery;
+mod killed;
 mod lifecycle;
 mod retraining;
 

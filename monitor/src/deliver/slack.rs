@@ -37,8 +37,7 @@ pub(super) fn message(message: &Message, how: &Rendering) -> Option<Value> {
         "text": { "type": "plain_text", "text": cut(&header, MAX_HEADER_CHARS), "emoji": false },
     })];
     if message.kind != Kind::Resolved {
-        let mut lines: Vec<String> =
-            episode.concerns.iter().take(MAX_LINES).map(|concern| bullet(concern)).collect();
+        let mut lines: Vec<String> = episode.concerns.iter().take(MAX_LINES).map(bullet).collect();
         let more = episode.subjects.saturating_sub(lines.len());
         if more > 0 {
             lines.push(format!("… and {more} more"));

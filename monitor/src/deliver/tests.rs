@@ -4,6 +4,7 @@
 mod client;
 mod receiver;
 mod shapes;
+mod tls;
 
 pub(crate) use receiver::{Answer, Received, Receiver};
 

@@ -47,7 +47,7 @@ pub struct Book {
     groups: BTreeMap<Group, Memory>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Memory {
     courses: BTreeMap<Subject, Course>,
     open: Option<Episode>,
@@ -91,7 +91,7 @@ impl Book {
         open: Option<Episode>,
         last: Option<LastEpisode>,
     ) {
-        let memory = self.groups.entry(group).or_insert_with(Memory::new);
+        let memory = self.groups.entry(group).or_default();
         let ends = open.iter().map(|episode| episode.window_end_ms);
         memory.newest_ms = ends.fold(memory.newest_ms, i64::max);
         (memory.open, memory.last) = (open, last);
@@ -175,7 +175,7 @@ impl Book {
 
     fn memory(&mut self, model: &str, class: super::Class) -> &mut Memory {
         let group = Group { model: model.to_owned(), class };
-        self.groups.entry(group).or_insert_with(Memory::new)
+        self.groups.entry(group).or_default()
     }
 
     /// Makes the group's episode say what its subjects say.
@@ -212,11 +212,14 @@ impl Book {
     }
 }
 
-impl Memory {
-    fn new() -> Self {
-        Self { newest_ms: i64::MIN, ..Self::default() }
+impl Default for Memory {
+    fn default() -> Self {
+        let courses = BTreeMap::new();
+        Self { courses, open: None, last: None, newest_ms: i64::MIN, held: false }
     }
+}
 
+impl Memory {
     /// Whether something was pending already before the courses that just changed.
     fn was_pending(&self, changed: &[CourseRow], window: &JudgedWindow) -> bool {
         self.courses.iter().any(|(of, course)| {

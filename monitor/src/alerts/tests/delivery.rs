@@ -43,7 +43,7 @@ fn a_receiver_that_is_down_for_an_hour_hears_everything_in_order() {
         assert_eq!(distinct(ids(&tries)).len(), 1, "{bad:?}: the resolve never overtakes");
         assert!((10..=20).contains(&tries.len()), "{bad:?}: {} tries", tries.len());
         assert_eq!(alerts.outbox().unwrap().waiting, 2);
-        receiver.from_now_on(FINE);
+        receiver.then_answer(FINE);
         pass(&alerts, &hand, 6);
         let heard = &receiver.received()[tries.len()..];
         assert_eq!(types(heard), ["alert.fired", "alert.resolved"], "{bad:?}");
@@ -100,7 +100,7 @@ fn a_resolve_that_waits_behind_its_trigger_falls_over_with_it() {
     pass(&alerts, &hand, 9);
     assert_eq!(types(&up.received()), ["alert.fired", "alert.resolved"]);
     // After a 500 it may have heard of it: it is told that it is over, too.
-    down.from_now_on(FINE);
+    down.then_answer(FINE);
     pass(&alerts, &hand, 6);
     assert_eq!(types(&down.received()).last().map(String::as_str), Some("alert.resolved"));
 }

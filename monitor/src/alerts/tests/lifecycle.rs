@@ -143,10 +143,10 @@ fn heartbeats_come_at_their_interval_and_do_not_pile_up() {
     };
     run(20);
     assert_eq!(receiver.received().len(), 4, "every five minutes");
-    receiver.from_now_on(Answer::Status(503, "", ""));
+    receiver.then_answer(Answer::Status(503, "", ""));
     run(60);
     assert_eq!(alerts.outbox().unwrap().waiting, 1);
-    receiver.from_now_on(FINE);
+    receiver.then_answer(FINE);
     let before = receiver.received().len();
     run(5);
     assert!(receiver.received().len() - before <= 2);

@@ -88,7 +88,7 @@ impl Receiver {
         self.lock().received.clone()
     }
 
-    pub(crate) fn from_now_on(&self, answer: Answer) {
+    pub(crate) fn then_answer(&self, answer: Answer) {
         let mut state = self.lock();
         state.answers.clear();
         state.then = answer;
