@@ -1,11 +1,16 @@
 //! What was said on the command line; what was meant is resolved by the commands.
 
+mod alerts;
 mod drift;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use alerts::{
+    AlertsAckArgs, AlertsCommand, AlertsListArgs, AlertsShowArgs, AlertsSilenceArgs,
+    AlertsTestRouteArgs, AlertsUnsilenceArgs,
+};
 pub(crate) use drift::{BaselineCommand, BaselineFitArgs, BaselineShowArgs, DataArgs, DriftArgs};
 
 /// Puts an ONNX model on a Kafka stream, exactly once, and keeps watch over it.
@@ -51,6 +56,9 @@ pub(crate) enum Command {
     /// Repair what only a person may decide about the archive
     #[command(subcommand)]
     Archive(ArchiveCommand),
+    /// Show, silence and acknowledge alerts; try the routes to on-call
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
 }
 
 /// Which configuration.

@@ -1,5 +1,6 @@
 //! The `tidegate` binary: read the command line, run one command, say how it ended.
 
+mod alerting;
 mod cli;
 mod commands;
 mod config;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Baseline(command) => commands::baseline::run(&command),
         Command::Drift(args) => commands::drift::run(&args),
         Command::Archive(command) => commands::archive::run(&command),
+        Command::Alerts(command) => commands::alerts::run(&command),
     };
     match result {
         Ok(exit) => exit.into(),

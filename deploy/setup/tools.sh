@@ -44,6 +44,11 @@ if [ "${1:-build}" = test ]; then
       missing=1
     fi
   fi
+  # The tests that need it say SKIPPED without it; under CI=true they would fail, minutes later.
+  if ! command -v alertmanager >/dev/null 2>&1 && [ "${CI:-}" = true ]; then
+    need prometheus-alertmanager "receives alerts in tests" \
+      "$(system prometheus-alertmanager golang-github-prometheus-alertmanager alertmanager)"
+  fi
   need mvn "fetches the tests' Apache Kafka" "$(system maven maven maven)"
 fi
 exit $missing

@@ -1,11 +1,18 @@
-//! Drift: how far what the model sees now is from the reference, and how sure that is.
+//! Drift: how far what the model sees now is from the reference, and how sure that is; and alerts
+//! that reach somebody when it is too far.
 //!
 //! Refuses to know Kafka and ONNX. [`stats`] is the pure centre: counts and samples in, numbers out.
 //! [`columns`] decides what is compared as what and gathers values, [`profile`] is what is kept of a
-//! reference, [`report`] puts reference and current side by side and judges. All of it is pure: rows
-//! come as Arrow arrays, files are the caller's.
+//! reference, [`report`] puts reference and current side by side and judges: rows come as Arrow
+//! arrays, files are the caller's. [`policy`] makes episodes of judged windows, purely; [`state`]
+//! keeps them in one file, [`deliver`] brings them to people; [`alerts`] is the one entry to those
+//! three.
 
+pub mod alerts;
 pub mod columns;
+pub mod deliver;
+pub mod policy;
 pub mod profile;
 pub mod report;
+pub mod state;
 pub mod stats;

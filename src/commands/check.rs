@@ -150,9 +150,30 @@ fn memory_bound(pipeline: &Pipeline, partitions: usize) -> u64 {
     BASE_BYTES + pipeline.pipe().memory_bound_bytes() + archives * (archive + reader) + model
 }
 
+/// The entries of a list, without their empty keys.
+fn list(section: &str, entries: &[Value], out: &mut impl std::io::Write) -> anyhow::Result<()> {
+    for entry in entries.iter().filter_map(Value::as_table) {
+        writeln!(out, "[[{section}]]")?;
+        for (key, value) in entry {
+            let empty = value.as_str().is_some_and(str::is_empty)
+                || value.as_array().is_some_and(Vec::is_empty)
+                || value.as_table().is_some_and(toml::Table::is_empty);
+            if !empty {
+                writeln!(out, "{key} = {value}")?;
+            }
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
 fn print(report: &Report, out: &mut impl std::io::Write) -> anyhow::Result<()> {
     let table = toml::Table::try_from(&report.configuration)?;
     for (section, keys) in &table {
+        if let Value::Array(entries) = keys {
+            list(section, entries, out)?;
+            continue;
+        }
         writeln!(out, "[{section}]")?;
         let Value::Table(keys) = keys else { continue };
         for (key, value) in keys {

@@ -1,5 +1,6 @@
 //! One module per command; each turns what was said into what was meant and calls the members.
 
+pub(crate) mod alerts;
 pub(crate) mod archive;
 pub(crate) mod baseline;
 pub(crate) mod bench;

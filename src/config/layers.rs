@@ -6,13 +6,16 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{Config, rules};
+use super::{Config, lists, rules};
 
 /// Every key with its default and a comment.
 pub(crate) const DEFAULT: &str = include_str!("default.toml");
 
 /// Tables whose keys are the user's own.
 const OPEN_TABLES: [&str; 1] = ["kafka.properties"];
+
+/// Lists of tables: an entry changes the one of the same name, key by key, or is added.
+const LISTS: [&str; 2] = ["routes", "rules"];
 
 /// Prefix of environment variables; levels are separated by two underscores.
 const ENV_PREFIX: &str = "TIDEGATE__";
@@ -90,10 +93,16 @@ pub(crate) fn load(
     let merged = merge(&defaults, leaves, &mut problems);
     let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
     let mut config: Config = merged.try_into().expect("each leaf was accepted on its own");
-    for path in
-        [&mut config.contract.file, &mut config.model.repository, &mut config.archive.directory]
-    {
+    for path in [
+        &mut config.contract.file,
+        &mut config.model.repository,
+        &mut config.archive.directory,
+        &mut config.alerts.state,
+    ] {
         *path = base.join(&*path);
+    }
+    if !config.alerts.http.ca_file.as_os_str().is_empty() {
+        config.alerts.http.ca_file = base.join(&config.alerts.http.ca_file);
     }
     for problem in rules::check(&config) {
         if !problems.iter().any(|have| have.key == problem.key) {
@@ -113,6 +122,13 @@ fn read(path: &Path) -> Result<Table, String> {
 fn merge(defaults: &Table, leaves: Vec<(String, Value)>, problems: &mut Vec<Problem>) -> Table {
     let mut merged = defaults.clone();
     for (key, value) in leaves {
+        if LISTS.contains(&key.as_str())
+            && let Value::Array(entries) = &value
+            && entries.iter().all(Value::is_table)
+        {
+            lists::merge(&mut merged, defaults, &key, entries, problems);
+            continue;
+        }
         let shown = shown(&key, &value);
         if lookup(defaults, &key).is_none() && open_table(&key).is_none() {
             problems.push(Problem { message: unknown(defaults, &key), key, value: shown });
@@ -131,9 +147,14 @@ fn merge(defaults: &Table, leaves: Vec<(String, Value)>, problems: &mut Vec<Prob
     merged
 }
 
-fn shown(key: &str, value: &Value) -> String {
-    let secret = ["password", "secret", "salt", "token"].iter().any(|word| key.contains(word));
-    if secret { "(hidden)".into() } else { value.to_string() }
+pub(super) fn shown(key: &str, value: &Value) -> String {
+    if is_secret(key) { "(hidden)".into() } else { value.to_string() }
+}
+
+/// Whether what stands under `key` is never said.
+pub(super) fn is_secret(key: &str) -> bool {
+    let words = ["password", "secret", "salt", "token", "url", "routing_key", "headers"];
+    key == "routes" || words.iter().any(|word| key.contains(word))
 }
 
 fn unknown(defaults: &Table, key: &str) -> String {

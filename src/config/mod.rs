@@ -3,7 +3,10 @@
 //! Layers and problems are found in [`layers`]; rules that span keys in [`rules`]. Nothing here
 //! opens a connection or reads a model.
 
+mod alerts;
 mod layers;
+mod lists;
+mod routes;
 mod rules;
 mod secret;
 
@@ -12,7 +15,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use alerts::{Alerts, RuleEntry};
 pub(crate) use layers::{DEFAULT, Problem, Problems, load};
+pub(crate) use routes::{RouteEntry, resolved as resolved_routes};
 pub(crate) use secret::Secret;
 
 /// A whole configuration; keys and defaults are documented in `default.toml`.
@@ -35,6 +40,9 @@ pub(crate) struct Config {
     pub(crate) server: Server,
     pub(crate) telemetry: Telemetry,
     pub(crate) shutdown: Shutdown,
+    pub(crate) alerts: Alerts,
+    pub(crate) routes: Vec<RouteEntry>,
+    pub(crate) rules: Vec<RuleEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

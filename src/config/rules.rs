@@ -9,6 +9,7 @@ pub(crate) fn check(config: &Config) -> Vec<Problem> {
     topics(config, &mut found);
     time_outs(config, &mut found);
     sizes(config, &mut found);
+    found.0.extend(super::alerts::check(config));
     found.0
 }
 

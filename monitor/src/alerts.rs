@@ -1,0 +1,347 @@
+//! The one entry to alerting: judged windows go in, deliveries come out.
+//!
+//! ```text
+//! judge(window) ─▶ policy ─▶ one transaction (courses, episodes, history, outbox)
+//! tick()        ─▶ lease, heartbeat, ended silences
+//! run_deliveries() ─▶ one thread a route: outbox ─▶ HTTP or topic ─▶ what became of it
+//! ```
+//!
+//! The clock is handed in, and so are rules, routes, the client and the way to a topic. Refuses to
+//! compute statistics and to know where windows come from.
+
+mod courier;
+mod metrics;
+mod posts;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::deliver::{
+    Event, GuardSettings, Http, HttpError, HttpSettings, Kind, Message, ModelFacts, Publish,
+    Rendering, Route, Target, Withheld, retraining_request,
+};
+use crate::policy::{
+    Book, Changes, Class, Episode, Group, JudgedWindow, MAX_NAME_BYTES, Rule, Transition, clean,
+};
+use crate::state::{Holder, Outbox, REQUESTED, StateError, Store};
+pub use courier::test_route;
+use metrics::Metrics;
+
+/// How often [`Alerts::tick`] wants to be called; the lease lasts six of these.
+pub const TICK_MS: i64 = 10_000;
+
+/// Milliseconds since 1970; tests hand in one that they move.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Everything that alerting is made of.
+pub struct Settings {
+    /// The pipeline's name, in every message.
+    pub pipeline: String,
+    /// The state file.
+    pub state: PathBuf,
+    /// Who we are.
+    pub holder: Holder,
+    /// Rules, checked.
+    pub rules: Vec<Rule>,
+    /// Routes, checked.
+    pub routes: Vec<Route>,
+    /// How messages are written.
+    pub rendering: Rendering,
+    /// Time between two signs of life.
+    pub heartbeat_ms: i64,
+    /// When retraining may be requested.
+    pub guards: GuardSettings,
+    /// Bounds of requests.
+    pub http: HttpSettings,
+    /// The way to a topic, for routes to one.
+    pub publish: Option<Publish>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Alerting cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AlertsError {
+    /// The state file.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The client.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// A route leads to a topic, and there is no way to one.
+    #[error("route {0:?} leads to a topic, but nothing was handed in that publishes")]
+    NoPublish(String),
+}
+
+/// Alerting, at work. Shared by the thread that judges and those that deliver.
+pub struct Alerts {
+    pipeline: String,
+    rules: Vec<Rule>,
+    routes: Vec<Route>,
+    rendering: Rendering,
+    heartbeat_ms: i64,
+    guards: GuardSettings,
+    http: Http,
+    publish: Option<Publish>,
+    clock: Clock,
+    metrics: Metrics,
+    inner: Mutex<Inner>,
+    /// Something was put into the outbox, or the end was asked for.
+    news: Condvar,
+}
+
+struct Inner {
+    store: Store,
+    book: Book,
+    /// The last heartbeat's number, and the last day that was tidied up.
+    heartbeat: i64,
+    tidied_day: i64,
+    ending: bool,
+    /// The book may be ahead of the file: read it again before the next step.
+    stale: bool,
+    resent_ms: BTreeMap<String, i64>,
+}
+
+impl Alerts {
+    /// Opens the state, takes the lease and everything that was stored. Episodes whose rules are
+    /// gone end now.
+    ///
+    /// # Errors
+    /// [`StateError::Held`] when another monitor has the state; the others say what to do.
+    pub fn open(settings: Settings) -> Result<Self, AlertsError> {
+        let Settings { pipeline, state, holder, rules, routes, rendering, .. } = settings;
+        let to_topic = |route: &&Route| matches!(route.target, Target::Topic { .. });
+        if let (Some(route), None) = (routes.iter().find(to_topic), &settings.publish) {
+            return Err(AlertsError::NoPublish(route.name.clone()));
+        }
+        let now_ms = (settings.clock)();
+        let store = Store::open(&state, &holder, now_ms)?;
+        let book = store.load(rules.iter().cloned())?;
+        let inner = Inner {
+            store,
+            book,
+            heartbeat: 0,
+            tidied_day: 0,
+            ending: false,
+            stale: false,
+            resent_ms: BTreeMap::new(),
+        };
+        let alerts = Self {
+            pipeline,
+            rules,
+            routes,
+            rendering,
+            heartbeat_ms: settings.heartbeat_ms.max(1_000),
+            guards: settings.guards,
+            http: Http::new(settings.http)?,
+            publish: settings.publish,
+            clock: settings.clock,
+            metrics: Metrics::new(),
+            inner: Mutex::new(inner),
+            news: Condvar::new(),
+        };
+        alerts.take(|book| book.end_orphans(), &[], true)?;
+        Ok(alerts)
+    }
+
+    /// Takes a judged window in. When this returns, everything that follows from it is stored,
+    /// deliveries included; a window that was taken before changes nothing. `facts` are those of
+    /// the window's models, for requests to train them again.
+    ///
+    /// # Errors
+    /// When the state cannot be written. Then nothing of the window was taken: hand it in again.
+    pub fn judge(
+        &self,
+        window: &JudgedWindow,
+        facts: &[ModelFacts],
+    ) -> Result<Vec<Transition>, AlertsError> {
+        self.take(|book| book.take(window), facts, true)
+    }
+
+    /// As [`Alerts::judge`], but nobody is told: for past windows after the state was lost. When
+    /// all are in, [`Alerts::announce`] tells what still fires, under the ids it had.
+    ///
+    /// # Errors
+    /// As [`Alerts::judge`].
+    pub fn replay(&self, window: &JudgedWindow) -> Result<(), AlertsError> {
+        self.take(|book| book.take(window), &[], false).map(drop)
+    }
+
+    /// Tells of every open episode that nobody was told of.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    pub fn announce(&self) -> Result<(), AlertsError> {
+        self.tell_unsilenced(&mut self.lock(), (self.clock)())
+    }
+
+    /// Open episodes.
+    pub fn open_episodes(&self) -> Vec<Episode> {
+        self.lock().book.open().cloned().collect()
+    }
+
+    /// How full the outbox is.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn outbox(&self) -> Result<Outbox, AlertsError> {
+        Ok(self.lock().store.outbox()?)
+    }
+
+    /// Renews the lease, puts the next heartbeat into the outbox, tells what a silence no longer
+    /// covers, tidies up once a day. To be called every [`TICK_MS`].
+    ///
+    /// # Errors
+    /// [`StateError::Lost`] when another monitor took over: stop. Others may pass.
+    pub fn tick(&self) -> Result<(), AlertsError> {
+        let now_ms = (self.clock)();
+        let mut inner = self.lock();
+        inner.store.renew(now_ms)?;
+        let slot = now_ms.div_euclid(self.heartbeat_ms);
+        if slot != inner.heartbeat {
+            let message = Message::own(Kind::Heartbeat, &self.pipeline, slot, now_ms);
+            for route in self.routes.iter().filter(|r| r.events.contains(&Event::Heartbeat)) {
+                inner.store.put_heartbeat(&route.name, &message, now_ms)?;
+            }
+            inner.heartbeat = slot;
+        }
+        self.tell_unsilenced(&mut inner, now_ms)?;
+        let day = now_ms.div_euclid(86_400_000);
+        if day != inner.tidied_day {
+            inner.store.prune(now_ms)?;
+            inner.tidied_day = day;
+        }
+        self.metrics.state(inner.book.open().count() as u64, inner.store.outbox()?);
+        drop(inner);
+        self.news.notify_all();
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing is left half done in memory: whoever panicked had not stored it either.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One step of the book and everything that follows from it, in one transaction.
+    fn take(
+        &self,
+        step: impl FnOnce(&mut Book) -> Changes,
+        facts: &[ModelFacts],
+        tell: bool,
+    ) -> Result<Vec<Transition>, AlertsError> {
+        let now_ms = (self.clock)();
+        let mut inner = self.lock();
+        if inner.stale {
+            inner.book = inner.store.load(self.rules.iter().cloned())?;
+            inner.stale = false;
+        }
+        let changes = step(&mut inner.book);
+        let stored = self.store_changes(&mut inner, &changes, tell, now_ms);
+        let stored = stored.and_then(|()| self.retrain(&mut inner, facts, now_ms));
+        if let Err(error) = stored {
+            inner.stale = true;
+            return Err(error);
+        }
+        drop(inner);
+        self.news.notify_all();
+        for transition in &changes.transitions {
+            metrics::log(transition);
+        }
+        Ok(changes.transitions)
+    }
+
+    fn store_changes(
+        &self,
+        inner: &mut Inner,
+        changes: &Changes,
+        tell: bool,
+        now_ms: i64,
+    ) -> Result<(), AlertsError> {
+        if changes.courses.is_empty() && changes.groups.is_empty() {
+            return Ok(());
+        }
+        let silences = inner.store.silences(now_ms)?;
+        let unheard = inner.store.silenced_episodes()?;
+        let told = posts::of(self, changes, &silences, &unheard, tell, now_ms);
+        inner.store.record(changes, &told.posts, &told.notes, &told.silenced, now_ms)?;
+        Ok(())
+    }
+
+    /// Episodes that a silence covered, or that were replayed, and nothing covers any more.
+    fn tell_unsilenced(&self, inner: &mut Inner, now_ms: i64) -> Result<(), AlertsError> {
+        let unheard = inner.store.silenced_episodes()?;
+        if unheard.is_empty() {
+            return Ok(());
+        }
+        let silences = inner.store.silences(now_ms)?;
+        let episodes: Vec<Episode> =
+            inner.book.open().filter(|episode| unheard.contains(&episode.id)).cloned().collect();
+        for episode in episodes {
+            if posts::is_silenced(&episode, &silences, now_ms) {
+                continue;
+            }
+            let message = Message::about(&episode, Kind::Fired, &self.pipeline, now_ms);
+            let post = posts::to_routes(self, message);
+            let note = posts::note(&episode, "told", "no silence covers it any more".into());
+            inner.store.set_silenced(&episode.id, false, &[post], &[note], now_ms)?;
+        }
+        self.news.notify_all();
+        Ok(())
+    }
+
+    /// A request to train again for every model whose drift against its training reference is an
+    /// open episode, once; or why not, said once.
+    fn retrain(
+        &self,
+        inner: &mut Inner,
+        facts: &[ModelFacts],
+        now_ms: i64,
+    ) -> Result<(), AlertsError> {
+        for of in facts {
+            let group = Group { model: clean(&of.model, MAX_NAME_BYTES), class: Class::Drift };
+            let Some(episode) = inner.book.open_of(&group).cloned() else { continue };
+            if !posts::is_against_training(&episode, &inner.book) {
+                continue;
+            }
+            let said = inner.store.retraining_of(&episode.id)?;
+            if said.as_deref() == Some(REQUESTED) {
+                continue;
+            }
+            let quality = Group { class: Class::Quality, ..group.clone() };
+            let silenced = inner.store.silenced_episodes()?.contains(&episode.id);
+            let request = if silenced {
+                Err(Withheld::Silenced)
+            } else {
+                retraining_request(
+                    &episode,
+                    of,
+                    &self.guards,
+                    inner.store.last_retraining(&group.model)?,
+                    inner.book.is_troubled(&quality),
+                    &posts::link(self, &episode),
+                    now_ms,
+                )
+            };
+            match request {
+                Ok(request) => {
+                    let mut message =
+                        Message::about(&episode, Kind::Retraining, &self.pipeline, now_ms);
+                    message.request = Some(request);
+                    let post = posts::to_routes(self, message);
+                    let what = format!("to {}", posts::names(&post.to));
+                    let note = posts::note(&episode, "retraining requested", what);
+                    inner.store.record_retraining(&note, REQUESTED, Some(&post), now_ms)?;
+                }
+                Err(why) if said.as_deref() != Some(&why.to_string()) => {
+                    let note = posts::note(&episode, "retraining withheld", why.to_string());
+                    inner.store.record_retraining(&note, &why.to_string(), None, now_ms)?;
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}

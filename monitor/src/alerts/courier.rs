@@ -1,0 +1,232 @@
+//! Brings the outbox to the receivers: one thread a route, so that one that hangs holds up nobody
+//! else. No lock is held while a receiver is asked.
+
+use std::time::Duration;
+
+use super::{Alerts, AlertsError, Inner};
+use crate::deliver::{
+    Http, Kind, Message, Next, Outcome, Publish, Rendered, Rendering, Route, Target, next,
+    render_resend, rendered,
+};
+use crate::state::{Attempt, Delivery, Heard, StateError};
+
+/// A courier looks at least so often: a test's clock, or this one, may have moved.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Pause after the state could not be written.
+const TROUBLE: Duration = Duration::from_secs(2);
+
+/// Says on `route` that this is a test, once, without any state.
+pub fn test_route(
+    route: &Route,
+    pipeline: &str,
+    http: &Http,
+    publish: &Publish,
+    rendering: &Rendering,
+    now_ms: i64,
+) -> Outcome {
+    let message = Message::own(Kind::Test, pipeline, now_ms, now_ms);
+    match rendered(&route.target, &message, rendering, now_ms) {
+        Rendered::Http(request) => http.post(&request, now_ms),
+        Rendered::Topic { topic, key, payload } => put(publish, &topic, &key, &payload),
+        Rendered::Nothing => unreachable!("every receiver knows a test"),
+    }
+}
+
+fn put(publish: &Publish, topic: &str, key: &str, payload: &[u8]) -> Outcome {
+    match publish(topic, key, payload) {
+        Ok(()) => Outcome::Delivered,
+        Err(error) => Outcome::Failed {
+            error: crate::policy::clean(&error, 300),
+            retry_after_ms: None,
+            heard: Heard::Maybe,
+        },
+    }
+}
+
+impl Alerts {
+    /// Delivers until [`Alerts::end_deliveries`], one thread a route. What is waiting then is
+    /// delivered by the next start.
+    ///
+    /// # Errors
+    /// [`StateError::Lost`] when another monitor took over.
+    pub fn run_deliveries(&self) -> Result<(), AlertsError> {
+        std::thread::scope(|scope| {
+            let couriers: Vec<_> = self
+                .routes
+                .iter()
+                .map(|route| {
+                    std::thread::Builder::new()
+                        .name(format!("tg-to-{}", route.name))
+                        .spawn_scoped(scope, || self.courier(route))
+                        .expect("the system has threads")
+                })
+                .collect();
+            let mut result = Ok(());
+            for courier in couriers {
+                let ended = courier.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                if ended.is_err() && result.is_ok() {
+                    self.end_deliveries();
+                    result = ended;
+                }
+            }
+            result
+        })
+    }
+
+    /// Asks [`Alerts::run_deliveries`] to end; what is on its way is waited for.
+    pub fn end_deliveries(&self) {
+        self.lock().ending = true;
+        self.news.notify_all();
+    }
+
+    /// Delivers whatever is due on any route at this time, on this thread; answers how many
+    /// attempts were made.
+    ///
+    /// # Errors
+    /// When the state cannot be read or written.
+    pub fn deliver_due(&self) -> Result<usize, AlertsError> {
+        let mut attempts = 0;
+        loop {
+            let before = attempts;
+            for route in &self.routes {
+                while self.deliver_next(route)? {
+                    attempts += 1;
+                }
+                self.resend(route)?;
+            }
+            // What fell over may be due on a route that was looked at already.
+            if attempts == before {
+                return Ok(attempts);
+            }
+        }
+    }
+
+    fn courier(&self, route: &Route) -> Result<(), AlertsError> {
+        loop {
+            if self.lock().ending {
+                return Ok(());
+            }
+            let done = self.deliver_next(route).and_then(|any| self.resend(route).map(|()| any));
+            match done {
+                Ok(true) => {}
+                Ok(false) => self.rest(LOOK),
+                Err(error @ AlertsError::State(StateError::Lost { .. })) => {
+                    self.end_deliveries();
+                    return Err(error);
+                }
+                Err(error) => {
+                    tracing::error!(route = route.name, error = error.to_string(), "alert state");
+                    self.rest(TROUBLE);
+                }
+            }
+        }
+    }
+
+    fn rest(&self, at_most: Duration) {
+        let inner = self.lock();
+        if !inner.ending {
+            // Poisoned or woken early: the courier looks again either way.
+            drop(self.news.wait_timeout(inner, at_most));
+        }
+    }
+
+    /// One attempt, if anything is due.
+    fn deliver_next(&self, route: &Route) -> Result<bool, AlertsError> {
+        let now_ms = (self.clock)();
+        let target = route.target.fingerprint();
+        let (delivery, disabled) = {
+            let inner = self.lock();
+            let Some(delivery) = inner.store.next_due(&route.name, now_ms)? else {
+                return Ok(false);
+            };
+            (delivery, inner.store.disabled(&route.name, &target)?)
+        };
+        let outcome = match disabled {
+            Some(reason) => Some(Outcome::Gone { error: format!("disabled: {reason}") }),
+            None => self.say(&route.target, &delivery.message, now_ms),
+        };
+        // The attempt took its time.
+        let now_ms = (self.clock)().max(now_ms);
+        let mut inner = self.lock();
+        self.settle(&mut inner, route, &delivery, outcome, now_ms)?;
+        drop(inner);
+        self.news.notify_all();
+        Ok(true)
+    }
+
+    /// Asks the receiver; `None` when it knows no such message.
+    fn say(&self, target: &Target, message: &Message, now_ms: i64) -> Option<Outcome> {
+        match rendered(target, message, &self.rendering, now_ms) {
+            Rendered::Nothing => None,
+            Rendered::Http(request) => Some(self.http.post(&request, now_ms)),
+            Rendered::Topic { topic, key, payload } => {
+                let way = self.publish.as_ref().expect("asked for when routes were taken");
+                Some(put(way, &topic, &key, &payload))
+            }
+        }
+    }
+
+    fn settle(
+        &self,
+        inner: &mut Inner,
+        route: &Route,
+        delivery: &Delivery,
+        outcome: Option<Outcome>,
+        now_ms: i64,
+    ) -> Result<(), AlertsError> {
+        // A sign of life of yesterday, or from another route, is worth nothing.
+        let heartbeat = delivery.message.kind == Kind::Heartbeat;
+        let to = route.then.clone().filter(|_| !heartbeat);
+        let attempt = match outcome {
+            None => Attempt::Skipped,
+            Some(Outcome::Delivered) => Attempt::Delivered,
+            Some(Outcome::Refused { error }) => Attempt::Over { to, heard: Heard::No, error },
+            Some(Outcome::Gone { error }) => {
+                let target = route.target.fingerprint();
+                if inner.store.disabled(&route.name, &target)?.is_none() {
+                    inner.store.disable(&route.name, &target, &error, now_ms)?;
+                    self.metrics.disabled(&route.name, &error);
+                }
+                Attempt::Over { to, heard: Heard::No, error }
+            }
+            Some(Outcome::Failed { error, retry_after_ms, heard }) => {
+                let attempts = delivery.attempts + 1;
+                let more = to.is_some();
+                match next(attempts, retry_after_ms, more, delivery.created_ms, now_ms) {
+                    Next::Again(due_ms) => Attempt::Again { due_ms, heard, error },
+                    Next::Over => Attempt::Over { to, heard, error },
+                }
+            }
+        };
+        let dead = inner.store.settle(delivery, &attempt, now_ms)?;
+        self.metrics.attempted(route, &delivery.message, &attempt, dead);
+        Ok(())
+    }
+
+    /// Tells an Alertmanager again what it may have forgotten. Not in the outbox: the next time
+    /// replaces this one.
+    fn resend(&self, route: &Route) -> Result<(), AlertsError> {
+        if !matches!(route.target, Target::Alertmanager { .. }) {
+            return Ok(());
+        }
+        let now_ms = (self.clock)();
+        let episodes = {
+            let mut inner = self.lock();
+            let last_ms = inner.resent_ms.entry(route.name.clone()).or_insert(now_ms);
+            // A clock that went back must not hold it up.
+            if (0..self.rendering.resend_ms).contains(&(now_ms - *last_ms)) {
+                return Ok(());
+            }
+            *last_ms = now_ms;
+            inner.store.to_resend(&route.name)?
+        };
+        let request =
+            render_resend(&route.target, &self.pipeline, &episodes, &self.rendering, now_ms);
+        if let Some(request) = request {
+            let outcome = self.http.post(&request, now_ms);
+            self.metrics.resent(&route.name, &outcome);
+        }
+        Ok(())
+    }
+}

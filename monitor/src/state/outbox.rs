@@ -1,0 +1,289 @@
+//! Deliveries: first in, first out per (episode, route), each with what became of it.
+
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+
+use super::{StateError, Store, parsed, text_of};
+use crate::deliver::{Kind, MAX_RETRY_AFTER_MS, Message};
+use crate::policy::Episode;
+
+/// Whether the receiver has the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Certainly not: no connection was made.
+    No,
+    /// It may: the connection broke, timed out or answered with an error.
+    Maybe,
+    /// It said so.
+    Yes,
+}
+
+/// A message that waits for a route.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Its place in the outbox.
+    pub seq: i64,
+    /// Its episode; of a heartbeat, a name of its own.
+    pub episode: String,
+    /// Where it goes.
+    pub route: String,
+    /// What is said.
+    pub message: Message,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was put there.
+    pub created_ms: i64,
+}
+
+/// What became of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// The receiver has it.
+    Delivered,
+    /// This receiver's form has no such message.
+    Skipped,
+    /// Again at this time.
+    Again { due_ms: i64, heard: Heard, error: String },
+    /// Not here any more: to the next route, if there is one.
+    Over { to: Option<String>, heard: Heard, error: String },
+}
+
+/// Kinds that a resolve answers.
+const TRIGGERS: &str = "('alert.fired', 'alert.upgraded')";
+
+/// A route that has the episode, or will, or may have.
+const KNOWS: &str = "(state = 'waiting' OR heard <> 'no')";
+
+impl Heard {
+    fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Maybe => "maybe",
+            Self::Yes => "yes",
+        }
+    }
+}
+
+impl Store {
+    /// The next delivery of `route` that is due: the oldest of its episode, and not too early.
+    pub(crate) fn next_due(
+        &self,
+        route: &str,
+        now_ms: i64,
+    ) -> Result<Option<Delivery>, StateError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare(
+                "SELECT seq, episode, route, message, attempts, created_ms FROM outbox AS mine
+                 WHERE route = ?1 AND state = 'waiting'
+                   -- No wait is that long: the clock went back.
+                   AND (due_ms <= ?2 OR due_ms > ?2 + ?3)
+                   AND NOT EXISTS (SELECT 1 FROM outbox AS earlier
+                     WHERE earlier.route = mine.route AND earlier.episode = mine.episode
+                       AND earlier.state = 'waiting' AND earlier.seq < mine.seq)
+                 ORDER BY seq LIMIT 1",
+            )?;
+            statement.query_row(params![route, now_ms, MAX_RETRY_AFTER_MS], read).optional()
+        })
+    }
+
+    /// Writes down what became of an attempt; answers whether the message is now dead, without
+    /// any route left to take it.
+    pub(crate) fn settle(
+        &mut self,
+        delivery: &Delivery,
+        result: &Attempt,
+        now_ms: i64,
+    ) -> Result<bool, StateError> {
+        self.write(|transaction| match result {
+            Attempt::Delivered => finish(transaction, delivery, "delivered", "yes", "", now_ms),
+            Attempt::Skipped => finish(transaction, delivery, "skipped", "no", "", now_ms),
+            Attempt::Again { due_ms, heard, error } => {
+                let mut statement = transaction.prepare(
+                    "UPDATE outbox SET attempts = attempts + 1, due_ms = ?2, error = ?3,
+                       heard = iif(heard = 'no', ?4, heard) WHERE seq = ?1",
+                )?;
+                statement.execute(params![delivery.seq, due_ms, error, heard.name()])?;
+                Ok(false)
+            }
+            Attempt::Over { to, heard, error } => {
+                let state = if to.is_some() { "passed_on" } else { "dead" };
+                finish(transaction, delivery, state, heard.name(), error, now_ms)?;
+                match to {
+                    Some(to) => fall_over(transaction, delivery, to, now_ms).map(|()| false),
+                    None => Ok(true),
+                }
+            }
+        })
+    }
+
+    /// Episodes that `route` has heard of and that still fire, for receivers that forget.
+    pub(crate) fn to_resend(&self, route: &str) -> Result<Vec<Episode>, StateError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare(&format!(
+                "SELECT body FROM episodes WHERE state = 'firing' AND silenced = 0 AND EXISTS (
+                   SELECT 1 FROM outbox WHERE outbox.episode = episodes.id AND route = ?1
+                     AND kind IN {TRIGGERS} AND state = 'delivered')
+                 ORDER BY fired_at_ms, id"
+            ))?;
+            let rows = statement.query_map([route], |row| parsed(&row.get::<_, String>(0)?, 0))?;
+            rows.collect()
+        })
+    }
+
+    /// Puts a sign of life there for `route`; one that still waits is replaced.
+    pub(crate) fn put_heartbeat(
+        &mut self,
+        route: &str,
+        message: &Message,
+        now_ms: i64,
+    ) -> Result<(), StateError> {
+        let episode = format!("heartbeat/{route}");
+        self.write(|transaction| {
+            transaction.execute(
+                "DELETE FROM outbox WHERE episode = ?1 AND message_id <> ?2",
+                [&episode, &message.id],
+            )?;
+            put(transaction, &episode, route, message, now_ms)
+        })
+    }
+
+    /// Why a route is disabled, unless it leads somewhere else by now.
+    pub(crate) fn disabled(&self, route: &str, target: &str) -> Result<Option<String>, StateError> {
+        self.read(|connection| {
+            connection
+                .query_row(
+                    "SELECT reason FROM routes WHERE name = ?1 AND target = ?2",
+                    [route, target],
+                    |row| row.get(0),
+                )
+                .optional()
+        })
+    }
+
+    /// The receiver said that it is gone for good.
+    pub(crate) fn disable(
+        &mut self,
+        route: &str,
+        target: &str,
+        reason: &str,
+        now_ms: i64,
+    ) -> Result<(), StateError> {
+        self.write(|transaction| {
+            transaction
+                .execute(
+                    "INSERT OR REPLACE INTO routes VALUES (?1, ?2, ?3, ?4)",
+                    params![route, target, now_ms, reason],
+                )
+                .map(drop)
+        })
+    }
+
+    /// A disabled route is used again.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn enable(&mut self, route: &str) -> Result<bool, StateError> {
+        self.write(|transaction| {
+            Ok(transaction.execute("DELETE FROM routes WHERE name = ?1", [route])? > 0)
+        })
+    }
+}
+
+/// Puts a message there; the same message on the same route is there once.
+pub(super) fn put(
+    transaction: &Transaction<'_>,
+    episode: &str,
+    route: &str,
+    message: &Message,
+    now_ms: i64,
+) -> rusqlite::Result<()> {
+    transaction
+        .execute(
+            "INSERT OR IGNORE INTO outbox (episode, route, kind, message_id, message, state, heard,
+               attempts, due_ms, created_ms, error)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'waiting', 'no', 0, ?6, ?6, '')",
+            params![episode, route, message.kind.name(), message.id, text_of(message), now_ms],
+        )
+        .map(drop)
+}
+
+/// Routes that heard of the episode, will, or may have.
+pub(super) fn who_knows(
+    transaction: &Transaction<'_>,
+    episode: &str,
+) -> rusqlite::Result<Vec<String>> {
+    let mut statement = transaction.prepare(&format!(
+        "SELECT DISTINCT route FROM outbox
+         WHERE episode = ?1 AND kind IN {TRIGGERS} AND {KNOWS} ORDER BY route"
+    ))?;
+    statement.query_map([episode], |row| row.get(0))?.collect()
+}
+
+fn finish(
+    transaction: &Transaction<'_>,
+    delivery: &Delivery,
+    state: &str,
+    heard: &str,
+    error: &str,
+    now_ms: i64,
+) -> rusqlite::Result<bool> {
+    transaction.execute(
+        "UPDATE outbox SET state = ?2, error = iif(?4 = '', error, ?4), finished_ms = ?5,
+           attempts = attempts + iif(?2 = 'skipped', 0, 1),
+           heard = iif(?3 = 'yes' OR heard = 'no', ?3, heard) WHERE seq = ?1",
+        params![delivery.seq, state, heard, error, now_ms],
+    )?;
+    Ok(false)
+}
+
+/// The message, and what waits behind it, for the next route. What waits here goes on waiting only
+/// if this receiver may have heard of the episode.
+fn fall_over(
+    transaction: &Transaction<'_>,
+    delivery: &Delivery,
+    to: &str,
+    now_ms: i64,
+) -> rusqlite::Result<()> {
+    let Delivery { episode, route, .. } = delivery;
+    put(transaction, episode, to, &delivery.message, now_ms)?;
+    let mut statement = transaction.prepare(
+        "SELECT seq, episode, route, message, attempts, created_ms FROM outbox
+         WHERE route = ?1 AND episode = ?2 AND state = 'waiting' AND seq > ?3 ORDER BY seq",
+    )?;
+    let behind: Vec<Delivery> = statement
+        .query_map(params![route, episode, delivery.seq], read)?
+        .collect::<Result<_, _>>()?;
+    let may_know: bool = transaction.query_row(
+        &format!(
+            "SELECT EXISTS (SELECT 1 FROM outbox WHERE episode = ?1 AND route = ?2
+               AND kind IN {TRIGGERS} AND heard <> 'no')"
+        ),
+        [episode, route],
+        |row| row.get(0),
+    )?;
+    for later in behind {
+        let ends = matches!(later.message.kind, Kind::Resolved | Kind::Acknowledged);
+        put(transaction, episode, to, &later.message, now_ms)?;
+        if ends && !may_know {
+            finish(
+                transaction,
+                &later,
+                "skipped",
+                "no",
+                "the trigger went to the next route",
+                now_ms,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        seq: row.get(0)?,
+        episode: row.get(1)?,
+        route: row.get(2)?,
+        message: parsed(&row.get::<_, String>(3)?, 3)?,
+        attempts: row.get(4)?,
+        created_ms: row.get(5)?,
+    })
+}
