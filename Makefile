@@ -12,7 +12,7 @@ readers = duckdb==2.0.0 polars==2.1.0 pandas==3.1.1 pyarrow==26.0.1
 ort = export TIDEGATE_ORT_LIB="$$(deploy/setup/onnxruntime.sh)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint doc build setup setup-ort setup-kafka setup-readers flights
+.PHONY: help demo test calibrate lint doc build setup setup-ort setup-kafka setup-readers flights
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ demo: build setup-ort ## real flights through a real model on an embedded broker
 test: setup-ort setup-kafka setup-readers ## every test, with a real Apache Kafka
 	@$(ort) && export PATH="$(cache)/python/readers/bin:$$PATH" && \
 	  tests/kafka/with_broker.sh cargo test --release --workspace --locked $(ARGS)
+
+calibrate: tools ## false alarms and power of the monitor over 500 simulated weeks, half an hour on 2 cores
+	cargo run --release --workspace --locked --example calibrate -- $(ARGS)
 
 build: tools ## the binary, release profile
 	cargo build --release --locked

@@ -1,12 +1,14 @@
 //! What was said on the command line; what was meant is resolved by the commands.
 
 mod drift;
+mod monitor;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use drift::{BaselineCommand, BaselineFitArgs, BaselineShowArgs, DataArgs, DriftArgs};
+pub(crate) use monitor::{MonitorArgs, MonitorCommand};
 
 /// Puts an ONNX model on a Kafka stream, exactly once, and keeps watch over it.
 #[derive(Debug, Parser)]
@@ -48,6 +50,9 @@ pub(crate) enum Command {
     Baseline(BaselineCommand),
     /// Compare the distributions of two files or folders, column by column
     Drift(DriftArgs),
+    /// Count what is archived, and judge its windows
+    #[command(subcommand)]
+    Monitor(MonitorCommand),
 }
 
 /// Which configuration.

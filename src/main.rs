@@ -8,6 +8,7 @@ mod exit;
 mod feed;
 mod health;
 mod hops;
+mod monitoring;
 mod pipeline;
 mod process;
 mod progress;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Sql(args) => commands::sql::run(&args),
         Command::Baseline(command) => commands::baseline::run(&command),
         Command::Drift(args) => commands::drift::run(&args),
+        Command::Monitor(command) => commands::monitor::run(&command),
     };
     match result {
         Ok(exit) => exit.into(),

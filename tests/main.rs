@@ -10,3 +10,4 @@ mod drift;
 mod exactly_once;
 mod harness;
 mod lifecycle;
+mod monitor;

@@ -5,12 +5,14 @@
 //! them into rows.
 
 pub mod archive;
+pub mod derived;
 mod error;
 mod failpoint;
 mod files;
 pub mod parquet_io;
 pub mod positions;
 pub mod rows;
+pub mod source;
 pub mod sql;
 
 pub use archive::{

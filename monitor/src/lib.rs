@@ -6,6 +6,9 @@
 //! come as Arrow arrays, files are the caller's.
 
 pub mod columns;
+pub mod count;
+pub mod evaluate;
 pub mod profile;
 pub mod report;
 pub mod stats;
+pub mod window;

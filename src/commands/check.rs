@@ -51,6 +51,9 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
 fn report(pipeline: &Pipeline, offline: bool) -> Report {
     let mut problems: Vec<String> =
         pipeline.pipe().check().iter().map(ToString::to_string).collect();
+    if let Err(error) = crate::monitoring::watched(pipeline) {
+        problems.push(format!("[monitor]: {error:#}"));
+    }
     let output = if offline { None } else { ask_broker(pipeline, &mut problems) };
     let partitions = output.map_or(ASSUMED_PARTITIONS, |info| info.partitions.len());
     Report {

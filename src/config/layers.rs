@@ -12,7 +12,7 @@ use super::{Config, rules};
 pub(crate) const DEFAULT: &str = include_str!("default.toml");
 
 /// Tables whose keys are the user's own.
-const OPEN_TABLES: [&str; 1] = ["kafka.properties"];
+const OPEN_TABLES: [&str; 2] = ["kafka.properties", "monitor.references"];
 
 /// Prefix of environment variables; levels are separated by two underscores.
 const ENV_PREFIX: &str = "TIDEGATE__";
@@ -93,6 +93,10 @@ pub(crate) fn load(
     for path in
         [&mut config.contract.file, &mut config.model.repository, &mut config.archive.directory]
     {
+        *path = base.join(&*path);
+    }
+    let references = config.monitor.references.values_mut().chain([&mut config.monitor.reference]);
+    for path in references.filter(|path| !path.as_os_str().is_empty()) {
         *path = base.join(&*path);
     }
     for problem in rules::check(&config) {
