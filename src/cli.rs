@@ -2,6 +2,7 @@
 
 mod alerts;
 mod drift;
+mod monitor;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ pub(crate) use alerts::{
     AlertsTestRouteArgs, AlertsUnsilenceArgs,
 };
 pub(crate) use drift::{BaselineCommand, BaselineFitArgs, BaselineShowArgs, DataArgs, DriftArgs};
+pub(crate) use monitor::{MonitorArgs, MonitorCommand};
 
 /// Puts an ONNX model on a Kafka stream, exactly once, and keeps watch over it.
 #[derive(Debug, Parser)]
@@ -59,6 +61,9 @@ pub(crate) enum Command {
     /// Show, silence and acknowledge alerts; try the routes to on-call
     #[command(subcommand)]
     Alerts(AlertsCommand),
+    /// Count what is archived, and judge its windows
+    #[command(subcommand)]
+    Monitor(MonitorCommand),
 }
 
 /// Which configuration.

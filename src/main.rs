@@ -9,6 +9,7 @@ mod exit;
 mod feed;
 mod health;
 mod hops;
+mod monitoring;
 mod pipeline;
 mod process;
 mod progress;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Drift(args) => commands::drift::run(&args),
         Command::Archive(command) => commands::archive::run(&command),
         Command::Alerts(command) => commands::alerts::run(&command),
+        Command::Monitor(command) => commands::monitor::run(&command),
     };
     match result {
         Ok(exit) => exit.into(),

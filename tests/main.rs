@@ -13,6 +13,7 @@ mod exactly_once;
 mod faults;
 mod harness;
 mod lifecycle;
+mod monitor;
 mod packages;
 mod records;
 mod retention;

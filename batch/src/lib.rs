@@ -5,11 +5,13 @@
 //! them into rows.
 
 pub mod archive;
+pub mod derived;
 mod error;
 mod files;
 pub mod parquet_io;
 pub mod positions;
 pub mod rows;
+pub mod source;
 pub mod sql;
 
 pub use archive::{

@@ -10,9 +10,12 @@
 
 pub mod alerts;
 pub mod columns;
+pub mod count;
 pub mod deliver;
+pub mod evaluate;
 pub mod policy;
 pub mod profile;
 pub mod report;
 pub mod state;
 pub mod stats;
+pub mod window;

@@ -49,8 +49,12 @@ pub struct ColumnProfile {
 /// Over-dispersion as it was learned.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Phi {
-    /// At least 1; p-values are deflated by it.
+    /// At least 1; p-values of chi-square and PSI are deflated by it.
     pub value: f64,
+    /// Degrees of freedom that these vary like, as a part of those there are, in (0, 1].
+    pub evenness: f64,
+    /// At least 1; p-values of D are deflated by it.
+    pub order: f64,
     /// Chunks that could be compared with the others; 0 when none could.
     pub chunks: u32,
     /// Rows of a chunk.

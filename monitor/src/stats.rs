@@ -37,7 +37,7 @@ pub use bins::{Bins, EdgesError, INFINITE_BIN, MAX_BINS, NULL_BIN, NumericCounts
 pub use both::ks_and_wasserstein;
 pub use categories::{Categories, CategoryCounts, MAX_LISTED, MAX_TAIL, NEW_BIN, OTHER_BIN};
 pub use coarse::Coarse;
-pub use dispersion::{Dispersion, overdispersion};
+pub use dispersion::{Dispersion, overdispersion, overdispersion_of_order};
 pub use divergence::{
     hellinger, jensen_shannon_distance, jensen_shannon_distance_nats, l_infinity, new_share,
     total_variation, vanished_share,

@@ -67,7 +67,7 @@ fn print(args: &BaselineShowArgs) -> anyhow::Result<Exit> {
 }
 
 /// The profile in a file; `None` when the file is a table of something else.
-pub(super) fn find(path: &Path) -> anyhow::Result<Option<Profile>> {
+pub(crate) fn find(path: &Path) -> anyhow::Result<Option<Profile>> {
     if !crate::events::is_parquet(path) || !path.is_file() {
         return Ok(None);
     }

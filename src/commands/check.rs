@@ -67,7 +67,10 @@ fn refuse_settings(pipeline: &Pipeline) -> anyhow::Result<()> {
 }
 
 fn report(pipeline: &Pipeline, offline: bool) -> Report {
-    let mut problems = Vec::new();
+    let mut problems: Vec<String> = Vec::new();
+    if let Err(error) = crate::monitoring::watched(pipeline) {
+        problems.push(format!("[monitor]: {error:#}"));
+    }
     let output = if offline { None } else { ask_broker(pipeline, &mut problems) };
     let partitions = output.map_or(ASSUMED_PARTITIONS, |info| info.partitions.len());
     Report {

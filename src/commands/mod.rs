@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod drift;
 pub(crate) mod model;
+pub(crate) mod monitor;
 pub(crate) mod produce;
 pub(crate) mod run;
 pub(crate) mod schema;

@@ -48,10 +48,12 @@ pub(crate) fn tables(pipeline: &Pipeline) -> anyhow::Result<Vec<SqlTable>> {
         folder: topic_folder(&config.archive.directory, name, topic),
         schema: Some(schema),
     };
-    Ok(vec![
+    let mut tables = vec![
         table(RESULTS, &config.output.topic, pipeline.results_table()?.schema()),
         table(DEAD_LETTERS, &config.dead_letters.topic, pipeline.dead_letter_table().schema()),
-    ])
+    ];
+    tables.extend(crate::monitoring::sql_tables(pipeline));
+    Ok(tables)
 }
 
 fn format(args: &SqlArgs) -> anyhow::Result<Format> {

@@ -12,7 +12,7 @@ use super::{Config, lists, rules};
 pub(crate) const DEFAULT: &str = include_str!("default.toml");
 
 /// Tables whose keys are the user's own.
-const OPEN_TABLES: [&str; 1] = ["kafka.properties"];
+const OPEN_TABLES: [&str; 2] = ["kafka.properties", "monitor.references"];
 
 /// Lists of tables: an entry changes the one of the same name, key by key, or is added.
 const LISTS: [&str; 2] = ["routes", "rules"];
@@ -103,6 +103,10 @@ pub(crate) fn load(
     }
     if !config.alerts.http.ca_file.as_os_str().is_empty() {
         config.alerts.http.ca_file = base.join(&config.alerts.http.ca_file);
+    }
+    let references = config.monitor.references.values_mut().chain([&mut config.monitor.reference]);
+    for path in references.filter(|path| !path.as_os_str().is_empty()) {
+        *path = base.join(&*path);
     }
     for problem in rules::check(&config) {
         if !problems.iter().any(|have| have.key == problem.key) {

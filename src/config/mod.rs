@@ -37,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) workers: Workers,
     pub(crate) memory: Memory,
     pub(crate) archive: Archive,
+    pub(crate) monitor: Monitor,
     pub(crate) server: Server,
     pub(crate) telemetry: Telemetry,
     pub(crate) shutdown: Shutdown,
@@ -191,6 +192,31 @@ pub(crate) struct Archive {
     pub(crate) roll_bytes: u64,
     pub(crate) roll_seconds: u64,
     pub(crate) dead_letters: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Monitor {
+    pub(crate) reference: PathBuf,
+    pub(crate) columns: Vec<String>,
+    pub(crate) segments: Vec<String>,
+    pub(crate) pane_seconds: u32,
+    pub(crate) window_seconds: u32,
+    pub(crate) slide_seconds: u32,
+    pub(crate) previous_seconds: u32,
+    pub(crate) lateness_seconds: u32,
+    pub(crate) idle_seconds: u32,
+    pub(crate) threads: usize,
+    pub(crate) min_rows: u64,
+    pub(crate) alpha: f64,
+    pub(crate) psi_threshold: f64,
+    pub(crate) ks_threshold: f64,
+    pub(crate) null_rise: f64,
+    pub(crate) new_share: f64,
+    pub(crate) out_of_range_share: f64,
+    pub(crate) volume_low: f64,
+    pub(crate) volume_high: f64,
+    pub(crate) references: BTreeMap<String, PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -10,6 +10,7 @@ pub(crate) fn check(config: &Config) -> Vec<Problem> {
     time_outs(config, &mut found);
     sizes(config, &mut found);
     found.0.extend(super::alerts::check(config));
+    monitor(config, &mut found);
     found.0
 }
 
@@ -152,5 +153,59 @@ fn sizes(config: &Config, found: &mut Found) {
         "server.listen",
         listen,
         "must be address:port (127.0.0.1:9464, [::1]:9464, 0.0.0.0:9464), or empty for none",
+    );
+}
+
+fn monitor(config: &Config, found: &mut Found) {
+    let of = &config.monitor;
+    found.unless(
+        of.pane_seconds > 0 && 86_400 % of.pane_seconds == 0,
+        "monitor.pane_seconds",
+        of.pane_seconds,
+        "must divide a day (60, 300, 3600)",
+    );
+    if let Err(error) =
+        monitor::window::Windows::new(of.window_seconds, of.slide_seconds, of.pane_seconds)
+    {
+        found.unless(false, "monitor.slide_seconds", of.slide_seconds, &error.to_string());
+    }
+    found.unless(
+        of.slide_seconds > 0 && of.previous_seconds.is_multiple_of(of.slide_seconds.max(1)),
+        "monitor.previous_seconds",
+        of.previous_seconds,
+        &format!("must be a multiple of monitor.slide_seconds ({})", of.slide_seconds),
+    );
+    found.unless(
+        of.previous_seconds >= of.window_seconds,
+        "monitor.previous_seconds",
+        of.previous_seconds,
+        &format!("must be at least monitor.window_seconds ({})", of.window_seconds),
+    );
+    for (key, value) in [
+        ("monitor.alpha", of.alpha),
+        ("monitor.ks_threshold", of.ks_threshold),
+        ("monitor.null_rise", of.null_rise),
+        ("monitor.new_share", of.new_share),
+        ("monitor.out_of_range_share", of.out_of_range_share),
+    ] {
+        found.unless(value > 0.0 && value <= 1.0, key, value, "must be above 0 and at most 1");
+    }
+    found.unless(
+        of.psi_threshold > 0.0 && of.psi_threshold.is_finite(),
+        "monitor.psi_threshold",
+        of.psi_threshold,
+        "must be above 0",
+    );
+    found.unless(
+        (0.0..1.0).contains(&of.volume_low),
+        "monitor.volume_low",
+        of.volume_low,
+        "must be 0 to 1, less than 1",
+    );
+    found.unless(
+        of.volume_high == 0.0 || (of.volume_high > 1.0 && of.volume_high.is_finite()),
+        "monitor.volume_high",
+        of.volume_high,
+        "must be above 1, or 0 for never",
     );
 }

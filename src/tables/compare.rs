@@ -233,7 +233,11 @@ fn judge(
         (Values::Decided(report), _) => *report,
         (Values::Categories(counts, _), _) => {
             let counts = Counts::Categorical(counts);
-            compare(column, &Current { counts, moments: None, samples: None }, rule)
+            compare(
+                column,
+                &Current { counts, moments: None, samples: None, reference_new: 0 },
+                rule,
+            )
         }
         (Values::Numbers(values), Shape::Numeric(shape)) => {
             let now = Sample::new(values);
@@ -241,6 +245,7 @@ fn judge(
                 counts: Counts::Numeric(shape.bins.count_sorted(&now)),
                 moments: Moments::of(&now),
                 samples: sample.map(|reference| (reference, &now)),
+                reference_new: 0,
             };
             compare(column, &current, rule)
         }

@@ -25,11 +25,11 @@ pub fn topic_folder(root: &Path, table: &str, topic: &str) -> PathBuf {
     root.join(table).join(topic)
 }
 
-pub(super) fn partition_folder(topic_folder: &Path, partition: i32) -> PathBuf {
+pub(crate) fn partition_folder(topic_folder: &Path, partition: i32) -> PathBuf {
     topic_folder.join(format!("{PARTITION_KEY}{partition}"))
 }
 
-pub(super) fn temporary_folder(root: &Path, table: &str, topic: &str) -> PathBuf {
+pub(crate) fn temporary_folder(root: &Path, table: &str, topic: &str) -> PathBuf {
     root.join(TEMPORARIES).join(table).join(topic)
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn parse_partition(name: &str) -> Option<i32> {
     number.parse().ok().filter(|partition: &i32| *partition >= 0 && partition.to_string() == number)
 }
 
-pub(super) fn file_name(start: i64) -> String {
+pub(crate) fn file_name(start: i64) -> String {
     format!("{start:0START_DIGITS$}{EXTENSION}")
 }
 
@@ -55,7 +55,7 @@ pub(super) fn looks_like_data(name: &str) -> bool {
     name.ends_with(EXTENSION) && !name.starts_with(['.', '_'])
 }
 
-pub(super) fn temporary_name(partition: i32, start: i64, instance: &str) -> String {
+pub(crate) fn temporary_name(partition: i32, start: i64, instance: &str) -> String {
     let random = RandomState::new().build_hasher().finish();
     format!(
         "{partition}-{start:0START_DIGITS$}.{}.{random:016x}{TEMPORARY_EXTENSION}",
@@ -75,7 +75,7 @@ fn plain(instance: &str) -> String {
 }
 
 /// Refuses a name that would not stay one folder below its parent.
-pub(super) fn check_name(key: &'static str, name: &str) -> Result<(), StoreError> {
+pub(crate) fn check_name(key: &'static str, name: &str) -> Result<(), StoreError> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if name.is_empty()
         || name.len() > NAME_LIMIT
@@ -92,7 +92,7 @@ pub(super) fn check_name(key: &'static str, name: &str) -> Result<(), StoreError
 }
 
 /// Removes temporaries that no live writer holds.
-pub(super) fn sweep(
+pub(crate) fn sweep(
     files: &dyn Files,
     folder: &Path,
     instance: &str,

@@ -9,7 +9,7 @@
 mod chain;
 mod config;
 mod footer;
-mod layout;
+pub(crate) mod layout;
 mod open_file;
 mod partition;
 mod properties;

@@ -4,7 +4,10 @@
 
 use super::{CategoricalShape, ColumnProfile, Moments, NumericShape, Phi, Shape};
 use crate::columns::{Gathered, Hashing, Planned, Texts, Treatment};
-use crate::stats::{Bins, Categories, MAX_BINS, MAX_LISTED, Sample, overdispersion};
+use crate::stats::{
+    Bins, Categories, Dispersion, MAX_BINS, MAX_LISTED, NumericCounts, Sample, overdispersion,
+    overdispersion_of_order,
+};
 
 /// Fewest stored bins: below, D seen through them is off by more than 0.004.
 pub const MIN_BINS: usize = 256;
@@ -78,12 +81,12 @@ pub fn fit(
 impl Phi {
     /// Nothing is known: rows are taken as independent.
     fn unknown(chunk_rows: u64) -> Self {
-        Self { value: 1.0, chunks: 0, chunk_rows }
+        Self { value: 1.0, evenness: 1.0, order: 1.0, chunks: 0, chunk_rows }
     }
 
     fn of(chunks: &[Vec<u64>], chunk_rows: u64) -> Self {
-        let learned = overdispersion(chunks);
-        Self { value: learned.phi, chunks: learned.ratios.len() as u32, chunk_rows }
+        let Dispersion { phi, ratios, evenness } = overdispersion(chunks);
+        Self { value: phi, evenness, order: 1.0, chunks: ratios.len() as u32, chunk_rows }
     }
 }
 
@@ -98,23 +101,22 @@ fn numeric(sample: &Sample, bins: usize) -> NumericShape {
     }
 }
 
-/// φ on the coarse bins, the ones that are tested.
+/// φ on the coarse bins, the ones that are tested, and on the stored ones for D.
 fn phi_of_numbers(values: &[f64], shape: &NumericShape, chunk_rows: u64) -> Phi {
     let coarse = shape.coarse();
-    let edges: Vec<f64> = shape
-        .bins
-        .edges()
-        .iter()
-        .enumerate()
-        .filter(|&(place, _)| coarse.group(place) != coarse.group(place + 1))
-        .map(|(_, edge)| *edge)
-        .collect();
-    let bins = Bins::from_edges(edges).unwrap_or_else(|_| shape.bins.clone());
-    let chunks: Vec<Vec<u64>> = values
+    let chunks: Vec<NumericCounts> = values
         .chunks(chunk_rows as usize)
-        .map(|chunk| bins.count(chunk.iter().copied()).with_special())
+        .map(|chunk| shape.bins.count(chunk.iter().copied()))
         .collect();
-    Phi::of(&whole(chunks, values.len() as u64, chunk_rows), chunk_rows)
+    let chunks = whole(chunks, values.len() as u64, chunk_rows);
+    let tested = chunks.iter().map(|chunk| {
+        let mut cells = coarse.fold(&chunk.bins);
+        cells.extend([chunk.null, chunk.infinite]);
+        cells
+    });
+    let phi = Phi::of(&tested.collect::<Vec<_>>(), chunk_rows);
+    let ordered: Vec<Vec<u64>> = chunks.into_iter().map(|chunk| chunk.bins).collect();
+    Phi { order: overdispersion_of_order(&ordered), ..phi }
 }
 
 fn categorical(values: &Texts, hashed: bool, chunk_rows: u64) -> (Phi, Shape) {
@@ -162,7 +164,7 @@ fn place_of(values: &Texts, categories: &Categories) -> Vec<usize> {
 }
 
 /// Without the last chunk where it is cut short: it would vary more than a whole one.
-fn whole(mut chunks: Vec<Vec<u64>>, rows: u64, chunk_rows: u64) -> Vec<Vec<u64>> {
+fn whole<T>(mut chunks: Vec<T>, rows: u64, chunk_rows: u64) -> Vec<T> {
     if chunks.len() > 1 && !rows.is_multiple_of(chunk_rows) {
         chunks.pop();
     }

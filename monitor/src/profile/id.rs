@@ -41,6 +41,8 @@ pub(super) fn id_of(profile: &Profile) -> String {
         out.counts(&[column.rows, column.nulls, column.phi.chunk_rows]);
         out.count(u64::from(column.phi.chunks));
         out.number(column.phi.value);
+        out.number(column.phi.evenness);
+        out.number(column.phi.order);
         shape(&mut out, &column.shape);
     }
     out.0.finalize()[..8].iter().fold(String::new(), |mut hex, byte| {

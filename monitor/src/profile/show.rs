@@ -113,6 +113,8 @@ fn column(column: &ColumnProfile) -> Value {
         "phi",
         json!({
             "value": column.phi.value,
+            "evenness": column.phi.evenness,
+            "order": column.phi.order,
             "chunks": column.phi.chunks,
             "chunk_rows": column.phi.chunk_rows,
         }),

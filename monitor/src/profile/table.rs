@@ -76,6 +76,14 @@ impl Profile {
             ("std", moments(columns, |of| of.std)),
             ("iqr", moments(columns, Moments::iqr)),
             ("phi", Arc::new(Float64Array::from_iter(columns.iter().map(|c| Some(c.phi.value))))),
+            (
+                "phi_evenness",
+                Arc::new(Float64Array::from_iter(columns.iter().map(|c| Some(c.phi.evenness)))),
+            ),
+            (
+                "phi_order",
+                Arc::new(Float64Array::from_iter(columns.iter().map(|c| Some(c.phi.order)))),
+            ),
             ("phi_chunks", integers(columns, |column| Some(column.phi.chunks.into()))),
             ("phi_chunk_rows", integers(columns, |column| Some(column.phi.chunk_rows))),
             ("edges", edges(columns)),

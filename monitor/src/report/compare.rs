@@ -16,6 +16,9 @@ use crate::stats::{
     vanished_share, wasserstein_binned,
 };
 
+/// Rows that know nothing of each other.
+const INDEPENDENT: Phi = Phi { value: 1.0, evenness: 1.0, order: 1.0, chunks: 0, chunk_rows: 1 };
+
 /// Expected rows below which a cell is pooled with other rare ones (Cochran's rule).
 const MIN_EXPECTED: f64 = 5.0;
 
@@ -41,12 +44,14 @@ pub struct Current<'a> {
     pub moments: Option<Moments>,
     /// Raw values of reference and current, where both are at hand.
     pub samples: Option<(&'a Sample, &'a Sample)>,
+    /// Rows of the reference whose category is new, too: 0 where the reference is what was fitted.
+    pub reference_new: u64,
 }
 
 /// Every statistic of one column; `Report::new` judges it among the others.
 pub fn compare(reference: &ColumnProfile, current: &Current<'_>, rule: Rule) -> ColumnReport {
     let mut report = start(reference);
-    let phi = if rule.independent { 1.0 } else { reference.phi.value };
+    let phi = if rule.independent { INDEPENDENT } else { reference.phi };
     let done = match (&reference.shape, &current.counts) {
         (Shape::Numeric(shape), Counts::Numeric(counts)) => {
             report.current = Some(Side {
@@ -70,7 +75,7 @@ pub fn compare(reference: &ColumnProfile, current: &Current<'_>, rule: Rule) -> 
                 moments: None,
             });
             report.histogram = bars(reference, &current.counts);
-            categorical(&mut report, reference, shape, counts, phi)
+            categorical(&mut report, reference, shape, (counts, current.reference_new), phi)
         }
         (Shape::LeftOut(reason), _) => {
             report.reason.clone_from(reason);
@@ -112,8 +117,7 @@ pub fn left_out(reference: &ColumnProfile, reason: &str) -> ColumnReport {
 
 /// A column that the current side has and the reference has not.
 pub fn new_column(name: &str, type_name: &str) -> ColumnReport {
-    let phi = Phi { value: 1.0, chunks: 0, chunk_rows: 1 };
-    let blank = ColumnReport::blank(name, type_name, "left_out", phi);
+    let blank = ColumnReport::blank(name, type_name, "left_out", INDEPENDENT);
     ColumnReport {
         verdict: Verdict::New,
         reason: "the reference has no such column".to_owned(),
@@ -142,7 +146,7 @@ fn numeric(
     shape: &NumericShape,
     counts: &NumericCounts,
     samples: Option<(&Sample, &Sample)>,
-    phi: f64,
+    phi: Phi,
 ) -> Result<Pair, Undefined> {
     let coarse = shape.coarse();
     let cells = |bins: &[u64], nulls, infinite| {
@@ -163,8 +167,8 @@ fn numeric(
         let exact = samples.and_then(|(a, b)| SamplePair::new(a, b).ok());
         let exact = exact.map(|pair| ks_and_wasserstein(&pair));
         report.ks = Some(KsSides {
-            exact: exact.map(|(gap, _)| ks(&gap, phi)),
-            binned: ks(&ks_binned(&stored), phi),
+            exact: exact.map(|(gap, _)| ks(&gap, phi.order)),
+            binned: ks(&ks_binned(&stored), phi.order),
         });
         report.wasserstein = Some(Wasserstein {
             exact: exact.map(|(_, area)| distance(area)),
@@ -179,10 +183,10 @@ fn categorical(
     report: &mut ColumnReport,
     reference: &ColumnProfile,
     shape: &CategoricalShape,
-    counts: &CategoryCounts,
-    phi: f64,
+    (counts, reference_new): (&CategoryCounts, u64),
+    phi: Phi,
 ) -> Result<Pair, Undefined> {
-    let special = [shape.other, reference.nulls, 0];
+    let special = [shape.other, reference.nulls, reference_new];
     let before: Vec<u64> = shape.counts.iter().copied().chain(special).collect();
     let special = [counts.other, counts.null, counts.new];
     let after: Vec<u64> = counts.listed.iter().copied().chain(special).collect();
@@ -219,9 +223,9 @@ fn pooled(pair: &Pair, other: usize) -> Result<Pair, Undefined> {
     Ok(Pair::new(&before, &after)?.occupied())
 }
 
-fn of_bins(report: &mut ColumnReport, pair: &Pair, phi: f64) {
+fn of_bins(report: &mut ColumnReport, pair: &Pair, phi: Phi) {
     let (value, null) = (psi_smoothed(pair), PsiNull::new(pair));
-    let p = null.p(value, phi);
+    let p = null.p(value, phi.value);
     report.psi = Some(Psi {
         value,
         bias: null.bias(),
@@ -232,7 +236,10 @@ fn of_bins(report: &mut ColumnReport, pair: &Pair, phi: f64) {
         q: p,
     });
     let test = homogeneity(pair);
-    let p = chi_square_sf(test.chi2 / phi, test.dof as f64);
+    // Where few directions hold most of the variation the law has fewer degrees of freedom.
+    let dof = test.dof as f64;
+    let evenness = phi.evenness.max(1.0 / dof.max(1.0));
+    let p = chi_square_sf(test.chi2 / phi.value * evenness, dof * evenness);
     report.chi_square = Some(ChiSquare {
         value: test.chi2,
         dof: test.dof,

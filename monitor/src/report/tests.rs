@@ -25,7 +25,7 @@ pub(super) fn numbers(profile: &ColumnProfile, reference: &[f64], now: &[f64]) -
     let moments = Moments::of(&now);
     compare(
         profile,
-        &Current { counts, moments, samples: Some((&reference, &now)) },
+        &Current { counts, moments, samples: Some((&reference, &now)), reference_new: 0 },
         Rule::default(),
     )
 }
@@ -33,7 +33,11 @@ pub(super) fn numbers(profile: &ColumnProfile, reference: &[f64], now: &[f64]) -
 pub(super) fn names(profile: &ColumnProfile, now: &[Option<&str>]) -> ColumnReport {
     let Shape::Categorical(shape) = &profile.shape else { panic!("categorical") };
     let counts = Counts::Categorical(shape.categories.count(now.iter().copied()));
-    compare(profile, &Current { counts, moments: None, samples: None }, Rule::default())
+    compare(
+        profile,
+        &Current { counts, moments: None, samples: None, reference_new: 0 },
+        Rule::default(),
+    )
 }
 
 pub(super) fn report(columns: Vec<ColumnReport>) -> Report {
@@ -90,7 +94,7 @@ fn a_reference_that_varies_by_itself_needs_more() {
     let now = Sample::new(now);
     let Shape::Numeric(shape) = &profile.shape else { panic!("numeric") };
     let counts = Counts::Numeric(shape.bins.count_sorted(&now));
-    let current = Current { counts, moments: None, samples: None };
+    let current = Current { counts, moments: None, samples: None, reference_new: 0 };
     let columns = vec![compare(&profile, &current, independent)];
     let all = Report::new(source("a", 1), source("b", 1), independent, columns);
     assert!(all.drift);
@@ -254,7 +258,7 @@ proptest! {
         let now = Sample::new(b.clone());
         let Shape::Numeric(shape) = &profile.shape else { panic!("numeric") };
         let counts = Counts::Numeric(shape.bins.count(b.iter().copied()));
-        let current = Current { counts, moments: Moments::of(&now), samples: None };
+        let current = Current { counts, moments: Moments::of(&now), samples: None, reference_new: 0 };
         let counted = compare(&profile, &current, Rule::default());
         prop_assert_eq!((raw.psi, raw.chi_square), (counted.psi, counted.chi_square));
         prop_assert_eq!(raw.distances, counted.distances);

@@ -101,12 +101,25 @@ impl Categories {
         }
     }
 
+    /// The bin of a value in the order of [`CategoryCounts::with_special`]; `None` is a null.
+    pub fn bin(&self, value: Option<&str>) -> usize {
+        let listed = self.listed.len();
+        match value.map(|value| (value, self.place.get(value))) {
+            None => listed,
+            Some((_, Some(&place))) => place,
+            Some((value, None)) if self.is_rare(value) => listed + 2,
+            Some(_) => listed + 1,
+        }
+    }
+
+    fn is_rare(&self, value: &str) -> bool {
+        !self.tail_is_whole || self.tail.contains(&fnv1a64(value.as_bytes()))
+    }
+
     fn slot<'a>(&self, value: &str, counts: &'a mut CategoryCounts) -> &'a mut u64 {
         match self.place.get(value) {
             Some(&place) => &mut counts.listed[place],
-            None if !self.tail_is_whole || self.tail.contains(&fnv1a64(value.as_bytes())) => {
-                &mut counts.other
-            }
+            None if self.is_rare(value) => &mut counts.other,
             None => &mut counts.new,
         }
     }

@@ -31,11 +31,14 @@ impl Row<'_> {
         let chunks = self.count("phi_chunks")?;
         let phi = Phi {
             value: self.number("phi")?,
+            evenness: self.number("phi_evenness")?,
+            order: self.number("phi_order")?,
             chunks: u32::try_from(chunks).map_err(|_| self.damaged("phi_chunks is too large"))?,
             chunk_rows: self.count("phi_chunk_rows")?,
         };
-        if !(phi.value.is_finite() && phi.value >= 1.0) {
-            return Err(self.damaged("phi is below 1"));
+        let even = phi.evenness > 0.0 && phi.evenness <= 1.0;
+        if !(phi.value.is_finite() && phi.value >= 1.0 && phi.order >= 1.0 && even) {
+            return Err(self.damaged("phi is below 1, or its evenness not in 0 to 1"));
         }
         Ok(ColumnProfile {
             name: self.text("name")?,

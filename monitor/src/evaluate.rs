@@ -1,0 +1,184 @@
+//! Windows judged: every column of every model version, arm and segment against two references.
+//!
+//! *training* is the profile, *previous* the same hours before. A window is judged once: its rows are
+//! published in a report file whose footer holds the windows it covers, and the next one begins there.
+//! Nothing here alarms: [`Finding`]s say what crossed which threshold, a policy decides.
+
+mod finding;
+mod judge;
+mod quality;
+mod reports;
+mod row;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+
+use batch::StoreError;
+
+use crate::count::{Counter, Group};
+use crate::report::Rule;
+use crate::window::{GroupSums, PartitionTimes, Windows, bytes_of, sums, watermark};
+
+pub use finding::{Finding, FindingRule};
+pub use judge::judge;
+pub use reports::{REPORTS_KEY, ReportFooter, Reports};
+pub use row::{Reference, ReportRow, State};
+pub use table::report_schema;
+
+/// Memory for the sums of windows that are read together.
+const SUMS_BYTES: usize = 256 << 20;
+
+/// What counts as a finding.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Rules {
+    /// Effect and significance of a drift.
+    pub drift: Rule,
+    /// Fewest rows of a window that is judged.
+    pub min_rows: u64,
+    /// Rise of the share of nulls over the reference.
+    pub null_rise: f64,
+    /// Share of rows with a category that the reference does not have.
+    pub new_share: f64,
+    /// Share of rows outside of the documented range.
+    pub out_of_range_share: f64,
+    /// Rows below this part of the previous window's are too few; 0 never.
+    pub volume_low: f64,
+    /// Rows above this multiple of the previous window's are too many; 0 never.
+    pub volume_high: f64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            drift: Rule::default(),
+            min_rows: 100,
+            null_rise: 0.02,
+            new_share: 0.01,
+            out_of_range_share: 0.01,
+            volume_low: 0.5,
+            volume_high: 2.0,
+        }
+    }
+}
+
+/// Which versions a profile is the reference of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Versions {
+    /// This one.
+    Only(String),
+    /// Every one that has no profile of its own.
+    AllBut(Vec<String>),
+}
+
+impl Versions {
+    fn has(&self, group: &Group) -> bool {
+        let version = group.version.as_deref().unwrap_or_default();
+        match self {
+            Self::Only(only) => only == version,
+            Self::AllBut(others) => !others.iter().any(|other| other == version),
+        }
+    }
+}
+
+/// A reference and the counts made with it.
+pub struct Watched {
+    /// Its counts.
+    pub counter: Counter,
+    /// Whose reference it is.
+    pub versions: Versions,
+}
+
+/// When windows are complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Clock {
+    /// Which windows there are.
+    pub windows: Windows,
+    /// How far before a window the *previous* reference lies.
+    pub previous_seconds: u32,
+    /// How late an event may be and still be in its window's judgement.
+    pub lateness_seconds: u32,
+    /// A partition that is silent for so long is not waited for.
+    pub idle_seconds: u32,
+}
+
+/// What one round found.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Rows of the windows that were judged, in order.
+    pub rows: Vec<ReportRow>,
+    /// Windows that were judged: start and end of their numbers.
+    pub windows: std::ops::Range<i64>,
+    /// Whether more are complete.
+    pub more: bool,
+    /// Up to when event time is complete, in microseconds.
+    pub watermark: Option<i64>,
+}
+
+/// Judges the next complete windows and publishes their rows: one file, as many windows as memory
+/// allows. Every archive file must be counted by every watched reference: the caller counts first.
+///
+/// `now` in microseconds; `lagging` partitions have records that are not archived yet.
+pub fn evaluate(
+    watched: &[Watched],
+    reports: &mut Reports,
+    clock: Clock,
+    rules: Rules,
+    now: i64,
+    lagging: &[i32],
+    threads: usize,
+) -> Result<Round, StoreError> {
+    let Some(first) = watched.first() else { return Ok(Round::default()) };
+    let partitions = PartitionTimes::of(first.counter.counted());
+    let Clock { lateness_seconds: lateness, idle_seconds: idle, .. } = clock;
+    let Some(mark) = watermark(&partitions, lagging, now, idle, lateness) else {
+        return Ok(Round::default());
+    };
+    let firsts = first.counter.counted().filter_map(|counted| counted.footer.first_pane_us);
+    let Some(oldest) = firsts.min() else { return Ok(Round::default()) };
+    let from = reports.position().unwrap_or_else(|| clock.windows.of(oldest).end - 1);
+    let complete = clock.windows.complete_before(mark);
+    if from >= complete {
+        return Ok(Round { windows: from..from, watermark: Some(mark), ..Round::default() });
+    }
+    let upto = complete.min(from.saturating_add(together(watched, reports.groups())));
+    let mut rows = Vec::new();
+    for reference in watched {
+        rows.extend(judged(reference, clock, rules, from..upto, threads)?);
+    }
+    rows.sort_by_key(|row| row.window);
+    reports.publish(from..upto, clock, &rows)?;
+    Ok(Round { rows, windows: from..upto, more: upto < complete, watermark: Some(mark) })
+}
+
+/// Windows whose sums fit into memory together, the previous ones included.
+fn together(watched: &[Watched], groups: usize) -> i64 {
+    let bytes = watched.iter().map(|one| bytes_of(one.counter.settings())).max().unwrap_or(1);
+    (SUMS_BYTES / (2 * bytes * groups.max(4))).clamp(1, 10_000) as i64
+}
+
+fn judged(
+    watched: &Watched,
+    clock: Clock,
+    rules: Rules,
+    range: std::ops::Range<i64>,
+    threads: usize,
+) -> Result<Vec<ReportRow>, StoreError> {
+    let settings = watched.counter.settings();
+    let back = i64::from(clock.previous_seconds / clock.windows.slide_seconds);
+    let wanted: Vec<i64> = range.clone().chain(range.clone().map(|window| window - back)).collect();
+    let summed = sums(watched.counter.counted(), settings, clock.windows, &wanted, threads)?;
+    let mut rows = Vec::new();
+    for window in range {
+        let (now, before) = (&summed[&window], &summed[&(window - back)]);
+        let groups: BTreeSet<&Group> = now.keys().chain(before.keys()).collect();
+        for group in groups.into_iter().filter(|group| watched.versions.has(group)) {
+            let of = |sums: &'_ HashMap<Group, GroupSums>| sums.get(group).cloned();
+            let (now, before) = (of(now).unwrap_or_default(), of(before).unwrap_or_default());
+            let extent = clock.windows.extent(window);
+            rows.extend(judge(settings, window, extent, group, &now, &before, rules));
+        }
+    }
+    Ok(rows)
+}

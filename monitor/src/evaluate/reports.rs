@@ -1,0 +1,125 @@
+//! The report files: a chain like the archive's, of windows instead of offsets.
+//!
+//! The end in the footer of the newest file is the next window to judge; there is no other record of
+//! it. Of two monitors one publishes a window, and the other goes on from there.
+
+use std::ops::Range;
+use std::path::Path;
+
+use batch::StoreError;
+use batch::derived::Derived;
+use batch::source::Columns;
+use serde::{Deserialize, Serialize};
+
+use super::Clock;
+use super::row::ReportRow;
+use super::table::{report_schema, table};
+
+/// Key of the footer's JSON.
+pub const REPORTS_KEY: &str = "tidegate.reports";
+
+/// What a report file covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportFooter {
+    /// First window.
+    pub start: i64,
+    /// Behind the last window.
+    pub end: i64,
+    /// Length of a window.
+    pub length_seconds: u32,
+    /// From one window to the next.
+    pub slide_seconds: u32,
+}
+
+/// Reports of one topic with windows of one kind.
+pub struct Reports {
+    derived: Derived,
+    position: Option<i64>,
+    groups: usize,
+}
+
+/// Windows before 1970 would have no name.
+const PARTITION: i32 = 0;
+
+impl Reports {
+    /// Opens the reports below `root`; windows of another length or slide have a folder of their own.
+    pub fn open(
+        root: &Path,
+        topic: &str,
+        clock: Clock,
+        instance: &str,
+    ) -> Result<Self, StoreError> {
+        let derived = Derived::open(root, "reports", topic, &kind(clock), instance)?;
+        let mut reports = Self { derived, position: None, groups: 0 };
+        reports.position = reports.load(clock)?;
+        Ok(reports)
+    }
+
+    /// The folder that readers take as one table.
+    pub fn folder(&self) -> &Path {
+        self.derived.folder()
+    }
+
+    /// The next window to judge; none before the first.
+    pub fn position(&self) -> Option<i64> {
+        self.position
+    }
+
+    /// Most groups that a window had so far.
+    pub(super) fn groups(&self) -> usize {
+        self.groups
+    }
+
+    fn load(&self, clock: Clock) -> Result<Option<i64>, StoreError> {
+        let Some((start, path)) = self.derived.files(PARTITION)?.pop() else { return Ok(None) };
+        let file = Columns::open(&path)?;
+        let footer = file.text(REPORTS_KEY).and_then(|text| serde_json::from_str(text).ok());
+        let fits = |footer: &ReportFooter| {
+            footer.start == start
+                && footer.end > start
+                && footer.length_seconds == clock.windows.length_seconds
+                && footer.slide_seconds == clock.windows.slide_seconds
+        };
+        match footer.filter(fits) {
+            Some(footer) => Ok(Some(footer.end)),
+            None => Err(StoreError::Foreign {
+                path,
+                reason: "it does not say which windows it covers".into(),
+            }),
+        }
+    }
+
+    /// Publishes the rows of these windows; answers whether nobody else had.
+    pub(super) fn publish(
+        &mut self,
+        windows: Range<i64>,
+        clock: Clock,
+        rows: &[ReportRow],
+    ) -> Result<bool, StoreError> {
+        let schema = report_schema();
+        let mut new = self.derived.create(PARTITION, windows.start, &schema)?;
+        for rows in rows.chunks(8192) {
+            new.write(&table(rows))?;
+        }
+        let footer = ReportFooter {
+            start: windows.start,
+            end: windows.end,
+            length_seconds: clock.windows.length_seconds,
+            slide_seconds: clock.windows.slide_seconds,
+        };
+        let text = serde_json::to_string(&footer).expect("a footer is plain data");
+        let first = new.publish(REPORTS_KEY, text)?;
+        self.position = if first { Some(windows.end) } else { self.load(clock)? };
+        let whole = rows.iter().filter(|row| row.column.is_none());
+        let mut seen = std::collections::BTreeMap::new();
+        whole.for_each(|row| *seen.entry(row.window).or_insert(0) += 1);
+        self.groups = self.groups.max(seen.into_values().max().unwrap_or(0));
+        Ok(first)
+    }
+}
+
+/// Name of the folder of windows of one kind.
+fn kind(clock: Clock) -> String {
+    format!("{}s-every-{}s", clock.windows.length_seconds, clock.windows.slide_seconds)
+}

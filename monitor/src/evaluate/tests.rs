@@ -1,0 +1,130 @@
+//! Windows judged on real count files.
+
+use std::path::Path;
+
+use super::{
+    Clock, Finding, FindingRule, Reference, ReportRow, Reports, Round, Rules, State, Versions,
+    Watched, evaluate,
+};
+use crate::count::MICROS;
+use crate::count::tests::{Dice, HOUR, Row, archive, count, counter};
+use crate::window::Windows;
+
+const ROWS: i64 = 800;
+
+fn clock() -> Clock {
+    Clock {
+        windows: Windows::new(3600, 3600, 60).unwrap(),
+        previous_seconds: 3600,
+        lateness_seconds: 300,
+        idle_seconds: 600,
+    }
+}
+
+/// Rows of one hour, changed by `change`.
+fn hour(dice: &mut Dice, number: i64, change: impl Fn(usize, &mut Row)) -> Vec<Row> {
+    let start = HOUR + number * 3600;
+    (0..ROWS as usize)
+        .map(|place| {
+            let mut row = dice.row(start + place as i64 * 3600 / ROWS);
+            change(place, &mut row);
+            row
+        })
+        .collect()
+}
+
+fn judged(root: &Path, now: i64) -> Round {
+    let mut counter = counter(root, 60);
+    count(&mut counter);
+    let watched = [Watched { counter, versions: Versions::AllBut(vec![]) }];
+    let mut reports = Reports::open(root, "scored", clock(), "test").unwrap();
+    evaluate(&watched, &mut reports, clock(), Rules::default(), now * MICROS, &[], 2).unwrap()
+}
+
+fn crossed(rows: &[ReportRow]) -> Vec<Finding> {
+    let all = rows.iter().flat_map(|row| row.findings(Rules::default()));
+    all.filter(|finding| finding.crossed).collect()
+}
+
+#[test]
+fn windows_are_judged_once_when_their_time_has_passed() {
+    let root = tempfile::tempdir().unwrap();
+    let mut dice = Dice(5);
+    let hours: Vec<Vec<Row>> = (0..4).map(|number| hour(&mut dice, number, |_, _| ())).collect();
+    archive(root.path(), 0, &hours[0]);
+    archive(root.path(), 1, &hours[1]);
+    // Partition 0 is active and an hour behind: nothing is complete.
+    let round = judged(root.path(), HOUR + 3600);
+    assert!(round.rows.is_empty() && round.windows.is_empty());
+    archive(root.path(), 0, &hours[2]);
+    let round = judged(root.path(), HOUR + 2 * 3600);
+    assert_eq!(round.windows.end - round.windows.start, 1, "partition 1 holds the second back");
+    assert_eq!(crossed(&round.rows), []);
+    // It went silent; the last hour is not over.
+    let round = judged(root.path(), HOUR + 4 * 3600);
+    assert_eq!(round.windows.end - round.windows.start, 1);
+    archive(root.path(), 0, &hours[3]);
+    let round = judged(root.path(), HOUR + 5 * 3600);
+    assert_eq!(round.windows.end - round.windows.start, 1);
+    assert_eq!(crossed(&round.rows), []);
+    // A late row is counted, and what was judged stays.
+    archive(root.path(), 1, &hours[0][..10]);
+    assert!(judged(root.path(), HOUR + 5 * 3600).rows.is_empty());
+}
+
+#[test]
+fn what_changes_is_found_by_its_rule() {
+    type Change = fn(usize, &mut Row);
+    let cases: [(Change, &[FindingRule]); 6] = [
+        (
+            |_, row| row.x = row.x.map(|x| x + 0.7),
+            &[FindingRule::DriftTraining, FindingRule::DriftPrevious],
+        ),
+        (|place, row| row.x = row.x.filter(|_| place % 10 > 0), &[FindingRule::Nulls]),
+        (
+            |place, row| row.city = if place % 50 == 0 { Some("Atlantis") } else { row.city },
+            &[FindingRule::NewCategories],
+        ),
+        (|place, row| row.x = if place == 7 { Some(1e6) } else { row.x }, &[]),
+        (|place, row| row.version = if place % 4 > 0 { "2" } else { "1" }, &[FindingRule::Volume]),
+        (|_, row| row.version = "2", &[FindingRule::NoData]),
+    ];
+    for (at, (change, expected)) in cases.into_iter().enumerate() {
+        let root = tempfile::tempdir().unwrap();
+        let mut dice = Dice(7 + at as u64);
+        let hours = [0, 1, 2].map(|number| match number {
+            1 => hour(&mut dice, number, change),
+            _ => hour(&mut dice, number, |_, _| ()),
+        });
+        archive(root.path(), 0, &hours.concat());
+        let round = judged(root.path(), HOUR + 9 * 3600);
+        let second = round.rows.iter().filter(|row| row.start_us == (HOUR + 3600) * MICROS);
+        let whole: Vec<ReportRow> =
+            second.filter(|row| row.group.segment.is_none()).cloned().collect();
+        let mut rules: Vec<FindingRule> = crossed(&whole).iter().map(|it| it.rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        // Nulls and new categories have bins, so they are drift, too.
+        rules.retain(|rule| expected.contains(rule) || !expected.iter().any(is_fault_of_values));
+        assert_eq!(rules, expected, "case {at}");
+    }
+}
+
+fn is_fault_of_values(rule: &FindingRule) -> bool {
+    matches!(rule, FindingRule::Nulls | FindingRule::NewCategories)
+}
+
+#[test]
+fn few_rows_and_no_reference_say_so() {
+    let root = tempfile::tempdir().unwrap();
+    let mut dice = Dice(11);
+    archive(root.path(), 0, &hour(&mut dice, 0, |_, _| ())[..50]);
+    archive(root.path(), 0, &hour(&mut dice, 2, |_, _| ()));
+    let round = judged(root.path(), HOUR + 9 * 3600);
+    let rows: Vec<&ReportRow> =
+        round.rows.iter().filter(|row| row.column.as_deref() == Some("x")).collect();
+    assert!(rows.iter().all(|row| row.state == State::TooFewRows && row.n <= 50), "{rows:?}");
+    let previous = rows.iter().find(|row| row.reference == Reference::Previous).unwrap();
+    assert_eq!((previous.reference_n, previous.reference_null_share), (0, None));
+    assert_eq!(crossed(&round.rows), []);
+}

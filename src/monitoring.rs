@@ -1,0 +1,196 @@
+//! The monitor of a pipeline: its references, counts and reports, as the configuration names them.
+//!
+//! What a round of hop 3 does is here once, for `tidegate monitor` and for whoever runs it on and on.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use batch::sql::SqlTable;
+use monitor::count::{Counted, Counter, Settings};
+use monitor::evaluate::{Clock, Reports, Rules, Versions, Watched, report_schema};
+use monitor::profile::Profile;
+use monitor::report::Rule;
+use monitor::window::Windows;
+
+use crate::commands::baseline;
+use crate::config::Config;
+use crate::exit::{Exit, WithExit};
+use crate::pipeline::{Pipeline, RESULTS};
+
+/// Name of the profile in a model's package.
+const PACKAGED: &str = "reference.parquet";
+
+/// A profile of the configuration: where it lies and whose it is.
+struct Named {
+    path: PathBuf,
+    versions: Versions,
+}
+
+/// The references that the configuration names; none when there is no profile at all.
+fn named(pipeline: &Pipeline) -> Vec<Named> {
+    let config = &pipeline.config.monitor;
+    let own = config.references.iter();
+    let mut named: Vec<Named> = own
+        .map(|(version, path)| Named {
+            path: path.clone(),
+            versions: Versions::Only(version.clone()),
+        })
+        .collect();
+    let others = Versions::AllBut(config.references.keys().cloned().collect());
+    let packaged = pipeline.package.folder().join(PACKAGED);
+    if !config.reference.as_os_str().is_empty() {
+        named.push(Named { path: config.reference.clone(), versions: others });
+    } else if packaged.is_file() {
+        named.push(Named { path: packaged, versions: others });
+    }
+    named
+}
+
+/// What is watched, ready to count; empty when the configuration names no reference.
+pub(crate) fn watched(pipeline: &Pipeline) -> anyhow::Result<Vec<Watched>> {
+    let named = named(pipeline).into_iter();
+    named
+        .map(|named| {
+            let settings = settings(pipeline, &named)?;
+            let Config { archive, output, .. } = &pipeline.config;
+            let counter = Counter::open(
+                settings,
+                &archive.directory,
+                RESULTS,
+                &output.topic,
+                &pipeline.config.instance(),
+            )?;
+            Ok(Watched { counter, versions: named.versions })
+        })
+        .collect()
+}
+
+fn settings(pipeline: &Pipeline, named: &Named) -> anyhow::Result<Settings> {
+    let path = named.path.display();
+    let profile: Option<Profile> = baseline::find(&named.path)?;
+    let profile = profile.ok_or_else(|| WithExit {
+        message: format!("{path} is no profile; `tidegate baseline fit` writes one"),
+        exit: Exit::Usage,
+    })?;
+    let config = &pipeline.config.monitor;
+    let settings = Settings::new(
+        Arc::new(profile),
+        Some(&pipeline.contract),
+        config.pane_seconds,
+        &config.segments,
+        &config.columns,
+    );
+    settings
+        .map_err(|error| WithExit { message: error.to_string(), exit: Exit::Usage })
+        .with_context(|| format!("profile {path}"))
+}
+
+/// When windows are complete.
+pub(crate) fn clock(config: &Config) -> anyhow::Result<Clock> {
+    let of = &config.monitor;
+    Ok(Clock {
+        windows: Windows::new(of.window_seconds, of.slide_seconds, of.pane_seconds)?,
+        previous_seconds: of.previous_seconds,
+        lateness_seconds: of.lateness_seconds,
+        idle_seconds: of.idle_seconds,
+    })
+}
+
+/// What counts as a finding.
+pub(crate) fn rules(config: &Config) -> Rules {
+    let of = &config.monitor;
+    Rules {
+        drift: Rule {
+            alpha: of.alpha,
+            psi_threshold: of.psi_threshold,
+            ks_threshold: of.ks_threshold,
+            independent: false,
+        },
+        min_rows: of.min_rows,
+        null_rise: of.null_rise,
+        new_share: of.new_share,
+        out_of_range_share: of.out_of_range_share,
+        volume_low: of.volume_low,
+        volume_high: of.volume_high,
+    }
+}
+
+/// Where the reports lie.
+pub(crate) fn reports(config: &Config) -> anyhow::Result<Reports> {
+    let (root, topic) = (&config.archive.directory, &config.output.topic);
+    Ok(Reports::open(root, topic, clock(config)?, &config.instance())?)
+}
+
+/// Threads for counting and judging.
+pub(crate) fn threads(config: &Config) -> usize {
+    match config.monitor.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+/// Counts what is not counted, on `threads` threads; answers the new count files. Whoever else counts
+/// at the same time shares the work: a file that they published is theirs.
+pub(crate) fn count(
+    counter: &mut Counter,
+    threads: usize,
+    done: &(dyn Fn(&Counted) + Sync),
+) -> anyhow::Result<Vec<Counted>> {
+    counter.sweep(SystemTime::now())?;
+    let mut new = Vec::new();
+    loop {
+        let jobs = counter.refresh()?;
+        if jobs.is_empty() {
+            return Ok(new);
+        }
+        let (next, made) = (Mutex::new(jobs.iter()), Mutex::new(Vec::new()));
+        let work = || -> anyhow::Result<()> {
+            loop {
+                let job = next.lock().expect("nobody panics with it").next();
+                let Some(job) = job else { return Ok(()) };
+                let counted = counter
+                    .count(job)
+                    .with_context(|| format!("counting {}", job.path.display()))?;
+                if let Some(counted) = counted {
+                    done(&counted);
+                    made.lock().expect("nobody panics with it").push(counted);
+                }
+            }
+        };
+        let ended: anyhow::Result<Vec<()>> = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mine = work();
+            let others = others.into_iter().map(|other| other.join().expect("no panic"));
+            std::iter::once(mine).chain(others).collect()
+        });
+        let made = made.into_inner().expect("nobody panics with it");
+        made.iter().for_each(|counted| counter.add(counted.clone()));
+        new.extend(made);
+        ended?;
+    }
+}
+
+/// The monitor's tables under their SQL names; none without a reference, and what is wrong with it is
+/// not for a query to say.
+pub(crate) fn sql_tables(pipeline: &Pipeline) -> Vec<SqlTable> {
+    let mut tables = Vec::new();
+    let config = &pipeline.config;
+    let watched = watched(pipeline).unwrap_or_default();
+    if let Some(one) = watched.last() {
+        tables.push(SqlTable {
+            name: "counts".into(),
+            folder: one.counter.folder().to_path_buf(),
+            schema: Some(monitor::count::schema()),
+        });
+        if let Ok(reports) = reports(config) {
+            tables.push(SqlTable {
+                name: "reports".into(),
+                folder: reports.folder().to_path_buf(),
+                schema: Some(report_schema()),
+            });
+        }
+    }
+    tables
+}
