@@ -182,18 +182,22 @@ fn handle(
 ) -> Result<Outcome, HopError> {
     let now = Instant::now();
     let done = match event {
-        ReadEvent::Assigned(_) => {
+        ReadEvent::Assigned(partitions) => {
             part.set(true);
+            let table = instruments.table[0].value.as_str();
+            tracing::info!(%table, ?partitions, "archiving partitions");
             Ok(Outcome::default())
         }
         ReadEvent::Batch(batch) => archive.append(&batch, now),
         ReadEvent::Position { partition, position } => {
             archive.advance(partition, position, now).map(|()| Outcome::default())
         }
-        ReadEvent::Revoked(partitions) => archive.revoke(&partitions).map(|outcome| {
+        ReadEvent::Revoked(partitions) => {
+            let table = instruments.table[0].value.as_str();
+            tracing::info!(%table, ?partitions, "handing partitions over");
             // Lost or not, they are another process's now.
-            Outcome { lost: vec![], ..outcome }
-        }),
+            archive.revoke(&partitions).map(|outcome| Outcome { lost: vec![], ..outcome })
+        }
         ReadEvent::Tick { lag } => {
             let total: i64 = lag.iter().map(|(_, records)| *records).sum();
             instruments.lag.record(total.unsigned_abs(), &instruments.table);
