@@ -118,7 +118,12 @@ impl Alerts {
             return Err(AlertsError::NoPublish(route.name.clone()));
         }
         let now_ms = (settings.clock)();
-        let store = Store::open(&state, &holder, now_ms)?;
+        let mut store = Store::open(&state, &holder, now_ms)?;
+        let names: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
+        let abandoned = store.abandon(&names, now_ms)?;
+        if abandoned > 0 {
+            tracing::error!(abandoned, "alerts waited for routes that are not configured any more");
+        }
         let book = store.load(rules.iter().cloned())?;
         let inner = Inner {
             store,

@@ -29,6 +29,7 @@ pub use episode::{Concern, Episode, LastEpisode, MAX_CONCERNS};
 pub use rule::{
     Class, Direction, MAX_WINDOWS, Measure, Reference, Rule, RuleProblem, Severity, matches_any,
 };
+pub(crate) use rule::{NAME_FORM, is_name};
 pub(crate) use subject::hash;
 
 pub use subject::{

@@ -114,10 +114,7 @@ impl Book {
 
     /// Whether any subject of the group breached lately: firing or pending.
     pub fn is_troubled(&self, group: &Group) -> bool {
-        self.groups.get(group).is_some_and(|memory| {
-            memory.open.is_some()
-                || memory.courses.values().any(|course| course.phase != Phase::Quiet)
-        })
+        self.groups.get(group).is_some_and(Memory::is_troubled)
     }
 
     /// Takes a window in. Findings of unknown rules, or of columns that a rule leaves out, are
@@ -129,27 +126,28 @@ impl Book {
     /// As [`Book::judge`], with all that the store must write.
     pub(crate) fn take(&mut self, window: &JudgedWindow) -> Changes {
         let mut changes = Changes::default();
-        let mut touched = BTreeSet::new();
+        // Groups with a new outcome, and whether they were in trouble before.
+        let mut touched = BTreeMap::new();
         for finding in &window.findings {
             let of = finding.of.cleaned();
-            let Some(rule) = self.rules.get(&of.rule).cloned() else { continue };
+            let Some(rule) = self.rules.get(&of.rule) else { continue };
             if !rule.applies(&of.model, &of.subject) {
                 continue;
             }
-            let class = rule.measure.class();
-            let memory = self.memory(&of.model, class);
+            let group = Group { model: of.model.clone(), class: rule.measure.class() };
+            let memory = self.groups.entry(group.clone()).or_default();
             let before = memory.courses.get(&of);
             let mut course = before.cloned().unwrap_or_else(Course::new);
-            course.step(&rule, finding, window);
+            course.step(rule, finding, window);
             if before == Some(&course) || course.last_ms == i64::MIN {
                 continue;
             }
-            touched.insert(Group { model: of.model.clone(), class });
+            touched.entry(group).or_insert_with(|| memory.is_troubled());
             changes.courses.push((of.clone(), course.clone()));
             memory.courses.insert(of, course);
         }
-        for group in touched {
-            self.settle(group, window, &mut changes);
+        for (group, was_troubled) in touched {
+            self.settle(group, was_troubled, window, &mut changes);
         }
         changes
     }
@@ -179,9 +177,14 @@ impl Book {
     }
 
     /// Makes the group's episode say what its subjects say.
-    fn settle(&mut self, group: Group, window: &JudgedWindow, changes: &mut Changes) {
+    fn settle(
+        &mut self,
+        group: Group,
+        was_troubled: bool,
+        window: &JudgedWindow,
+        changes: &mut Changes,
+    ) {
         let Some(memory) = self.groups.get_mut(&group) else { return };
-        let was_troubled = memory.open.is_some() || memory.was_pending(&changes.courses, window);
         memory.newest_ms = match window.time {
             super::Time::Event => memory.newest_ms.max(window.end_ms),
             super::Time::Wall => window.end_ms,
@@ -220,12 +223,9 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Whether something was pending already before the courses that just changed.
-    fn was_pending(&self, changed: &[CourseRow], window: &JudgedWindow) -> bool {
-        self.courses.iter().any(|(of, course)| {
-            let fresh = changed.iter().any(|(other, _)| other == of);
-            course.phase == Phase::Pending && (!fresh || course.since_ms != window.end_ms)
-        })
+    /// Whether an episode is open, or some subject breached lately.
+    fn is_troubled(&self) -> bool {
+        self.open.is_some() || self.courses.values().any(|course| course.phase != Phase::Quiet)
     }
 
     /// Lets go of what is no longer judged.
