@@ -16,6 +16,7 @@ mod book;
 mod budget;
 mod course;
 mod episode;
+mod memory;
 mod rule;
 mod subject;
 #[cfg(test)]
