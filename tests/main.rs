@@ -3,6 +3,7 @@
 //!
 //! Without Java and Maven a test says so and passes, except under `CI=true`, where it fails.
 
+mod alerts;
 mod archive_folder;
 mod broker;
 mod commands;

@@ -12,6 +12,7 @@
 mod courier;
 mod metrics;
 mod posts;
+mod retrain;
 #[cfg(test)]
 mod tests;
 
@@ -21,12 +22,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::deliver::{
     Event, GuardSettings, Http, HttpError, HttpSettings, Kind, Message, ModelFacts, Publish,
-    Rendering, Route, Target, Withheld, retraining_request,
+    Rendering, Route, Target,
 };
-use crate::policy::{
-    Book, Changes, Class, Episode, Group, JudgedWindow, MAX_NAME_BYTES, Rule, Transition, clean,
-};
-use crate::state::{Holder, Outbox, REQUESTED, StateError, Store};
+use crate::policy::{Book, Changes, Episode, JudgedWindow, Rule, Transition};
+use crate::state::{Holder, Outbox, StateError, Store};
 pub use courier::test_route;
 use metrics::Metrics;
 
@@ -118,7 +117,12 @@ impl Alerts {
             return Err(AlertsError::NoPublish(route.name.clone()));
         }
         let now_ms = (settings.clock)();
-        let store = Store::open(&state, &holder, now_ms)?;
+        let mut store = Store::open(&state, &holder, now_ms)?;
+        let names: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
+        let abandoned = store.abandon(&names, now_ms)?;
+        if abandoned > 0 {
+            tracing::error!(abandoned, "alerts waited for routes that are not configured any more");
+        }
         let book = store.load(rules.iter().cloned())?;
         let inner = Inner {
             store,
@@ -289,59 +293,6 @@ impl Alerts {
             inner.store.set_silenced(&episode.id, false, &[post], &[note], now_ms)?;
         }
         self.news.notify_all();
-        Ok(())
-    }
-
-    /// A request to train again for every model whose drift against its training reference is an
-    /// open episode, once; or why not, said once.
-    fn retrain(
-        &self,
-        inner: &mut Inner,
-        facts: &[ModelFacts],
-        now_ms: i64,
-    ) -> Result<(), AlertsError> {
-        for of in facts {
-            let group = Group { model: clean(&of.model, MAX_NAME_BYTES), class: Class::Drift };
-            let Some(episode) = inner.book.open_of(&group).cloned() else { continue };
-            if !posts::is_against_training(&episode, &inner.book) {
-                continue;
-            }
-            let said = inner.store.retraining_of(&episode.id)?;
-            if said.as_deref() == Some(REQUESTED) {
-                continue;
-            }
-            let quality = Group { class: Class::Quality, ..group.clone() };
-            let silenced = inner.store.silenced_episodes()?.contains(&episode.id);
-            let request = if silenced {
-                Err(Withheld::Silenced)
-            } else {
-                retraining_request(
-                    &episode,
-                    of,
-                    &self.guards,
-                    inner.store.last_retraining(&group.model)?,
-                    inner.book.is_troubled(&quality),
-                    &posts::link(self, &episode),
-                    now_ms,
-                )
-            };
-            match request {
-                Ok(request) => {
-                    let mut message =
-                        Message::about(&episode, Kind::Retraining, &self.pipeline, now_ms);
-                    message.request = Some(request);
-                    let post = posts::to_routes(self, message);
-                    let what = format!("to {}", posts::names(&post.to));
-                    let note = posts::note(&episode, "retraining requested", what);
-                    inner.store.record_retraining(&note, REQUESTED, Some(&post), now_ms)?;
-                }
-                Err(why) if said.as_deref() != Some(&why.to_string()) => {
-                    let note = posts::note(&episode, "retraining withheld", why.to_string());
-                    inner.store.record_retraining(&note, &why.to_string(), None, now_ms)?;
-                }
-                Err(_) => {}
-            }
-        }
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! From the outbox to the receivers.
 //!
 //! Pure parts: what a [`Message`] is, who wants it ([`Route`]), how each receiver writes it, when
-//! it is tried again ([`schedule`]). One rim: [`Http`], which checks every address it connects to,
+//! it is tried again ([`next`]). One rim: [`Http`], which checks every address it connects to,
 //! follows no redirect, reads no more than it must, and never says a secret.
 //! Refuses to decide whether there is an alarm, and to keep anything itself: that is `state`.
 

@@ -16,6 +16,7 @@ mod book;
 mod budget;
 mod course;
 mod episode;
+mod memory;
 mod rule;
 mod subject;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use episode::{Concern, Episode, LastEpisode, MAX_CONCERNS};
 pub use rule::{
     Class, Direction, MAX_WINDOWS, Measure, Reference, Rule, RuleProblem, Severity, matches_any,
 };
+pub(crate) use rule::{NAME_FORM, is_name};
 pub(crate) use subject::hash;
 
 pub use subject::{

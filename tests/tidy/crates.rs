@@ -25,6 +25,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("object_store", &["batch"]),
     ("datafusion", &["batch", "monitor"]),
     ("reqwest", &["monitor"]),
+    ("rusqlite", &["monitor"]),
     ("axum", &["tidegate"]),
     ("clap", &["tidegate"]),
     ("opentelemetry_sdk", &["tidegate"]),

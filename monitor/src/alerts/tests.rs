@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use super::*;
 use crate::deliver::tests::{Answer, Received, Receiver, http_settings, loopback};
 use crate::deliver::{Secret, SigningKey};
-use crate::policy::{Finding, Measure, Reference, Severity, Subject, Time};
+use crate::policy::{Class, Finding, Measure, Reference, Severity, Subject, Time};
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
 

@@ -5,6 +5,9 @@ use serde_json::Value;
 
 use crate::policy::{Episode, Severity};
 
+/// Columns that a message holds, the worst first: no receiver shows more.
+const MAX_SAID: usize = 50;
+
 /// What kind of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,7 +68,9 @@ impl Message {
     /// A message about an episode. Its id follows from the episode, the kind and the severity.
     pub fn about(episode: &Episode, kind: Kind, pipeline: &str, at_ms: i64) -> Self {
         let id = id(&[&episode.id, kind.name(), episode.severity.name()]);
-        let (pipeline, episode) = (pipeline.to_owned(), Some(episode.clone()));
+        let mut episode = episode.clone();
+        episode.concerns.truncate(MAX_SAID);
+        let (pipeline, episode) = (pipeline.to_owned(), Some(episode));
         Self { id, kind, at_ms, pipeline, episode, before: None, by: None, request: None }
     }
 

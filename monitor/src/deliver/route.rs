@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Allowed, Kind, Message, Secret, SigningKey};
-use crate::policy::{Class, Severity, hash, matches_any};
+use crate::policy::{Class, NAME_FORM, Severity, hash, is_name, matches_any};
 
 /// What a route may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -146,8 +146,8 @@ impl Route {
     pub fn problems(&self, others: &[Self], allowed: &Allowed) -> Vec<RouteProblem> {
         let mut found = Vec::new();
         let mut problem = |key, message: String| found.push(RouteProblem { key, message });
-        if self.name.is_empty() || self.name.len() > 100 {
-            problem("name", "must be 1 to 100 bytes".into());
+        if !is_name(&self.name) {
+            problem("name", NAME_FORM.into());
         }
         for event in self.events.iter().filter(|event| !self.target.may(**event)) {
             let event = format!("{event:?}").to_lowercase();

@@ -1,19 +1,14 @@
 //! Everything the policy remembers, and the one step that takes a window in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{
-    Concern, Course, Episode, Group, JudgedWindow, LastEpisode, MAX_CONCERNS, Phase, Rule,
-    Severity, Subject,
-};
+use super::memory::Memory;
+use super::{Course, Episode, Group, JudgedWindow, LastEpisode, Phase, Rule, Severity, Subject};
 
 /// A firing subject that was not judged for so long, while its group was, is let go: its version
 /// was replaced or its column dropped. (Where nothing is judged any more, nothing is let go: that
 /// is what the no-data rule is for.)
 pub const FORGET_AFTER_MS: i64 = 24 * 3_600_000;
-
-/// A quiet subject is dropped from memory after so long: retired versions must not pile up.
-const DROP_AFTER_MS: i64 = 30 * 24 * 3_600_000;
 
 /// What a window changed about a group.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,17 +40,6 @@ pub type CourseRow = (Subject, Course);
 pub struct Book {
     rules: BTreeMap<String, Rule>,
     groups: BTreeMap<Group, Memory>,
-}
-
-#[derive(Clone, Debug)]
-struct Memory {
-    courses: BTreeMap<Subject, Course>,
-    open: Option<Episode>,
-    last: Option<LastEpisode>,
-    /// End of the newest window of the group.
-    newest_ms: i64,
-    /// A beginning was held back and said so.
-    held: bool,
 }
 
 /// What has to be stored after a window.
@@ -114,10 +98,7 @@ impl Book {
 
     /// Whether any subject of the group breached lately: firing or pending.
     pub fn is_troubled(&self, group: &Group) -> bool {
-        self.groups.get(group).is_some_and(|memory| {
-            memory.open.is_some()
-                || memory.courses.values().any(|course| course.phase != Phase::Quiet)
-        })
+        self.groups.get(group).is_some_and(Memory::is_troubled)
     }
 
     /// Takes a window in. Findings of unknown rules, or of columns that a rule leaves out, are
@@ -129,27 +110,28 @@ impl Book {
     /// As [`Book::judge`], with all that the store must write.
     pub(crate) fn take(&mut self, window: &JudgedWindow) -> Changes {
         let mut changes = Changes::default();
-        let mut touched = BTreeSet::new();
+        // Groups with a new outcome, and whether they were in trouble before.
+        let mut touched = BTreeMap::new();
         for finding in &window.findings {
             let of = finding.of.cleaned();
-            let Some(rule) = self.rules.get(&of.rule).cloned() else { continue };
+            let Some(rule) = self.rules.get(&of.rule) else { continue };
             if !rule.applies(&of.model, &of.subject) {
                 continue;
             }
-            let class = rule.measure.class();
-            let memory = self.memory(&of.model, class);
+            let group = Group { model: of.model.clone(), class: rule.measure.class() };
+            let memory = self.groups.entry(group.clone()).or_default();
             let before = memory.courses.get(&of);
             let mut course = before.cloned().unwrap_or_else(Course::new);
-            course.step(&rule, finding, window);
+            course.step(rule, finding, window);
             if before == Some(&course) || course.last_ms == i64::MIN {
                 continue;
             }
-            touched.insert(Group { model: of.model.clone(), class });
+            touched.entry(group).or_insert_with(|| memory.is_troubled());
             changes.courses.push((of.clone(), course.clone()));
             memory.courses.insert(of, course);
         }
-        for group in touched {
-            self.settle(group, window, &mut changes);
+        for (group, was_troubled) in touched {
+            self.settle(group, was_troubled, window, &mut changes);
         }
         changes
     }
@@ -179,9 +161,14 @@ impl Book {
     }
 
     /// Makes the group's episode say what its subjects say.
-    fn settle(&mut self, group: Group, window: &JudgedWindow, changes: &mut Changes) {
+    fn settle(
+        &mut self,
+        group: Group,
+        was_troubled: bool,
+        window: &JudgedWindow,
+        changes: &mut Changes,
+    ) {
         let Some(memory) = self.groups.get_mut(&group) else { return };
-        let was_troubled = memory.open.is_some() || memory.was_pending(&changes.courses, window);
         memory.newest_ms = match window.time {
             super::Time::Event => memory.newest_ms.max(window.end_ms),
             super::Time::Wall => window.end_ms,
@@ -210,129 +197,6 @@ impl Book {
         changes.groups.push((group, memory.open.clone(), memory.last.clone()));
         changes.transitions.extend(transition);
     }
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        let courses = BTreeMap::new();
-        Self { courses, open: None, last: None, newest_ms: i64::MIN, held: false }
-    }
-}
-
-impl Memory {
-    /// Whether something was pending already before the courses that just changed.
-    fn was_pending(&self, changed: &[CourseRow], window: &JudgedWindow) -> bool {
-        self.courses.iter().any(|(of, course)| {
-            let fresh = changed.iter().any(|(other, _)| other == of);
-            course.phase == Phase::Pending && (!fresh || course.since_ms != window.end_ms)
-        })
-    }
-
-    /// Lets go of what is no longer judged.
-    fn let_go(&mut self, changes: &mut Changes) {
-        let newest = self.newest_ms;
-        let mut dropped = Vec::new();
-        for (of, course) in &mut self.courses {
-            let silent_ms = newest.saturating_sub(course.last_ms);
-            if course.phase != Phase::Quiet && silent_ms > FORGET_AFTER_MS {
-                course.end(newest);
-                changes.courses.push((of.clone(), course.clone()));
-            } else if course.phase == Phase::Quiet && silent_ms > DROP_AFTER_MS {
-                dropped.push(of.clone());
-            }
-        }
-        for of in dropped {
-            self.courses.remove(&of);
-            changes.dropped.push(of);
-        }
-    }
-
-    /// Firing subjects, the worst first.
-    fn firing(&self, rules: &BTreeMap<String, Rule>) -> Vec<Concern> {
-        let mut firing: Vec<(f64, Concern)> = self
-            .courses
-            .iter()
-            .filter(|(_, course)| course.phase == Phase::Firing)
-            .filter_map(|(of, course)| {
-                let rule = rules.get(&of.rule)?;
-                Some((rule.excess(course.value), Concern::new(of, course, rule)))
-            })
-            .collect();
-        firing.sort_by(|(a, left), (b, right)| {
-            right.severity.cmp(&left.severity).then(b.total_cmp(a)).then(left.of.cmp(&right.of))
-        });
-        firing.into_iter().map(|(_, concern)| concern).collect()
-    }
-
-    fn begin(
-        &mut self,
-        group: &Group,
-        mut firing: Vec<Concern>,
-        rules: &BTreeMap<String, Rule>,
-        window: &JudgedWindow,
-    ) -> Option<Transition> {
-        let severity = most_severe(&firing);
-        if let Some(last) = &mut self.last {
-            // A clock that went back must not make the cool-down longer than it is.
-            last.resolved_ms = last.resolved_ms.min(window.end_ms);
-            let since_ms = window.end_ms - last.resolved_ms;
-            if since_ms < last.cool_down_ms && severity <= last.severity {
-                let said = std::mem::replace(&mut self.held, true);
-                return (!said).then(|| Transition::HeldBack(group.clone()));
-            }
-        }
-        self.held = false;
-        let subjects = firing.len();
-        firing.truncate(MAX_CONCERNS);
-        let episode = Episode {
-            id: Episode::id_of(group, window.end_ms),
-            group: group.clone(),
-            severity,
-            fired_ms: window.end_ms,
-            window_start_ms: window.start_ms,
-            window_end_ms: window.end_ms,
-            concerns: firing,
-            subjects,
-        };
-        debug_assert!(episode.concerns.iter().all(|concern| rules.contains_key(&concern.of.rule)));
-        self.open = Some(episode.clone());
-        Some(Transition::Fired(episode))
-    }
-
-    fn go_on(
-        &mut self,
-        before: Episode,
-        mut firing: Vec<Concern>,
-        window: &JudgedWindow,
-    ) -> Option<Transition> {
-        let before_severity = before.severity;
-        let severity = before_severity.max(most_severe(&firing));
-        let subjects = firing.len();
-        firing.truncate(MAX_CONCERNS);
-        let named = |concerns: &[Concern]| -> BTreeSet<Subject> {
-            concerns.iter().map(|concern| concern.of.clone()).collect()
-        };
-        let same = subjects == before.subjects && named(&firing) == named(&before.concerns);
-        let upgraded = severity > before_severity;
-        let episode = Episode {
-            severity,
-            window_start_ms: window.start_ms,
-            window_end_ms: window.end_ms,
-            concerns: firing,
-            subjects,
-            ..before
-        };
-        self.open = Some(episode.clone());
-        if upgraded {
-            Some(Transition::Upgraded { episode, before: before_severity })
-        } else {
-            (!same).then_some(Transition::Changed(episode))
-        }
-    }
-}
-
-fn most_severe(firing: &[Concern]) -> Severity {
-    firing.iter().map(|concern| concern.severity).max().unwrap_or(Severity::Info)
 }
 
 /// The longest cool-down of the rules that an episode names.

@@ -235,12 +235,7 @@ impl Rule {
         };
         let above = self.measure.direction() == Direction::Above;
         let further = |a: f64, b: f64| if above { a >= b } else { a <= b };
-        unless(!self.name.is_empty(), "name", "is empty: alerts and silences name the rule");
-        unless(
-            self.name.len() <= 100,
-            "name",
-            "is longer than 100 bytes: it is shown in every alert",
-        );
+        unless(is_name(&self.name), "name", NAME_FORM);
         unless(
             self.threshold.is_finite() && self.threshold > 0.0,
             "threshold",
@@ -286,6 +281,15 @@ impl Rule {
         unless(self.cool_down_ms >= 0, "cool_down", "must not be negative");
         found
     }
+}
+
+/// What [`is_name`] asks for.
+pub(crate) const NAME_FORM: &str = "must be 1 to 100 letters, digits, dots, dashes and underscores";
+
+/// Whether a rule or route may be called so: it is shown everywhere and names a thread.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
 }
 
 /// Whether `name` fits one of the patterns, in which `*` stands for any run of characters.

@@ -1,5 +1,6 @@
 //! The policy on tables, and what holds for every sequence of windows.
 
+mod false_alarms;
 mod grouping;
 mod properties;
 mod texts;

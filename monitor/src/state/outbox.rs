@@ -115,6 +115,18 @@ impl Store {
         })
     }
 
+    /// What waits for routes that are gone is dead, and says so.
+    pub(crate) fn abandon(&mut self, routes: &[&str], now_ms: i64) -> Result<usize, StateError> {
+        self.write(|transaction| {
+            transaction.execute(
+                "UPDATE outbox SET state = 'dead', finished_ms = ?2,
+                   error = 'the route is not configured any more'
+                 WHERE state = 'waiting' AND route NOT IN (SELECT value FROM json_each(?1))",
+                params![text_of(&routes), now_ms],
+            )
+        })
+    }
+
     /// Episodes that `route` has heard of and that still fire, for receivers that forget.
     pub(crate) fn to_resend(&self, route: &str) -> Result<Vec<Episode>, StateError> {
         self.read(|connection| {

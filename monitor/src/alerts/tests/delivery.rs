@@ -126,6 +126,21 @@ fn gone_means_gone_until_the_route_leads_elsewhere() {
 }
 
 #[test]
+fn what_waits_for_a_route_that_is_gone_is_shown_as_dead() {
+    let (folder, hand) = (tempfile::tempdir().unwrap(), Hand::at(NOON_MS));
+    let (down, up) = (Receiver::start([], Answer::Status(500, "", "")), Receiver::fine());
+    let state = folder.path().join("s");
+    let alerts = open(&state, &hand, vec![webhook("old", &down)]);
+    alerts.judge(&window(0, "psi", 0.3), &[]).unwrap();
+    alerts.deliver_due().unwrap();
+    drop(alerts);
+    let alerts = open(&state, &hand, vec![webhook("new", &up)]);
+    assert_eq!(alerts.outbox().unwrap(), Outbox { waiting: 0, dead: 1 });
+    let error = Store::beside(&state).unwrap().dead().unwrap().remove(0).error;
+    assert_eq!(error, "the route is not configured any more");
+}
+
+#[test]
 fn one_receiver_that_hangs_holds_nobody_up() {
     let (folder, hand) = (tempfile::tempdir().unwrap(), Hand::at(NOON_MS));
     let slow = Receiver::start([], Answer::Hang(std::time::Duration::from_secs(5)));
