@@ -46,8 +46,10 @@ impl Derived {
         }
         layout::check_name("topic", topic)?;
         let files: Arc<dyn Files> = Arc::new(LocalFiles);
-        let folder = root.join(table).join(topic).join(rest);
-        let temporaries = layout::temporary_folder(root, table, topic).join(rest);
+        let levels = rest.split('/').filter(|level| !level.is_empty());
+        let below = |folder: PathBuf| levels.clone().fold(folder, |at, level| at.join(level));
+        let folder = below(root.join(table).join(topic));
+        let temporaries = below(layout::temporary_folder(root, table, topic));
         Ok(Self { files, folder, temporaries, instance: instance.to_owned() })
     }
 

@@ -132,9 +132,7 @@ impl Settings {
             let fields = contract.map_or(&[][..], Contract::fields);
             fields.iter().find(|field| field.name == name || column_of_field(field) == name)
         };
-        let archived = |name: &str| {
-            field(name).map_or_else(|| name.to_owned(), |field| column_of_field(field))
-        };
+        let archived = |name: &str| field(name).map_or_else(|| name.to_owned(), column_of_field);
         let segments = segments
             .iter()
             .map(|name| segment(&profile, name, archived(name)))

@@ -82,7 +82,7 @@ pub(crate) fn archive(root: &Path, partition: i32, rows: &[Row]) {
         Field::new("x", DataType::Float64, true),
         Field::new("city", DataType::Utf8, true),
     ]));
-    let next = Arc::new(Mutex::new(rows.to_vec().into_iter()));
+    let next = Arc::new(Mutex::new(Vec::from(rows).into_iter()));
     let of = schema.clone();
     let table = Table::new(schema, "counted", move |batch| {
         let rows: Vec<Row> = next.lock().unwrap().by_ref().take(batch.len()).collect();
