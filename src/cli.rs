@@ -93,6 +93,8 @@ pub(crate) enum Hop {
     Score,
     /// Results and dead letters to Parquet
     Archive,
+    /// Parquet to drift reports and alerts; where the configuration names a reference
+    Monitor,
 }
 
 #[derive(Debug, Args)]

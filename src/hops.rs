@@ -1,6 +1,7 @@
 //! The hops of a pipeline, each supervised: hop 1 scores here, hop 2 archives in [`mod@archive`].
 
 mod archive;
+mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use crate::pipeline::{ASK, Pipeline};
 use crate::supervise::{Trouble, keep_running};
 
 pub(crate) use archive::{ArchiveOf, archive, identity, reader_config};
+pub(crate) use watch::watch;
 
 /// How often readiness follows the assignment.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

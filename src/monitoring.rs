@@ -48,6 +48,11 @@ fn named(pipeline: &Pipeline) -> Vec<Named> {
     named
 }
 
+/// Whether there is anything to compare with.
+pub(crate) fn has_reference(pipeline: &Pipeline) -> bool {
+    !named(pipeline).is_empty()
+}
+
 /// What is watched, ready to count; empty when the configuration names no reference.
 pub(crate) fn watched(pipeline: &Pipeline) -> anyhow::Result<Vec<Watched>> {
     let named = named(pipeline).into_iter();

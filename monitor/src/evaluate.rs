@@ -129,6 +129,21 @@ pub fn evaluate(
     lagging: &[i32],
     threads: usize,
 ) -> Result<Round, StoreError> {
+    let round = complete(watched, reports, clock, rules, now, lagging, threads)?;
+    publish(reports, clock, &round)?;
+    Ok(round)
+}
+
+/// The first half of [`evaluate`]: nothing is published, and the same windows come again until they are.
+pub fn complete(
+    watched: &[Watched],
+    reports: &Reports,
+    clock: Clock,
+    rules: Rules,
+    now: i64,
+    lagging: &[i32],
+    threads: usize,
+) -> Result<Round, StoreError> {
     let Some(first) = watched.first() else { return Ok(Round::default()) };
     let partitions = PartitionTimes::of(first.counter.counted());
     let Clock { lateness_seconds: lateness, idle_seconds: idle, .. } = clock;
@@ -148,8 +163,15 @@ pub fn evaluate(
         rows.extend(judged(reference, clock, rules, from..upto, threads)?);
     }
     rows.sort_by_key(|row| row.window);
-    reports.publish(from..upto, clock, &rows)?;
     Ok(Round { rows, windows: from..upto, more: upto < complete, watermark: Some(mark) })
+}
+
+/// The second half of [`evaluate`]: the windows of `round` are judged.
+pub fn publish(reports: &mut Reports, clock: Clock, round: &Round) -> Result<(), StoreError> {
+    if round.windows.is_empty() {
+        return Ok(());
+    }
+    reports.publish(round.windows.clone(), clock, &round.rows).map(drop)
 }
 
 /// Windows whose sums fit into memory together, the previous ones included.

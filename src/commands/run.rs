@@ -18,6 +18,7 @@ use crate::cli::{Hop, RunArgs};
 use crate::exit::{Exit, WithExit};
 use crate::health::Health;
 use crate::hops::{self, ArchiveOf};
+use crate::monitoring;
 use crate::pipeline::Pipeline;
 use crate::server;
 use crate::telemetry::{self, Telemetry};
@@ -30,6 +31,12 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> anyhow::Result<Exit> {
     ingest::tune_allocator();
     let telemetry = Telemetry::install(&config)?;
     let pipeline = Arc::new(Pipeline::open(config)?);
+    if args.only == [Hop::Monitor] && !monitoring::has_reference(&pipeline) {
+        let message = "--only monitor, and there is no reference to compare with: name one in \
+                       monitor.reference, or put reference.parquet into the model's package"
+            .into();
+        return Err(WithExit { message, exit: Exit::Usage }.into());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("tg-async")
@@ -135,6 +142,10 @@ fn spawn_hops(
             let run = move || hops::archive(&pipeline, kind, &health, &stop);
             spawn(kind.name(), Box::new(run));
         }
+    }
+    if runs(Hop::Monitor) && monitoring::has_reference(pipeline) {
+        let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
+        spawn("monitor", Box::new(move || hops::watch(&pipeline, &health, &stop)));
     }
     hops
 }

@@ -51,7 +51,7 @@ impl Child {
             command.arg("--set").arg(format!("{key}={value}"));
         }
         for hop in &args.only {
-            command.args(["--only", if *hop == Hop::Score { "score" } else { "archive" }]);
+            command.args(["--only", hop_name(*hop)]);
         }
         let mut process = command
             .stdin(Stdio::null())
@@ -145,6 +145,14 @@ fn follow(stderr: ChildStderr) -> mpsc::Receiver<()> {
 
 fn free_address() -> anyhow::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0").context("finding a free port")?.local_addr()?.to_string())
+}
+
+fn hop_name(hop: Hop) -> &'static str {
+    match hop {
+        Hop::Score => "score",
+        Hop::Archive => "archive",
+        Hop::Monitor => "monitor",
+    }
 }
 
 /// Which stage a thread belongs to.

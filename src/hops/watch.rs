@@ -1,0 +1,306 @@
+//! Hop 3: counts what is archived, judges complete windows, and hands them to the alerts, which reach
+//! people on threads of their own.
+//!
+//! A window is handed to the alerts *before* its report is published: killed in between, it is judged
+//! again, and a window taken twice changes nothing. Of several processes one holds the alerts' state;
+//! the others wait to take over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Context as _;
+use ingest::Stop;
+use monitor::alerts::{Alerts, AlertsError, Settings, TICK_MS};
+use monitor::deliver::{GuardSettings, ModelFacts};
+use monitor::evaluate::{Reference as ComparedWith, ReportRow, State, complete, publish};
+use monitor::policy::{Budget, Finding, JudgedWindow, Measure, Reference, Rule, Subject, Time};
+use monitor::state::{Holder, StateError};
+use serde_json::{Value, json};
+
+use crate::alerting;
+use crate::config::Config;
+use crate::health::Health;
+use crate::monitoring::{clock, count, reports, rules, threads, watched};
+use crate::pipeline::{self, Pipeline};
+use crate::supervise::{Trouble, keep_running};
+
+/// From one look at the archive to the next.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long another process may hold the state before it is asked for again.
+const STANDBY: Duration = Duration::from_secs(10);
+/// Longest sleep: a stop is seen within it.
+const NAP: Duration = Duration::from_millis(100);
+/// Values of a segment column that are judged apart, and the rest.
+const SEGMENT_VALUES: usize = 33;
+
+/// Watches until `stop`. Only for pipelines with a reference.
+pub(crate) fn watch(pipeline: &Pipeline, health: &Health, stop: &Stop) -> anyhow::Result<()> {
+    let part = health.part("monitor");
+    let rules = alert_rules(&pipeline.config);
+    let mut said = false;
+    keep_running("monitor", stop, || {
+        let Some(alerts) = open(pipeline, &rules, stop, &mut said)? else { return Ok(()) };
+        part.set(true);
+        let ended = std::thread::scope(|scope| {
+            let deliveries = scope.spawn(|| alerts.run_deliveries());
+            let ended = rounds(pipeline, &rules, &alerts, stop);
+            alerts.end_deliveries();
+            let delivered =
+                deliveries.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            ended.and(delivered.context("delivering alerts"))
+        });
+        part.set(false);
+        ended.map_err(Trouble::Again)
+    })
+}
+
+/// The alerts' state, as soon as no other process holds it; `None` when asked to stop before.
+fn open(
+    pipeline: &Pipeline,
+    rules: &[Rule],
+    stop: &Stop,
+    said: &mut bool,
+) -> Result<Option<Alerts>, Trouble> {
+    loop {
+        let settings = settings(pipeline, rules).map_err(Trouble::Final)?;
+        match Alerts::open(settings) {
+            Ok(alerts) => return Ok(Some(alerts)),
+            Err(AlertsError::State(held @ StateError::Held { .. })) => {
+                if !std::mem::replace(said, true) {
+                    tracing::info!(reason = %held, "standing by: another process watches");
+                }
+            }
+            Err(error) => return Err(Trouble::Again(error.into())),
+        }
+        if nap(STANDBY, stop) {
+            return Ok(None);
+        }
+    }
+}
+
+fn settings(pipeline: &Pipeline, rules: &[Rule]) -> anyhow::Result<Settings> {
+    let config = &pipeline.config;
+    let alerts = &config.alerts;
+    if let Some(folder) = alerts.state.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("alerts.state: making {}", folder.display()))?;
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Ok(Settings {
+        pipeline: config.pipeline.name.clone(),
+        state: alerts.state.clone(),
+        holder: Holder {
+            instance: config.instance(),
+            host: host.trim_end().to_owned(),
+            pid: std::process::id(),
+        },
+        rules: rules.to_vec(),
+        routes: alerting::routes(config),
+        rendering: alerting::rendering(config),
+        heartbeat_ms: i64::from(alerts.heartbeat_seconds) * 1_000,
+        guards: GuardSettings {
+            cool_down_ms: i64::from(alerts.retraining.cool_down_hours) * 3_600_000,
+            min_rows: alerts.retraining.min_rows,
+        },
+        http: alerts.http_settings().context("alerts.http.ca_file")?,
+        publish: Some(alerting::publish(pipeline::connection(config))),
+        clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
+    })
+}
+
+/// The rules in force; their significance follows from the budget of false alarms.
+fn alert_rules(config: &Config) -> Vec<Rule> {
+    let of = &config.monitor;
+    let budget = Budget {
+        alarms_per_week: config.alerts.false_alarms_per_week,
+        step_ms: i64::from(of.slide_seconds) * 1_000,
+        overlap: of.slide_seconds < of.window_seconds,
+        streams: (1 + of.segments.len() * SEGMENT_VALUES) as u32,
+    };
+    config.rules.iter().filter_map(|rule| rule.rule(&budget)).collect()
+}
+
+fn rounds(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> anyhow::Result<()> {
+    let tick = Duration::from_millis(TICK_MS.unsigned_abs());
+    let (mut ticked, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
+    let past = |since: Option<Instant>, every| since.is_none_or(|at| at.elapsed() >= every);
+    loop {
+        if past(ticked, tick) {
+            alerts.tick()?;
+            ticked = Some(Instant::now());
+        }
+        if past(looked, LOOK_EVERY) {
+            round(pipeline, rules, alerts, stop)?;
+            looked = Some(Instant::now());
+        }
+        if nap(NAP, stop) {
+            return Ok(());
+        }
+    }
+}
+
+/// Counts what is new and judges every window that is complete.
+fn round(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> anyhow::Result<()> {
+    let config = &pipeline.config;
+    let (threads, clock, limits) = (threads(config), clock(config)?, self::rules(config));
+    let mut watched = watched(pipeline)?;
+    for one in &mut watched {
+        count(&mut one.counter, threads, &|_| {})?;
+    }
+    let mut reports = reports(config)?;
+    while !stop.is_raised() {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
+        let round = complete(&watched, &reports, clock, limits, now, &[], threads)?;
+        for (window, rows) in by_window(&round.rows) {
+            let judged = judged(&rows, rules);
+            let changes = alerts.judge(&judged, &facts(pipeline, &rows))?;
+            tracing::info!(
+                window,
+                findings = judged.findings.len(),
+                changes = changes.len(),
+                "a window is judged"
+            );
+        }
+        publish(&mut reports, clock, &round)?;
+        if !round.more {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn by_window(rows: &[ReportRow]) -> BTreeMap<i64, Vec<&ReportRow>> {
+    let mut windows: BTreeMap<i64, Vec<&ReportRow>> = BTreeMap::new();
+    rows.iter().for_each(|row| windows.entry(row.window).or_default().push(row));
+    windows
+}
+
+/// A window's rows as the policy reads them: each rule finds its own number in each row.
+fn judged(rows: &[&ReportRow], rules: &[Rule]) -> JudgedWindow {
+    let (start_us, end_us) = rows.first().map_or((0, 0), |row| (row.start_us, row.end_us));
+    let findings = rows.iter().flat_map(|row| {
+        rules.iter().filter_map(|rule| {
+            let (value, q) = measured(rule, row)?;
+            let model = row.group.model_name.clone().unwrap_or_default();
+            let subject = row.column.clone().unwrap_or_else(|| "rows".to_owned());
+            rule.applies(&model, &subject).then(|| Finding {
+                of: Subject {
+                    model,
+                    version: row.group.model_version.clone().unwrap_or_default(),
+                    arm: row.group.arm.clone().unwrap_or_default(),
+                    segment: segment(row),
+                    rule: rule.name.clone(),
+                    subject,
+                },
+                value,
+                q,
+                rows: row.n,
+                reason: row.reason.clone(),
+            })
+        })
+    });
+    JudgedWindow {
+        start_ms: start_us.div_euclid(1_000),
+        end_ms: end_us.div_euclid(1_000),
+        time: Time::Event,
+        findings: findings.collect(),
+    }
+}
+
+fn segment(row: &ReportRow) -> String {
+    match (&row.group.segment, &row.group.segment_value) {
+        (Some(name), Some(value)) => format!("{name}={value}"),
+        _ => String::new(),
+    }
+}
+
+/// What `rule` measures in `row`, and its q-value; `None` where it measures nothing.
+fn measured(rule: &Rule, row: &ReportRow) -> Option<(f64, Option<f64>)> {
+    let of = &row.statistics;
+    if row.column.is_none() {
+        let known = rule.measure == Measure::Volume && row.reference_n > 0;
+        return known.then(|| (row.n as f64 / row.reference_n as f64, None));
+    }
+    let compared = match row.reference {
+        ComparedWith::Training => Reference::Training,
+        ComparedWith::Previous => Reference::Previous,
+    };
+    let same = compared == rule.reference;
+    // Faults of the data are told once a column: beside the profile, or within a segment.
+    let quality = row.reference == ComparedWith::Training || row.group.segment.is_some();
+    let drift = |value: Option<f64>, q| value.filter(|_| same).map(|value| (value, q));
+    let fault = |value: Option<f64>| value.filter(|_| quality).map(|value| (value, None));
+    match rule.measure {
+        Measure::Psi => drift(of.psi_corrected, of.q),
+        Measure::CramersV => drift(of.cramers_v, of.q),
+        Measure::JensenShannon => drift(of.jensen_shannon, of.q),
+        Measure::Ks => drift(of.ks_d, of.ks_q),
+        Measure::Wasserstein => drift(of.wasserstein, of.ks_q),
+        Measure::NullShare => {
+            fault(row.null_share.zip(row.reference_null_share).map(|(a, b)| a - b))
+        }
+        Measure::NewCategories => fault(row.new_share),
+        Measure::OutOfRange => fault(row.out_of_range_share),
+        Measure::SchemaChange => fault(Some(f64::from(u8::from(row.state == State::Missing)))),
+        // Of other clocks and of labels: nothing here measures them.
+        _ => None,
+    }
+}
+
+/// What a request to train a window's models again says of them.
+fn facts(pipeline: &Pipeline, rows: &[&ReportRow]) -> Vec<ModelFacts> {
+    let mut models: BTreeMap<&str, (u64, BTreeMap<&str, u64>)> = BTreeMap::new();
+    let whole = |row: &&&ReportRow| {
+        row.column.is_none()
+            && row.group.segment.is_none()
+            && row.reference == ComparedWith::Training
+    };
+    let named = |name: &'_ Option<String>| name.as_deref().unwrap_or_default().to_owned();
+    let totals: Vec<_> = rows.iter().filter(whole).collect();
+    for row in &totals {
+        let model = row.group.model_name.as_deref().unwrap_or_default();
+        let version = row.group.model_version.as_deref().unwrap_or_default();
+        let entry = models.entry(model).or_default();
+        entry.0 += row.n;
+        *entry.1.entry(version).or_default() += row.n;
+    }
+    let profiles: BTreeMap<String, String> =
+        rows.iter().map(|row| (named(&row.group.model_version), row.profile.clone())).collect();
+    let (from, to) = rows.first().map_or((0, 0), |row| (row.start_us, row.end_us));
+    let at = |micros| {
+        jiff::Timestamp::from_microsecond(micros)
+            .map_or_else(|_| micros.to_string(), |at| at.to_string())
+    };
+    let sql = format!(
+        "SELECT * FROM results WHERE event_time >= '{}' AND event_time < '{}'",
+        at(from),
+        at(to)
+    );
+    models
+        .into_iter()
+        .map(|(model, (rows, versions))| ModelFacts {
+            model: model.to_owned(),
+            rows,
+            versions: json!(versions),
+            reference: json!(profiles),
+            offsets: Value::Null,
+            performance: Value::Null,
+            data: json!({ "folder": pipeline.config.archive.directory, "sql": sql }),
+        })
+        .collect()
+}
+
+/// Sleeps; true when asked to stop.
+fn nap(length: Duration, stop: &Stop) -> bool {
+    let until = Instant::now() + length;
+    while !stop.is_raised() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        std::thread::sleep(left.min(NAP));
+    }
+    true
+}
