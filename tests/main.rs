@@ -21,3 +21,4 @@ mod retention;
 mod sensitive;
 mod telemetry;
 mod torture;
+mod watch;

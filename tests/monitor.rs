@@ -49,7 +49,7 @@ fn record(number: i64, late: i64) -> String {
 }
 
 /// Archives these hours, each as a file of one of two partitions.
-fn archive(directory: &Path, hours: std::ops::Range<i64>, late: i64) {
+pub(crate) fn archive(directory: &Path, hours: std::ops::Range<i64>, late: i64) {
     let text = std::fs::read_to_string(root().join("deploy/demo/contract.toml")).expect("there");
     let contract = Contract::from_toml(&text).expect("the demo's contract");
     let outputs = Schema::new(vec![Field::new("arr_delay", DataType::Float32, true)]);
@@ -79,16 +79,16 @@ fn archive(directory: &Path, hours: std::ops::Range<i64>, late: i64) {
 }
 
 /// A folder with an archive and what the commands need to know of it.
-struct Monitored {
-    folder: tempfile::TempDir,
+pub(crate) struct Monitored {
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Monitored {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: folder() }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_string_lossy().into_owned()
     }
 
@@ -112,7 +112,7 @@ impl Monitored {
         process.output().expect("the built binary starts")
     }
 
-    fn fit(&self, files: &[&str]) {
+    pub(crate) fn fit(&self, files: &[&str]) {
         let results = self.path("data/results");
         let contract = root().join("deploy/demo/contract.toml");
         let to = self.path("reference.parquet");
