@@ -96,11 +96,13 @@ fn a_drift_reaches_the_webhook_once_and_a_quiet_stream_stays_silent() {
     assert!(alert.header("webhook-signature").starts_with("v1,"), "{:?}", alert.head);
     let text = alert.body.to_string();
     assert!(text.contains("flight-delay") && text.contains("dep_delay"), "{text}");
-    // Killed and started again, the same windows page nobody twice.
+    // Killed and started again: what comes once more, because its answer was not noted any more, has
+    // the same id, by which receivers drop it.
     child.kill();
     let mut child = watching(&monitored, &address);
-    let again = heard.recv_timeout(QUIET);
-    assert!(again.is_err(), "paged twice: {}", again.map(|it| it.body).unwrap());
+    if let Ok(again) = heard.recv_timeout(QUIET) {
+        assert_eq!(again.header("webhook-id"), alert.header("webhook-id"), "{}", again.body);
+    }
     assert!(child.running(), "{}", child.log());
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());

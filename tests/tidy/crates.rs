@@ -95,10 +95,13 @@ fn a_technology_has_one_home() {
 
 #[test]
 fn schemas_is_pure() {
+    // Hop 1 and hop 2 are ended at named places by one variable; `schemas` is what both stand on.
+    let for_tests = "schemas/src/failpoint.rs";
     let sources = tree::paths(&[".rs"]);
     let breaches: Vec<String> = sources
         .iter()
         .filter(|path| path.starts_with("schemas/src/") && !path.ends_with("tests.rs"))
+        .filter(|path| path.as_str() != for_tests)
         .flat_map(|path| {
             let text = tree::product_text(path);
             IMPURE
