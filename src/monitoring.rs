@@ -9,7 +9,9 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use batch::sql::SqlTable;
 use monitor::count::{Counted, Counter, Settings};
-use monitor::evaluate::{Clock, Reports, Rules, Versions, Watched, report_schema};
+use monitor::evaluate::{
+    Clock, Reports, Round, Rules, Versions, Watched, complete, publish, report_schema,
+};
 use monitor::profile::Profile;
 use monitor::report::Rule;
 use monitor::window::Windows;
@@ -175,6 +177,32 @@ pub(crate) fn count(
         new.extend(made);
         ended?;
     }
+}
+
+/// Judges every window that is complete. What was judged is told before it is published: whoever is
+/// killed in between is told again. `tell` answers whether to go on.
+pub(crate) fn judge(
+    config: &Config,
+    watched: &[Watched],
+    reports: &mut Reports,
+    mut tell: impl FnMut(&Round) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let (clock, rules, threads) = (clock(config)?, rules(config), threads(config));
+    loop {
+        let now = jiff::Timestamp::now().as_microsecond();
+        let round = complete(watched, reports, clock, rules, now, &[], threads)?;
+        let goes_on = tell(&round)?;
+        publish(reports, clock, &round)?;
+        if !round.more || !goes_on {
+            return Ok(());
+        }
+    }
+}
+
+/// An instant of the reports, for people.
+pub(crate) fn instant(micros: i64) -> String {
+    jiff::Timestamp::from_microsecond(micros)
+        .map_or_else(|_| micros.to_string(), |instant| instant.to_string())
 }
 
 /// The monitor's tables under their SQL names; none without a reference, and what is wrong with it is

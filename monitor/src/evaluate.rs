@@ -116,25 +116,11 @@ pub struct Round {
     pub watermark: Option<i64>,
 }
 
-/// Judges the next complete windows and publishes their rows: one file, as many windows as memory
-/// allows. Every archive file must be counted by every watched reference: the caller counts first.
+/// Judges the next complete windows, as many as memory allows. Nothing is published, and the same
+/// windows come again until [`publish`] has. Every archive file must be counted by every watched
+/// reference: the caller counts first.
 ///
 /// `now` in microseconds; `lagging` partitions have records that are not archived yet.
-pub fn evaluate(
-    watched: &[Watched],
-    reports: &mut Reports,
-    clock: Clock,
-    rules: Rules,
-    now: i64,
-    lagging: &[i32],
-    threads: usize,
-) -> Result<Round, StoreError> {
-    let round = complete(watched, reports, clock, rules, now, lagging, threads)?;
-    publish(reports, clock, &round)?;
-    Ok(round)
-}
-
-/// The first half of [`evaluate`]: nothing is published, and the same windows come again until they are.
 pub fn complete(
     watched: &[Watched],
     reports: &Reports,
@@ -166,7 +152,7 @@ pub fn complete(
     Ok(Round { rows, windows: from..upto, more: upto < complete, watermark: Some(mark) })
 }
 
-/// The second half of [`evaluate`]: the windows of `round` are judged.
+/// Publishes the rows of `round` as one file: its windows are judged.
 pub fn publish(reports: &mut Reports, clock: Clock, round: &Round) -> Result<(), StoreError> {
     if round.windows.is_empty() {
         return Ok(());

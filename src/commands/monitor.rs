@@ -1,9 +1,9 @@
 //! `tidegate monitor count|evaluate`: hop 3 over what is archived so far.
 
 use std::io::Write as _;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
-use monitor::evaluate::{Finding, Watched, evaluate};
+use monitor::evaluate::{Finding, Watched};
 use monitor::report::Table;
 use monitor::window::late_rows;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::cli::{MonitorArgs, MonitorCommand};
 use crate::exit::{Exit, WithExit};
-use crate::monitoring::{clock, count, reports, rules, threads, watched};
+use crate::monitoring::{self, clock, count, instant, reports, rules, threads, watched};
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
 
@@ -129,18 +129,14 @@ fn judge(args: &MonitorArgs) -> anyhow::Result<()> {
     let (clock, rules) = (clock(config)?, rules(config));
     let mut reports = reports(config)?;
     let (mut findings, mut windows, mut rows, mut watermark) = (Vec::new(), 0, 0, None);
-    loop {
-        let now = micros(SystemTime::now());
-        let round = evaluate(&watched, &mut reports, clock, rules, now, &[], threads(config))?;
+    monitoring::judge(config, &watched, &mut reports, |round| {
         windows += round.windows.end - round.windows.start;
         rows += round.rows.len();
         watermark = round.watermark.or(watermark);
         let all = round.rows.iter().flat_map(|row| row.findings(rules));
         findings.extend(all.filter(|finding| finding.crossed));
-        if !round.more {
-            break;
-        }
-    }
+        Ok(true)
+    })?;
     let mut out = std::io::stdout().lock();
     if args.json {
         let judged = json!({
@@ -189,14 +185,4 @@ fn table(findings: &[Finding]) -> Table {
         ]);
     }
     table
-}
-
-fn micros(now: SystemTime) -> i64 {
-    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn instant(micros: i64) -> String {
-    jiff::Timestamp::from_microsecond(micros)
-        .map_or_else(|_| micros.to_string(), |it| it.to_string())
 }

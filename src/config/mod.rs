@@ -248,15 +248,19 @@ pub(crate) struct Shutdown {
     pub(crate) grace_seconds: u64,
 }
 
+/// This machine's name, where it tells.
+pub(crate) fn host() -> Option<String> {
+    let told = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    told.or_else(|| std::env::var("HOSTNAME").ok()).map(|name| name.trim().to_owned())
+}
+
 impl Config {
     /// The name of this process within the pipeline: as configured, else the host's.
     pub(crate) fn instance(&self) -> String {
         if !self.pipeline.instance.is_empty() {
             return self.pipeline.instance.clone();
         }
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-        host.or_else(|| std::env::var("HOSTNAME").ok())
-            .map_or_else(|| "tidegate".into(), |name| name.trim().to_owned())
+        host().unwrap_or_else(|| "tidegate".into())
     }
 
     /// Scoring threads: as configured, else cores less one, at least one.

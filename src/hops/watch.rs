@@ -7,21 +7,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use ingest::Stop;
 use monitor::alerts::{Alerts, AlertsError, Settings, TICK_MS};
 use monitor::deliver::{GuardSettings, ModelFacts};
-use monitor::evaluate::{Reference as ComparedWith, ReportRow, State, complete, publish};
-use monitor::policy::{Budget, Finding, JudgedWindow, Measure, Reference, Rule, Subject, Time};
+use monitor::evaluate::{ReportRow, Reports, State, Watched};
+use monitor::policy::{Budget, Finding, JudgedWindow, Measure, Rule, Subject, Time};
 use monitor::state::{Holder, StateError};
 use serde_json::{Value, json};
 
 use crate::alerting;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::health::Health;
-use crate::monitoring::{clock, count, reports, rules, threads, watched};
+use crate::monitoring::{count, instant, judge, reports, threads, watched};
 use crate::pipeline::{self, Pipeline};
 use crate::supervise::{Trouble, keep_running};
 
@@ -86,13 +86,12 @@ fn settings(pipeline: &Pipeline, rules: &[Rule]) -> anyhow::Result<Settings> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("alerts.state: making {}", folder.display()))?;
     }
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Ok(Settings {
         pipeline: config.pipeline.name.clone(),
         state: alerts.state.clone(),
         holder: Holder {
             instance: config.instance(),
-            host: host.trim_end().to_owned(),
+            host: config::host().unwrap_or_default(),
             pid: std::process::id(),
         },
         rules: rules.to_vec(),
@@ -124,6 +123,8 @@ fn alert_rules(config: &Config) -> Vec<Rule> {
 fn rounds(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> anyhow::Result<()> {
     let tick = Duration::from_millis(TICK_MS.unsigned_abs());
     let (mut ticked, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
+    // Opened once: they know which footers they have read.
+    let (mut watched, mut reports) = (watched(pipeline)?, reports(&pipeline.config)?);
     let past = |since: Option<Instant>, every| since.is_none_or(|at| at.elapsed() >= every);
     loop {
         if past(ticked, tick) {
@@ -131,7 +132,7 @@ fn rounds(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> 
             ticked = Some(Instant::now());
         }
         if past(looked, LOOK_EVERY) {
-            round(pipeline, rules, alerts, stop)?;
+            round(pipeline, rules, alerts, (&mut watched, &mut reports), stop)?;
             looked = Some(Instant::now());
         }
         if nap(NAP, stop) {
@@ -141,18 +142,17 @@ fn rounds(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> 
 }
 
 /// Counts what is new and judges every window that is complete.
-fn round(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> anyhow::Result<()> {
-    let config = &pipeline.config;
-    let (threads, clock, limits) = (threads(config), clock(config)?, self::rules(config));
-    let mut watched = watched(pipeline)?;
-    for one in &mut watched {
-        count(&mut one.counter, threads, &|_| {})?;
+fn round(
+    pipeline: &Pipeline,
+    rules: &[Rule],
+    alerts: &Alerts,
+    (watched, reports): (&mut [Watched], &mut Reports),
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    for one in &mut *watched {
+        count(&mut one.counter, threads(&pipeline.config), &|_| {})?;
     }
-    let mut reports = reports(config)?;
-    while !stop.is_raised() {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
-        let round = complete(&watched, &reports, clock, limits, now, &[], threads)?;
+    judge(&pipeline.config, watched, reports, |round| {
         for (window, rows) in by_window(&round.rows) {
             let judged = judged(&rows, rules);
             let changes = alerts.judge(&judged, &facts(pipeline, &rows))?;
@@ -163,12 +163,8 @@ fn round(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> a
                 "a window is judged"
             );
         }
-        publish(&mut reports, clock, &round)?;
-        if !round.more {
-            break;
-        }
-    }
-    Ok(())
+        Ok(!stop.is_raised())
+    })
 }
 
 fn by_window(rows: &[ReportRow]) -> BTreeMap<i64, Vec<&ReportRow>> {
@@ -223,15 +219,9 @@ fn measured(rule: &Rule, row: &ReportRow) -> Option<(f64, Option<f64>)> {
         let known = rule.measure == Measure::Volume && row.reference_n > 0;
         return known.then(|| (row.n as f64 / row.reference_n as f64, None));
     }
-    let compared = match row.reference {
-        ComparedWith::Training => Reference::Training,
-        ComparedWith::Previous => Reference::Previous,
-    };
-    let same = compared == rule.reference;
-    // Faults of the data are told once a column: beside the profile, or within a segment.
-    let quality = row.reference == ComparedWith::Training || row.group.segment.is_some();
+    let (same, faults) = (row.reference == rule.reference, row.speaks_for_quality());
     let drift = |value: Option<f64>, q| value.filter(|_| same).map(|value| (value, q));
-    let fault = |value: Option<f64>| value.filter(|_| quality).map(|value| (value, None));
+    let fault = |value: Option<f64>| value.filter(|_| faults).map(|value| (value, None));
     match rule.measure {
         Measure::Psi => drift(of.psi_corrected, of.q),
         Measure::CramersV => drift(of.cramers_v, of.q),
@@ -252,31 +242,19 @@ fn measured(rule: &Rule, row: &ReportRow) -> Option<(f64, Option<f64>)> {
 /// What a request to train a window's models again says of them.
 fn facts(pipeline: &Pipeline, rows: &[&ReportRow]) -> Vec<ModelFacts> {
     let mut models: BTreeMap<&str, (u64, BTreeMap<&str, u64>)> = BTreeMap::new();
-    let whole = |row: &&&ReportRow| {
-        row.column.is_none()
-            && row.group.segment.is_none()
-            && row.reference == ComparedWith::Training
-    };
-    let named = |name: &'_ Option<String>| name.as_deref().unwrap_or_default().to_owned();
-    let totals: Vec<_> = rows.iter().filter(whole).collect();
-    for row in &totals {
-        let model = row.group.model_name.as_deref().unwrap_or_default();
-        let version = row.group.model_version.as_deref().unwrap_or_default();
-        let entry = models.entry(model).or_default();
-        entry.0 += row.n;
-        *entry.1.entry(version).or_default() += row.n;
+    // A group's row without a column holds its number of rows; segments are parts of it.
+    for row in rows.iter().filter(|row| row.column.is_none() && row.group.segment.is_none()) {
+        let (total, versions) = models.entry(named(&row.group.model_name)).or_default();
+        *total += row.n;
+        *versions.entry(named(&row.group.model_version)).or_default() += row.n;
     }
-    let profiles: BTreeMap<String, String> =
-        rows.iter().map(|row| (named(&row.group.model_version), row.profile.clone())).collect();
+    let profiles: BTreeMap<&str, &str> =
+        rows.iter().map(|row| (named(&row.group.model_version), row.profile.as_str())).collect();
     let (from, to) = rows.first().map_or((0, 0), |row| (row.start_us, row.end_us));
-    let at = |micros| {
-        jiff::Timestamp::from_microsecond(micros)
-            .map_or_else(|_| micros.to_string(), |at| at.to_string())
-    };
     let sql = format!(
         "SELECT * FROM results WHERE event_time >= '{}' AND event_time < '{}'",
-        at(from),
-        at(to)
+        instant(from),
+        instant(to)
     );
     models
         .into_iter()
@@ -290,6 +268,10 @@ fn facts(pipeline: &Pipeline, rows: &[&ReportRow]) -> Vec<ModelFacts> {
             data: json!({ "folder": pipeline.config.archive.directory, "sql": sql }),
         })
         .collect()
+}
+
+fn named(name: &Option<String>) -> &str {
+    name.as_deref().unwrap_or_default()
 }
 
 /// Sleeps; true when asked to stop.

@@ -4,6 +4,7 @@
 
 mod broker;
 mod delete_records;
+mod http;
 mod kills;
 mod otlp;
 mod pipeline;
@@ -12,6 +13,7 @@ mod proxy;
 
 pub(crate) use broker::Broker;
 pub(crate) use delete_records::delete_records;
+pub(crate) use http::Request;
 pub(crate) use kills::{Dice, Kills, seed};
 pub(crate) use otlp::Receiver;
 pub(crate) use pipeline::{FLIGHTS, Pipeline, ended_with, flight, scored};

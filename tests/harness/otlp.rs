@@ -1,13 +1,15 @@
 //! A strict OTLP receiver: HTTP/1.1 with protobuf bodies, one request a connection. What is not as
 //! the protocol says is kept and fails the test that asks.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
+
+use super::Request;
 
 /// What came so far.
 #[derive(Default)]
@@ -56,31 +58,16 @@ impl Receiver {
 }
 
 fn serve(mut stream: TcpStream, into: &Mutex<Received>) -> Result<(), String> {
-    let mut reader = BufReader::new(stream.try_clone().map_err(|error| error.to_string())?);
-    let mut line = || {
-        let mut line = String::new();
-        reader.read_line(&mut line).map_err(|error| error.to_string())?;
-        Ok::<_, String>(line.trim_end().to_owned())
-    };
-    let request = line()?;
-    let mut headers = Vec::new();
-    loop {
-        let header = line()?;
-        let Some((name, value)) = header.split_once(':') else { break };
-        headers.push((name.to_lowercase(), value.trim().to_owned()));
+    let request = Request::read(&stream)?;
+    let kind = request.header("content-type");
+    if kind != Some("application/x-protobuf") {
+        return Err(format!("{}: content-type is {kind:?}", request.line));
     }
-    let header = |name: &str| headers.iter().find(|(have, _)| have == name).map(|(_, value)| value);
-    if header("content-type").map(String::as_str) != Some("application/x-protobuf") {
-        return Err(format!("{request}: content-type is {:?}", header("content-type")));
-    }
-    let length = header("content-length").and_then(|length| length.parse().ok());
-    let length: usize = length.ok_or_else(|| format!("{request}: no content-length"))?;
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).map_err(|error| error.to_string())?;
-    let failed = |error: prost::DecodeError| format!("{request}: {error}");
+    let (line, body) = (&request.line, &request.body);
+    let failed = |error: prost::DecodeError| format!("{line}: {error}");
     {
         let mut into = into.lock().expect("no panic");
-        match request.as_str() {
+        match line.as_str() {
             "POST /v1/metrics HTTP/1.1" => {
                 let decoded = ExportMetricsServiceRequest::decode(&body[..]);
                 into.metrics.push(decoded.map_err(failed)?);

@@ -44,19 +44,11 @@ pub(super) fn count(
             }
         };
         tally.rows = of.len() as u64;
-        tally.nulls = histogram[null_cell(&column.kind)].into();
+        tally.nulls = histogram[column.kind.null_cell()].into();
         to.push(key, &cells.groups[key.group as usize], Some(&column.name), &tally, &mut histogram);
         push(to)?;
     }
     Ok(())
-}
-
-/// Where nulls are counted.
-fn null_cell(kind: &Kind) -> usize {
-    match kind {
-        Kind::Numeric(binner) => binner.cells() - 2,
-        Kind::Categorical(shape) => shape.counts.len(),
-    }
 }
 
 fn numeric(

@@ -91,6 +91,14 @@ impl Kind {
             Self::Categorical(shape) => shape.counts.len() + 3,
         }
     }
+
+    /// The cell where nulls are counted.
+    pub(crate) fn null_cell(&self) -> usize {
+        match self {
+            Self::Numeric(binner) => binner.cells() - 2,
+            Self::Categorical(shape) => shape.counts.len(),
+        }
+    }
 }
 
 /// Settings that cannot hold.

@@ -125,7 +125,7 @@ impl ReportRow {
 
     /// Faults are told once for each column: beside the profile, or where that says nothing, beside the
     /// hours before.
-    fn speaks_for_quality(&self) -> bool {
+    pub fn speaks_for_quality(&self) -> bool {
         self.reference == Reference::Training || self.group.segment.is_some()
     }
 

@@ -129,7 +129,7 @@ impl<'a> Side<'a> {
             (Reference::Training, _) => (profile.rows, profile.nulls),
             (Reference::Previous, None) => (0, 0),
             (Reference::Previous, Some(before)) => {
-                (before.rows, before.cells[null_cell(&self.column.kind)])
+                (before.rows, before.cells[self.column.kind.null_cell()])
             }
         };
         let finite = self.now.and_then(|now| now.numbers);
@@ -158,13 +158,6 @@ impl<'a> Side<'a> {
             max: finite.map(|(.., max)| max),
             ..whole.clone()
         }
-    }
-}
-
-fn null_cell(kind: &Kind) -> usize {
-    match kind {
-        Kind::Numeric(binner) => binner.cells() - 2,
-        Kind::Categorical(shape) => shape.counts.len(),
     }
 }
 

@@ -3,27 +3,8 @@
 use serde::Serialize;
 
 use crate::count::Group;
+pub use crate::policy::Reference;
 use crate::report::{ColumnReport, Verdict};
-
-/// What a window is compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reference {
-    /// The profile: drift from it asks for retraining.
-    Training,
-    /// The same hours before: a step from it is an incident.
-    Previous,
-}
-
-impl Reference {
-    /// The word for it in the table.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Training => "training",
-            Self::Previous => "previous",
-        }
-    }
-}
 
 /// What follows for a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     Clock, Finding, FindingRule, Reference, ReportRow, Reports, Round, Rules, State, Versions,
-    Watched, evaluate,
+    Watched, complete, publish,
 };
 use crate::count::MICROS;
 use crate::count::tests::{Dice, HOUR, Row, archive, count, counter};
@@ -38,7 +38,10 @@ fn judged(root: &Path, now: i64) -> Round {
     count(&mut counter);
     let watched = [Watched { counter, versions: Versions::AllBut(vec![]) }];
     let mut reports = Reports::open(root, "scored", clock(), "test").unwrap();
-    evaluate(&watched, &mut reports, clock(), Rules::default(), now * MICROS, &[], 2).unwrap()
+    let round =
+        complete(&watched, &reports, clock(), Rules::default(), now * MICROS, &[], 2).unwrap();
+    publish(&mut reports, clock(), &round).unwrap();
+    round
 }
 
 fn crossed(rows: &[ReportRow]) -> Vec<Finding> {

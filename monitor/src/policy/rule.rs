@@ -87,8 +87,10 @@ pub enum Direction {
     Below,
 }
 
-/// What a drift rule compares with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What a window is compared with.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Reference {
     /// Fitted when the model was made: drift means retrain.
@@ -96,6 +98,16 @@ pub enum Reference {
     Training,
     /// The same hours before: a step means incident.
     Previous,
+}
+
+impl Reference {
+    /// As written everywhere.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Training => "training",
+            Self::Previous => "previous",
+        }
+    }
 }
 
 /// One rule, complete.

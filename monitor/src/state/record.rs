@@ -96,18 +96,9 @@ impl Store {
                 )?;
             }
             for (episode, silenced) in silenced {
-                transaction.execute(
-                    "UPDATE episodes SET silenced = ?2 WHERE id = ?1",
-                    params![episode, silenced],
-                )?;
+                silence(transaction, episode, *silenced)?;
             }
-            for entry in notes {
-                note(transaction, entry, now_ms)?;
-            }
-            for post in posts {
-                send(transaction, post, now_ms)?;
-            }
-            Ok(())
+            tell(transaction, notes, posts, now_ms)
         })
     }
 
@@ -121,17 +112,8 @@ impl Store {
         now_ms: i64,
     ) -> Result<(), StateError> {
         self.write(|transaction| {
-            transaction.execute(
-                "UPDATE episodes SET silenced = ?2 WHERE id = ?1",
-                params![episode, silenced],
-            )?;
-            for entry in notes {
-                note(transaction, entry, now_ms)?;
-            }
-            for post in posts {
-                send(transaction, post, now_ms)?;
-            }
-            Ok(())
+            silence(transaction, episode, silenced)?;
+            tell(transaction, notes, posts, now_ms)
         })
     }
 
@@ -188,6 +170,22 @@ fn store_episode(
             ],
         )
         .map(drop)
+}
+
+fn silence(transaction: &Transaction<'_>, episode: &str, silenced: bool) -> rusqlite::Result<()> {
+    let update = "UPDATE episodes SET silenced = ?2 WHERE id = ?1";
+    transaction.execute(update, params![episode, silenced]).map(drop)
+}
+
+/// History and messages that follow from a step.
+fn tell(
+    transaction: &Transaction<'_>,
+    notes: &[Note],
+    posts: &[Post],
+    now_ms: i64,
+) -> rusqlite::Result<()> {
+    notes.iter().try_for_each(|entry| note(transaction, entry, now_ms))?;
+    posts.iter().try_for_each(|post| send(transaction, post, now_ms))
 }
 
 /// Adds a line to the history.

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::ValueEnum as _;
 
 use super::Names;
 use crate::cli::{BenchArgs, Hop};
@@ -51,7 +52,8 @@ impl Child {
             command.arg("--set").arg(format!("{key}={value}"));
         }
         for hop in &args.only {
-            command.args(["--only", hop_name(*hop)]);
+            let name = hop.to_possible_value().expect("every hop has a name");
+            command.args(["--only", name.get_name()]);
         }
         let mut process = command
             .stdin(Stdio::null())
@@ -145,14 +147,6 @@ fn follow(stderr: ChildStderr) -> mpsc::Receiver<()> {
 
 fn free_address() -> anyhow::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0").context("finding a free port")?.local_addr()?.to_string())
-}
-
-fn hop_name(hop: Hop) -> &'static str {
-    match hop {
-        Hop::Score => "score",
-        Hop::Archive => "archive",
-        Hop::Monitor => "monitor",
-    }
 }
 
 /// Which stage a thread belongs to.

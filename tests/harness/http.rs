@@ -1,0 +1,41 @@
+//! HTTP requests as the tests' receivers read them: one a connection, body of a stated length.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpStream;
+
+/// A request, whole.
+pub(crate) struct Request {
+    /// `POST /path HTTP/1.1`.
+    pub(crate) line: String,
+    /// Names in lower case.
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// Reads one; what is not as the protocol says is an error in words.
+    pub(crate) fn read(stream: &TcpStream) -> Result<Self, String> {
+        let mut reader = BufReader::new(stream);
+        let mut line = || {
+            let mut line = String::new();
+            reader.read_line(&mut line).map_err(|error| error.to_string())?;
+            Ok::<_, String>(line.trim_end().to_owned())
+        };
+        let mut request = Self { line: line()?, headers: Vec::new(), body: Vec::new() };
+        loop {
+            let header = line()?;
+            let Some((name, value)) = header.split_once(':') else { break };
+            request.headers.push((name.to_lowercase(), value.trim().to_owned()));
+        }
+        let length = request.header("content-length").and_then(|length| length.parse().ok());
+        let length = length.ok_or_else(|| format!("{}: no content-length", request.line))?;
+        request.body = vec![0; length];
+        reader.read_exact(&mut request.body).map_err(|error| error.to_string())?;
+        Ok(request)
+    }
+
+    /// Value of the first header of this name, in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+}
