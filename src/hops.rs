@@ -6,11 +6,12 @@ mod watch;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ingest::{AdminError, CreateTopic, HopError, Memory, PipeEvents, Stop};
+use ingest::{AdminError, CreateTopic, Group, HopError, Memory, PipeEvents, Stop};
 
+use crate::cli::Hop;
 use crate::exit::{Exit, WithExit};
 use crate::health::{Health, Part};
-use crate::pipeline::{ASK, Pipeline};
+use crate::pipeline::{ASK, Pipeline, score_group};
 use crate::supervise::{Trouble, keep_running};
 
 pub(crate) use archive::{ArchiveOf, archive, identity, reader_config};
@@ -45,6 +46,28 @@ pub(crate) fn score(
         ingest::pipe::run(&config, &mut workers, stop, events, &mut memory).map_err(hop_trouble)
     };
     follow(&assignment, || events.assignment_size() > 0, || keep_running("score", stop, run))
+}
+
+/// The groups that these hops join.
+pub(crate) fn groups(pipeline: &Pipeline, runs: impl Fn(Hop) -> bool) -> Vec<Group> {
+    let mut groups = Vec::new();
+    if runs(Hop::Score) {
+        let topic = pipeline.config.input.topic.clone();
+        groups.push(Group { name: score_group(&pipeline.config), topic });
+    }
+    if runs(Hop::Archive) {
+        let archived = ArchiveOf::of(pipeline).into_iter().map(|of| reader_config(pipeline, of));
+        groups.extend(archived.map(|of| Group { name: of.group, topic: of.topic }));
+    }
+    groups
+}
+
+/// Sees to it that each partition of these groups is read by somebody.
+pub(crate) fn look_after(pipeline: &Pipeline, groups: &[Group], stop: &Stop) -> anyhow::Result<()> {
+    let (connection, meter) = (pipeline.connection(), opentelemetry::global::meter("tidegate"));
+    let session = pipeline.timeouts().session;
+    ingest::members::look_after(&connection, groups, session, &meter, stop)?;
+    Ok(())
 }
 
 /// Sets `part` by `is_up` while `run` runs.

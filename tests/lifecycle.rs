@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::harness::{Broker, FLIGHTS, Pipeline, ended_with};
 
+const SOON: Duration = Duration::from_secs(60);
+
 #[test]
 fn a_broker_restart_under_load_is_survived_in_the_process() {
     let Some(broker) = Broker::start() else { return };
@@ -37,6 +39,26 @@ fn members_join_and_leave_without_a_record_lost() {
     assert!(producer.wait(Duration::from_secs(60)).success(), "{}", producer.log());
     ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
     drop(third);
+}
+
+/// The group believes itself complete when a member with a name comes back that had given up
+/// partitions and not yet said so.
+#[test]
+fn a_member_killed_while_it_hands_over_leaves_no_partition_unread() {
+    let Some(broker) = Broker::shared() else { return };
+    for place in ["pipe.handed_over", "reader.handed_over"] {
+        let pipeline = Pipeline::new(broker, "hand-over", &[]);
+        let mut producer = pipeline.produce(4 * FLIGHTS, Some(FLIGHTS / 2));
+        let mut first = pipeline.run_until("a", place, 1);
+        first.wait_for("\"owned\":4", SOON);
+        first.wait_for("archiving partitions", SOON);
+        let mut second = pipeline.run("b");
+        assert!(!first.wait(SOON).success(), "{place} was not passed:\n{}", first.log());
+        let mut first = pipeline.run("a");
+        assert!(producer.wait(SOON).success(), "{}", producer.log());
+        ended_with(&pipeline.command(&["verify"], &["--wait", "60"]), 0);
+        assert!(first.running() && second.running(), "{}\n{}", first.log(), second.log());
+    }
 }
 
 #[test]

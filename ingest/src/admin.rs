@@ -134,7 +134,7 @@ fn describe(
     let cluster_id = client
         .fetch_cluster_id(limit)
         .ok_or_else(|| AdminError::Unreachable("the cluster id is not known".into()))?;
-    let mock = cluster_id.starts_with(MOCK_CLUSTER);
+    let mock = is_mock_id(&cluster_id);
     let settings = if mock { Vec::new() } else { settings(&admin, topic, limit) };
     let topic_id =
         if mock { Ok(String::new()) } else { raw::describe_topic_id(client, &name, limit) };
@@ -225,7 +225,17 @@ pub fn committed(
     Ok(found.collect())
 }
 
-fn admin(connection: &Connection) -> Result<AdminClient<Quiet>, AdminError> {
+/// Whether librdkafka's mock broker is at the other end; `None` when nobody answers.
+pub(crate) fn is_mock(client: &Client<Quiet>, limit: Duration) -> Option<bool> {
+    client.fetch_cluster_id(limit).map(|id| is_mock_id(&id))
+}
+
+fn is_mock_id(cluster_id: &str) -> bool {
+    cluster_id.starts_with(MOCK_CLUSTER)
+}
+
+/// A client that asks and administers.
+pub(crate) fn admin(connection: &Connection) -> Result<AdminClient<Quiet>, AdminError> {
     use rdkafka::config::FromClientConfigAndContext;
     AdminClient::from_config_and_context(&connection.client(Kind::Admin), Quiet)
         .map_err(|error| AdminError::Refused(format!("the client cannot be made: {error}")))

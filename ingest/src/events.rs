@@ -1,6 +1,7 @@
 //! What the pipe says about itself: OpenTelemetry instruments, and notable events that are one
 //! struct each with both their log line and their metric.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -308,6 +309,24 @@ impl OffsetsWithheld<'_> {
                  reading goes on, and nothing is lost or doubled"
             );
         }
+    }
+}
+
+/// Partitions of a group's topic that no member owns, twice in a row.
+pub(crate) struct NotOwned<'e> {
+    pub(crate) group: &'e str,
+    pub(crate) partitions: &'e BTreeSet<i32>,
+}
+
+impl NotOwned<'_> {
+    pub(crate) fn emit(&self, asked: &Counter<u64>) {
+        let Self { group, partitions } = self;
+        asked.add(1, &[KeyValue::new("group", (*group).to_owned())]);
+        tracing::warn!(
+            group,
+            ?partitions,
+            "no member owns these partitions: asking for a rebalance"
+        );
     }
 }
 

@@ -8,6 +8,7 @@ mod admin;
 mod client;
 mod connection;
 mod events;
+pub mod members;
 mod mock;
 pub mod pipe;
 mod produce;
@@ -22,6 +23,7 @@ pub use admin::{
 };
 pub use connection::Connection;
 pub use events::PipeEvents;
+pub use members::Group;
 pub use mock::Mock;
 pub use pipe::{
     Commit, Cutting, Delivery, HopError, Memory, Partitioner, PipeConfig, Start, StuckHook, Worker,

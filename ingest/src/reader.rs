@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use schemas::MicroBatch;
+use schemas::{MicroBatch, failpoint};
 
 use crate::client::topic_name;
-use crate::connection::{Connection, Kind};
-use crate::pipe::{HopError, Late, Rebalance, RebalanceContext, StuckHook, Watch};
+use crate::connection::Connection;
+use crate::pipe::{
+    FETCH_BYTES, Fetching, HopError, Late, Rebalance, RebalanceContext, StuckHook, Watch, join,
+};
 use crate::properties::Timeouts;
 use crate::raw::{Entry, ForwardQueue, Wake, cached_high_watermark};
 use crate::stop::Stop;
@@ -69,8 +71,8 @@ impl ReaderConfig {
     }
 }
 
-/// What one fetch response may bring beyond the buffer's bound.
-const FETCH_BYTES: u64 = 8 << 20;
+/// Records librdkafka tries to have at hand; the buffer's bound is the fetch buffer's.
+const FETCH_RECORDS: usize = 50_000;
 /// Longest sleep while nothing arrives.
 const SLEEP_MAX: Duration = Duration::from_millis(50);
 
@@ -111,7 +113,8 @@ pub fn read(
     let wake = Wake::new().map_err(|error| HopError::Retry(format!("eventfd: {error}")))?;
     let hook = config.on_stuck.clone();
     let (watch, _watching) = Watch::start(move |call, _| hook.0(call));
-    let consumer = join(config)?;
+    let fetching = Fetching { topic: &config.topic, records: FETCH_RECORDS, kib: config.fetch_kib };
+    let consumer = join(&config.connection, &config.group, &config.timeouts, &fetching)?;
     let ended = {
         let queue = ForwardQueue::new(&consumer, &wake);
         let partitions = BTreeMap::new();
@@ -124,33 +127,6 @@ pub fn read(
     consumer.context().close(&consumer);
     drop(consumer);
     ended
-}
-
-fn join(config: &ReaderConfig) -> Result<BaseConsumer<RebalanceContext>, HopError> {
-    let millis = |duration: Duration| duration.as_millis().to_string();
-    let consumer: BaseConsumer<RebalanceContext> = config
-        .connection
-        .client(Kind::Consumer)
-        .set("group.id", &config.group)
-        .set("group.instance.id", &config.connection.instance)
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("isolation.level", "read_committed")
-        .set("auto.offset.reset", "error")
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("session.timeout.ms", millis(config.timeouts.session))
-        .set("heartbeat.interval.ms", millis(config.timeouts.heartbeat))
-        .set("max.poll.interval.ms", millis(config.timeouts.poll_interval))
-        .set("queued.min.messages", "50000")
-        .set("queued.max.messages.kbytes", config.fetch_kib.to_string())
-        .set("fetch.queue.backoff.ms", "2")
-        .set("fetch.max.bytes", FETCH_BYTES.to_string())
-        .create_with_context(RebalanceContext::default())
-        .map_err(|error| HopError::Config(format!("the reader cannot be made: {error}")))?;
-    consumer
-        .subscribe(&[&config.topic])
-        .map_err(|error| HopError::Retry(format!("subscribing to {:?}: {error}", config.topic)))?;
-    Ok(consumer)
 }
 
 struct Reader<'a, 'c, P, S> {
@@ -208,6 +184,7 @@ where
                 Some((Rebalance::Revoke(numbers), list)) => {
                     self.partitions.retain(|number, _| !numbers.contains(number));
                     let handled = (self.sink)(ReadEvent::Revoked(numbers));
+                    failpoint::pass("reader.handed_over");
                     // Also when the run fails: an unanswered revoke would keep it from closing.
                     let released = self.consumer.incremental_unassign(&list);
                     handled?;

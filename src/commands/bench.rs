@@ -5,6 +5,7 @@
 
 mod child;
 mod latency;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,12 +18,13 @@ use serde::Serialize;
 use crate::cli::{BenchArgs, Hop};
 use crate::config::Config;
 use crate::events;
-use crate::exit::Exit;
+use crate::exit::{Exit, WithExit};
 use crate::feed::Feed;
 use crate::pipeline::{self, ASK};
 use crate::progress::Progress;
 use child::Child;
 use latency::Latency;
+use limits::Limits;
 
 /// Distinct events sent again and again.
 const SAMPLE: usize = 20_000;
@@ -50,9 +52,14 @@ struct Report {
     startup_cpu_seconds: f64,
     peak_mib: f64,
     latency: Option<Latency>,
+    limits: Option<Limits>,
 }
 
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
+    if args.only.contains(&Hop::Monitor) {
+        let message = "--only monitor has no drain to time; `count_rate` times counting".into();
+        return Err(WithExit { message, exit: Exit::Usage }.into());
+    }
     ingest::tune_allocator();
     let config = super::resolve(&args.config)?;
     let connection = pipeline::connection(&config);
@@ -96,6 +103,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     };
     let peak = child.usage()?.peak_bytes;
     child.stop()?;
+    let limits = args.limits.then(|| {
+        limits::measure(super::resolve(&args.config)?, &connection, &names, args.partitions)
+    });
     let report = Report {
         events: args.events,
         event_bytes,
@@ -113,6 +123,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
         startup_cpu_seconds: started.cpu.as_secs_f64(),
         peak_mib: peak as f64 / f64::from(1 << 20),
         latency,
+        limits: limits.transpose()?,
     };
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
@@ -222,6 +233,16 @@ impl fmt::Display for Report {
         write!(out, "memory   {:>10.0} MiB peak", self.peak_mib)?;
         if let Some(latency) = &self.latency {
             write!(out, "\n{latency}")?;
+        }
+        if let Some(limits) = &self.limits {
+            let Limits { consume_us, score_us, produce_us } = limits;
+            write!(
+                out,
+                "\nlimits   {:>10.2} µs/event: consuming {consume_us:.2}, scoring {score_us:.2}, \
+                 producing {produce_us:.2}; the pipeline takes {:.2} times that",
+                limits.sum_us(),
+                self.cpu_us_per_event / limits.sum_us()
+            )?;
         }
         Ok(())
     }

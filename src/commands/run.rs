@@ -64,6 +64,12 @@ async fn supervise(
         tasks.spawn(async { ("server", served.await.context("serving HTTP")) });
     }
     let mut hops = spawn_hops(pipeline, only, &health, &stop, started);
+    {
+        let (pipeline, stop) = (pipeline.clone(), stop.clone());
+        let groups = hops::groups(&pipeline, |hop| runs(only, hop));
+        // Not waited for at the end: a question to a broker that is away may take its time.
+        tasks.spawn(on_thread("members", move || hops::look_after(&pipeline, &groups, &stop)));
+    }
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let first = tokio::select! {
@@ -106,48 +112,52 @@ fn spawn_hops(
     stop: &Stop,
     started: Instant,
 ) -> JoinSet<Ended> {
-    let runs = |hop| only.is_empty() || only.contains(&hop);
     let mut hops = JoinSet::new();
-    // A thread of its own, with the hop's name: it stays for the life of the process.
-    let mut spawn = |name: &'static str, run: Box<dyn FnOnce() -> anyhow::Result<()> + Send>| {
-        let (say, ended) = tokio::sync::oneshot::channel();
-        let thread = std::thread::Builder::new().name(format!("tg-{name}"));
-        let started = thread.spawn(move || {
-            // Nobody listens any more when the process is ending.
-            let _ = say.send(run());
-        });
-        hops.spawn(async move {
-            let result = match started {
-                Err(error) => Err(anyhow::Error::from(error).context("starting its thread")),
-                Ok(_) => {
-                    ended.await.unwrap_or_else(|_| Err(anyhow::anyhow!("its thread panicked")))
-                }
-            };
-            (name, result)
-        });
-    };
-    if runs(Hop::Score) {
+    if runs(only, Hop::Score) {
         let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
         let events =
             Arc::new(PipeEvents::new(&global::meter("tidegate"), &pipeline.config.pipeline.name));
-        spawn("score", Box::new(move || hops::score(&pipeline, &events, &health, &stop, started)));
+        hops.spawn(on_thread("score", move || {
+            hops::score(&pipeline, &events, &health, &stop, started)
+        }));
     }
-    if runs(Hop::Archive) {
-        let mut kinds = vec![ArchiveOf::Results];
-        if pipeline.config.archive.dead_letters {
-            kinds.push(ArchiveOf::DeadLetters);
-        }
-        for kind in kinds {
+    if runs(only, Hop::Archive) {
+        for kind in ArchiveOf::of(pipeline) {
             let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
-            let run = move || hops::archive(&pipeline, kind, &health, &stop);
-            spawn(kind.name(), Box::new(run));
+            hops.spawn(on_thread(kind.name(), move || {
+                hops::archive(&pipeline, kind, &health, &stop)
+            }));
         }
     }
-    if runs(Hop::Monitor) && monitoring::has_reference(pipeline) {
+    if runs(only, Hop::Monitor) && monitoring::has_reference(pipeline) {
         let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
-        spawn("monitor", Box::new(move || hops::watch(&pipeline, &health, &stop)));
+        hops.spawn(on_thread("monitor", move || hops::watch(&pipeline, &health, &stop)));
     }
     hops
+}
+
+fn runs(only: &[Hop], hop: Hop) -> bool {
+    only.is_empty() || only.contains(&hop)
+}
+
+/// Runs on a thread of its own, with the task's name: it stays for the life of the process.
+fn on_thread(
+    name: &'static str,
+    run: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> impl Future<Output = Ended> + Send {
+    let (say, ended) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name(format!("tg-{name}"));
+    let started = thread.spawn(move || {
+        // Nobody listens any more when the process is ending.
+        let _ = say.send(run());
+    });
+    async move {
+        let result = match started {
+            Err(error) => Err(anyhow::Error::from(error).context("starting its thread")),
+            Ok(_) => ended.await.unwrap_or_else(|_| Err(anyhow::anyhow!("its thread panicked"))),
+        };
+        (name, result)
+    }
 }
 
 /// `None` when the task ended in order.

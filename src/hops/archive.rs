@@ -29,6 +29,15 @@ pub(crate) enum ArchiveOf {
 }
 
 impl ArchiveOf {
+    /// What this pipeline archives.
+    pub(crate) fn of(pipeline: &Pipeline) -> Vec<Self> {
+        let mut all = vec![Self::Results];
+        if pipeline.config.archive.dead_letters {
+            all.push(Self::DeadLetters);
+        }
+        all
+    }
+
     /// The hop's name, which is its table's.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use schemas::Offsets;
+use schemas::{Offsets, failpoint};
 
 use super::config::Delivery;
 use super::exactly_once::committed_list;
@@ -92,6 +92,7 @@ impl Reading<'_, '_> {
                     self.assignment.withheld.remove(number);
                 }
                 self.assignment.last = None;
+                failpoint::pass("pipe.handed_over");
                 // Also when the run fails: an unanswered revoke would keep the consumer from closing.
                 let released = self.consumer.incremental_unassign(partitions);
                 self.report_assignment("revoked", &numbers);
@@ -132,16 +133,11 @@ impl Reading<'_, '_> {
             list.add_partition(topic, *number);
         }
         // Past the bound librdkafka is left to find out: `Invalid` means the committed offset.
-        let known = self.consumer.committed_offsets(list, COMMITTED_WAIT).ok();
+        let known = self.committed(list);
         let mut list = TopicPartitionList::new();
         for number in numbers {
-            let found = known
-                .as_ref()
-                .and_then(|known| known.find_partition(topic, *number))
-                .filter(|found| found.error().is_ok())
-                .map(|found| found.offset());
-            let at = match found {
-                Some(Offset::Offset(at)) => Offset::Offset(at),
+            let at = match known.get(number) {
+                Some(Offset::Offset(at)) => Offset::Offset(*at),
                 // The others' positions were written at the first start: this one was added later.
                 Some(_) => Offset::Offset(0),
                 None => {
@@ -153,6 +149,16 @@ impl Reading<'_, '_> {
                 .map_err(|error| HopError::Retry(format!("partition {number}: {error}")))?;
         }
         Ok(list)
+    }
+
+    /// The committed offsets of those partitions that the coordinator answers for, in time.
+    fn committed(&self, list: TopicPartitionList) -> BTreeMap<i32, Offset> {
+        let known = self.consumer.committed_offsets(list, COMMITTED_WAIT);
+        let known = known.map(|known| {
+            let answered = known.elements().into_iter().filter(|each| each.error().is_ok());
+            answered.map(|each| (each.partition(), each.offset())).collect()
+        });
+        known.unwrap_or_default()
     }
 
     fn lost(&mut self, numbers: &[i32]) -> HopError {
@@ -260,9 +266,10 @@ impl Reading<'_, '_> {
         for number in self.assignment.withheld.keys() {
             list.add_partition(&self.source.config.input, *number);
         }
-        // It comes after all: librdkafka, which asks too, goes on by itself.
-        if self.consumer.committed_offsets(list, COMMITTED_WAIT).is_ok() {
-            self.assignment.withheld.clear();
+        // What comes after all: librdkafka, which asks too, goes on by itself.
+        let known = self.committed(list);
+        self.assignment.withheld.retain(|number, _| !known.contains_key(number));
+        if self.assignment.withheld.is_empty() {
             return;
         }
         let partitions: Vec<i32> = self.assignment.withheld.keys().copied().collect();

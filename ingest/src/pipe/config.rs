@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schemas::Originals;
 
+use super::consumer::FETCH_BYTES;
 use crate::connection::Connection;
 use crate::properties::{Problem, Timeouts, check_properties};
 
@@ -227,7 +228,5 @@ impl PipeConfig {
     }
 }
 
-/// What one fetch response may bring beyond the buffer's bound (`fetch.max.bytes`).
-pub(super) const FETCH_BYTES: u64 = 8 << 20;
 /// Compressed requests on their way: five per partition leader, one batch each.
 const SEND_BYTES: u64 = 5 << 20;

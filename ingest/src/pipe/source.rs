@@ -13,7 +13,7 @@ use schemas::MicroBatch;
 
 use super::assignment::Assignment;
 use super::config::PipeConfig;
-use super::consumer::join;
+use super::consumer::{Fetching, join};
 use super::hop::HopError;
 use super::rebalance::RebalanceContext;
 use super::shared::{Failure, Shared};
@@ -32,6 +32,8 @@ pub(super) const SLEEP_MAX: Duration = Duration::from_millis(50);
 pub(super) const FULL_WAIT: Duration = Duration::from_millis(2);
 /// How often the membership is looked at between rebalances: the generation may have moved.
 pub(super) const CAPTURE_EVERY: Duration = Duration::from_millis(10);
+/// Records librdkafka tries to have at hand; its buffer's bound in bytes comes first.
+const FETCH_RECORDS: usize = 20_000;
 /// How often lag is reported.
 const LAG_EVERY: Duration = Duration::from_secs(1);
 
@@ -53,7 +55,11 @@ pub(super) fn run(
     join_publisher: impl FnOnce(),
 ) -> Result<(), HopError> {
     let config = source.config;
-    let prepared = start::ensure_positions(config, source.input).and_then(|()| join(config));
+    let prepared = start::ensure_positions(config, source.input).and_then(|()| {
+        let fetching =
+            Fetching { topic: &config.input, records: FETCH_RECORDS, kib: config.fetch_kib };
+        join(&config.connection, &config.group, &config.timeouts, &fetching)
+    });
     let consumer = match prepared {
         Ok(consumer) => consumer,
         Err(error) => {
