@@ -183,9 +183,6 @@ pub(crate) struct BenchArgs {
     /// Length of the latency part
     #[arg(long, default_value_t = 10)]
     pub(crate) seconds: u64,
-    /// Also measure what hop 1's parts cost on their own: consuming, scoring, producing
-    #[arg(long)]
-    pub(crate) limits: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,7 +5,6 @@
 
 mod child;
 mod latency;
-mod limits;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,7 +23,6 @@ use crate::pipeline::{self, ASK};
 use crate::progress::Progress;
 use child::Child;
 use latency::Latency;
-use limits::Limits;
 
 /// Distinct events sent again and again.
 const SAMPLE: usize = 20_000;
@@ -52,7 +50,6 @@ struct Report {
     startup_cpu_seconds: f64,
     peak_mib: f64,
     latency: Option<Latency>,
-    limits: Option<Limits>,
 }
 
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
@@ -103,9 +100,6 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     };
     let peak = child.usage()?.peak_bytes;
     child.stop()?;
-    let limits = args.limits.then(|| {
-        limits::measure(super::resolve(&args.config)?, &connection, &names, args.partitions)
-    });
     let report = Report {
         events: args.events,
         event_bytes,
@@ -123,7 +117,6 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
         startup_cpu_seconds: started.cpu.as_secs_f64(),
         peak_mib: peak as f64 / f64::from(1 << 20),
         latency,
-        limits: limits.transpose()?,
     };
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
@@ -233,16 +226,6 @@ impl fmt::Display for Report {
         write!(out, "memory   {:>10.0} MiB peak", self.peak_mib)?;
         if let Some(latency) = &self.latency {
             write!(out, "\n{latency}")?;
-        }
-        if let Some(limits) = &self.limits {
-            let Limits { consume_us, score_us, produce_us } = limits;
-            write!(
-                out,
-                "\nlimits   {:>10.2} µs/event: consuming {consume_us:.2}, scoring {score_us:.2}, \
-                 producing {produce_us:.2}; the pipeline takes {:.2} times that",
-                limits.sum_us(),
-                self.cpu_us_per_event / limits.sum_us()
-            )?;
         }
         Ok(())
     }
