@@ -3,6 +3,7 @@
 mod alerts;
 mod drift;
 mod monitor;
+mod score;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub(crate) use alerts::{
 };
 pub(crate) use drift::{BaselineCommand, BaselineFitArgs, BaselineShowArgs, DataArgs, DriftArgs};
 pub(crate) use monitor::{MonitorArgs, MonitorCommand};
+pub(crate) use score::{Include, ScoreArgs};
 
 /// Puts an ONNX model on a Kafka stream, exactly once, and keeps watch over it.
 #[derive(Debug, Parser)]
@@ -48,6 +50,8 @@ pub(crate) enum Command {
     /// Propose and show event contracts
     #[command(subcommand)]
     Schema(SchemaCommand),
+    /// Score files: the same rows with predictions, by the model of the stream
+    Score(ScoreArgs),
     /// Ask the archive in SQL
     Sql(SqlArgs),
     /// Keep what a reference looks like, and show it

@@ -9,6 +9,7 @@ mod exit;
 mod feed;
 mod health;
 mod hops;
+mod models;
 mod monitoring;
 mod pipeline;
 mod process;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => commands::bench::run(&args),
         Command::Model(command) => commands::model::run(&command),
         Command::Schema(command) => commands::schema::run(&command),
+        Command::Score(args) => commands::score::run(&args),
         Command::Sql(args) => commands::sql::run(&args),
         Command::Baseline(command) => commands::baseline::run(&command),
         Command::Drift(args) => commands::drift::run(&args),

@@ -18,6 +18,7 @@ mod monitor;
 mod packages;
 mod records;
 mod retention;
+mod score;
 mod sensitive;
 mod telemetry;
 mod torture;

@@ -1,4 +1,4 @@
-//! Data at rest: atomic publish, the archive of a topic, SQL and Parquet in and out.
+//! Data at rest: atomic publish, the archive of a topic, batch scoring, SQL and Parquet in and out.
 //!
 //! Everything durable goes through [`Archive`] or the private file-system seam in `files`. This
 //! crate refuses to know Kafka and ONNX: it is handed micro-batches and a [`Table`] that turns
@@ -11,6 +11,7 @@ mod files;
 pub mod parquet_io;
 pub mod positions;
 pub mod rows;
+pub mod score;
 pub mod source;
 pub mod sql;
 

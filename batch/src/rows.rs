@@ -4,7 +4,7 @@
 //! as asked and filtered by a SQL predicate. Refuses to guess: one input is of one format, and a value
 //! that its column's type cannot hold is an error.
 
-mod find;
+pub(crate) mod find;
 #[cfg(test)]
 mod tests;
 

@@ -9,6 +9,7 @@ mod decode;
 mod encode;
 pub mod failpoint;
 mod footer;
+mod intake;
 mod offsets;
 mod predict;
 mod propose;
@@ -32,11 +33,14 @@ pub use footer::{
     CHECKSUM_SEED, FOOTER_FORMAT, FOOTER_POSITION_KEY, FooterError, FooterPosition,
     offsets_checksum,
 };
+pub use intake::{Intake, IntakeErrors, Taken};
 pub use offsets::{Extent, Offsets, Overlap};
 pub use predict::{PredictError, Predicted, Predictor, predict_isolating};
 pub use propose::{ProposeError, propose, propose_from_schema};
 pub use record::{MicroBatch, Record, Span};
 pub use scored::{Reject, ScoredBatch, ScoredRow, Stage};
-pub use sensitive::hashed;
-pub use tables::{DeadLetterTable, ResultsTable, column_of_field, compatible, is_own_column};
+pub use sensitive::{hashed, hashed_once};
+pub use tables::{
+    DeadLetterTable, ResultsTable, column_of_field, column_of_output, compatible, is_own_column,
+};
 pub use tally::{Difference, Finding, Tally};

@@ -68,12 +68,25 @@ pub(crate) fn hash_once(salt: &[u8], text: &[u8]) -> String {
 /// When the column's type is not one of a contract's ([`crate::FieldType::data_type`]).
 #[must_use]
 pub fn hashed(column: &ArrayRef, salt: &[u8]) -> ArrayRef {
+    hashed_by(column, |text| hash(salt, text))
+}
+
+/// The same, but a text that is such a hash already, as in a results table, stays.
+///
+/// # Panics
+/// As [`hashed`].
+#[must_use]
+pub fn hashed_once(column: &ArrayRef, salt: &[u8]) -> ArrayRef {
+    hashed_by(column, |text| hash_once(salt, text))
+}
+
+fn hashed_by(column: &ArrayRef, hash: impl Fn(&[u8]) -> String) -> ArrayRef {
     let values = Values::new(column, TimestampForms::RFC3339);
     let mut hashes = StringBuilder::with_capacity(column.len(), column.len() * 64);
     let mut text = Vec::new();
     for row in 0..column.len() {
         text.clear();
-        let value = values.write_bare(&mut text, row).then(|| hash(salt, &text));
+        let value = values.write_bare(&mut text, row).then(|| hash(&text));
         hashes.append_option(value);
     }
     Arc::new(hashes.finish())

@@ -15,5 +15,5 @@ mod tests;
 
 pub use compatible::compatible;
 pub use dead_letters::DeadLetterTable;
-pub use names::{is_own_column, of_field as column_of_field};
+pub use names::{is_own_column, of_field as column_of_field, of_output as column_of_output};
 pub use results::ResultsTable;

@@ -11,7 +11,7 @@ const MAX_DEPTH: usize = 16;
 
 /// How rows are written in a file; its name's end says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum FileKind {
+pub(crate) enum FileKind {
     Parquet,
     /// With a header line.
     Csv,
@@ -21,13 +21,13 @@ pub(super) enum FileKind {
 
 /// Files of one kind, in the order of their paths.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) files: Vec<PathBuf>,
-    pub(super) kind: FileKind,
+pub(crate) struct Found {
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) kind: FileKind,
 }
 
 /// The files that `inputs` mean.
-pub(super) fn find(inputs: &[PathBuf]) -> Result<Found, StoreError> {
+pub(crate) fn find(inputs: &[PathBuf]) -> Result<Found, StoreError> {
     let mut files: Vec<(PathBuf, FileKind)> = Vec::new();
     for input in inputs {
         let before = files.len();

@@ -54,7 +54,8 @@ pub fn of_field(field: &Field) -> String {
 }
 
 /// Column of a model's output.
-pub(super) fn of_output(output: &str) -> String {
+#[must_use]
+pub fn of_output(output: &str) -> String {
     format!("{PREDICTION}{output}")
 }
 

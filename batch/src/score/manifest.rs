@@ -1,0 +1,166 @@
+//! What a job was asked to do, kept beside its output, so that starting it again goes on with it.
+//!
+//! The manifest is written once, before the first row, and never changed: which parts are done is what
+//! lies in the output folder. A job that was asked something else is refused.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::parts::{Input, Planned};
+use super::{Model, ScoreConfig};
+use crate::error::StoreError;
+use crate::files::{Files, LocalFiles};
+
+/// Name of the manifest in the output folder.
+pub(super) const NAME: &str = "manifest.json";
+const LOCK: &str = ".lock";
+/// Form of the manifest; another one cannot be gone on with.
+const FORMAT: u32 = 1;
+/// Largest manifest: some 100,000 files and their parts.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    format: u32,
+    model: String,
+    model_sha256: String,
+    contract_id: String,
+    /// A salted hash of nothing in particular, where fields are hashed: tells one salt from another.
+    salt: Option<String>,
+    #[serde(rename = "where")]
+    predicate: Option<String>,
+    columns: Vec<String>,
+    coordinates: bool,
+    inputs: Vec<Input>,
+    /// Place of the file and the bytes in which the part starts.
+    parts: Vec<(usize, Range<u64>)>,
+}
+
+impl Manifest {
+    pub(super) fn of(config: &ScoreConfig, model: &Model, planned: &Planned) -> Self {
+        let parts = planned.parts.iter().map(|part| (part.input, part.range.clone()));
+        Self {
+            format: FORMAT,
+            model: format!("{}@{}", model.name, model.version),
+            model_sha256: model.sha256.clone(),
+            contract_id: model.contract.id().to_owned(),
+            salt: super::columns::probe(&model.contract, &config.salt),
+            predicate: config.predicate.clone(),
+            columns: config.columns.clone(),
+            coordinates: config.coordinates,
+            inputs: planned.inputs.clone(),
+            parts: parts.collect(),
+        }
+    }
+
+    /// Writes the manifest of a job that begins; refuses to go on with another one.
+    pub(super) fn begin(&self, folder: &Path, temporaries: &Path) -> Result<(), StoreError> {
+        let path = folder.join(NAME);
+        match read(&path)? {
+            Some(found) => self.check(&found, folder),
+            None => self.publish(&path, temporaries),
+        }
+    }
+
+    /// Refuses another job's folder.
+    fn check(&self, found: &Self, folder: &Path) -> Result<(), StoreError> {
+        if self == found {
+            return Ok(());
+        }
+        let show = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
+        let pairs = [
+            ("form of the manifest", found.format.to_string(), self.format.to_string()),
+            ("model", found.model.clone(), self.model.clone()),
+            ("model's SHA-256", found.model_sha256.clone(), self.model_sha256.clone()),
+            ("contract", found.contract_id.clone(), self.contract_id.clone()),
+            ("salt", show(&found.salt), show(&self.salt)),
+            ("--where", show(&found.predicate), show(&self.predicate)),
+            ("--columns", found.columns.join(","), self.columns.join(",")),
+            ("--include", found.coordinates.to_string(), self.coordinates.to_string()),
+            ("inputs", files(&found.inputs), files(&self.inputs)),
+        ];
+        let mut differences: Vec<String> = pairs
+            .into_iter()
+            .filter(|(_, was, is)| was != is)
+            .map(|(what, was, is)| match what {
+                "salt" => "another salt".to_owned(),
+                _ => format!("{what}: {was} then, {is} now"),
+            })
+            .collect();
+        differences.extend(self.changed(found));
+        if differences.is_empty() {
+            differences.push("the input is cut in other parts by this version of tidegate".into());
+        }
+        Err(StoreError::Query(format!(
+            "{} holds the output of another job ({}): name another folder, or remove this one to score \
+             anew",
+            folder.display(),
+            differences.join("; ")
+        )))
+    }
+
+    /// The first file that is not what it was, or is only in one of both.
+    fn changed(&self, found: &Self) -> Option<String> {
+        let new = self.inputs.iter().find(|input| !found.inputs.contains(input));
+        let gone = || found.inputs.iter().find(|input| !self.inputs.contains(input));
+        let known = |input: &Input| found.inputs.iter().any(|before| before.path == input.path);
+        match new {
+            Some(input) if known(input) => Some(format!("{} changed", input.path.display())),
+            Some(input) => Some(format!("{} is new", input.path.display())),
+            None => gone().map(|input| format!("{} is gone", input.path.display())),
+        }
+    }
+
+    fn publish(&self, path: &Path, temporaries: &Path) -> Result<(), StoreError> {
+        let temporary = temporaries.join(NAME);
+        let failed = |action| move |e| StoreError::io(action, path, e);
+        let text = serde_json::to_vec(self).expect("a manifest is JSON");
+        let mut file = LocalFiles.create(&temporary).map_err(failed("create"))?;
+        file.write_all(&text).map_err(failed("write"))?;
+        file.sync().map_err(failed("sync"))?;
+        LocalFiles.publish(&temporary, path).map_err(failed("publish"))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        LocalFiles.sync_dir(folder).map_err(failed("sync"))
+    }
+}
+
+/// Keeps other jobs out of the output folder, until the answer is dropped or its process ends.
+pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join(LOCK);
+    let lock = File::options().create(true).truncate(false).write(true).open(&path);
+    let lock = lock.map_err(|e| StoreError::io("create", &path, e))?;
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let folder = folder.display();
+        return Err(StoreError::Query(format!(
+            "another job is writing to {folder}: wait for it, or name another output folder"
+        )));
+    }
+    Ok(lock)
+}
+
+fn files(inputs: &[Input]) -> String {
+    format!("{} files", inputs.len())
+}
+
+fn read(path: &Path) -> Result<Option<Manifest>, StoreError> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.len() > MAX_BYTES => return Err(damaged(path, "it is too large")),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StoreError::io("read", path, error)),
+    }
+    let text = std::fs::read(path).map_err(|e| StoreError::io("read", path, e))?;
+    serde_json::from_slice(&text).map(Some).map_err(|error| damaged(path, &error.to_string()))
+}
+
+fn damaged(path: &Path, reason: &str) -> StoreError {
+    StoreError::Query(format!(
+        "{} is no manifest of `tidegate score` ({reason}): name another output folder",
+        path.display()
+    ))
+}

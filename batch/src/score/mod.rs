@@ -1,0 +1,193 @@
+//! Batch scoring: files in, the same rows with predictions out, by the predictor of the stream.
+//!
+//! The input is cut in parts; each is one DataFusion plan (scan, condition, model) that ends in one
+//! published file, so that a job that was killed goes on with the parts that are not there and a
+//! finished one does nothing. The output folder holds
+//!
+//! ```text
+//! manifest.json          what was asked: another job is refused
+//! results/000000.parquet one file a part: the input's columns, then the model's
+//! rejects/000000.parquet rows that contract or model refused, with the reason; only where there are
+//! ```
+//!
+//! Memory is a few batches, the compressed row group being read and the one being written, per thread.
+//! This crate is handed a [`Model`] and knows no ONNX.
+
+mod columns;
+mod function;
+mod hive;
+mod manifest;
+mod model;
+mod output;
+mod parts;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod text;
+mod work;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use model::{MakePredictor, Model, Sessions};
+pub use output::Counts;
+
+use crate::error::StoreError;
+use crate::files::{Files, LocalFiles};
+use columns::Columns;
+use output::Folders;
+use parts::Planned;
+use work::Worker;
+
+/// Where the row lies in its file: the row's number in Parquet and CSV, from 0; in JSON lines the byte
+/// at which its line starts.
+const POSITION: &str = "__tidegate_position";
+/// Why the reader of a text file refused the row.
+const REFUSED: &str = "__tidegate_refused";
+/// The bytes of a row that was refused.
+const ORIGINAL: &str = "__tidegate_original";
+
+/// What is to be scored, and where it goes.
+#[derive(Clone, Debug, Default)]
+pub struct ScoreConfig {
+    /// Files, folders and patterns, as [`RowsConfig`](crate::rows::RowsConfig) takes them.
+    pub inputs: Vec<PathBuf>,
+    /// Folder of the output; one job's.
+    pub output: PathBuf,
+    /// A SQL condition; rows for which it is not true are left out.
+    pub predicate: Option<String>,
+    /// Columns of the input that the output keeps; all when empty.
+    pub columns: Vec<String>,
+    /// Whether the output also says which file and row each row was.
+    pub coordinates: bool,
+    /// Salt of the contract's hashed fields.
+    pub salt: Vec<u8>,
+}
+
+/// A planned job; it holds its output folder until it is dropped.
+pub struct Job {
+    model: Arc<Model>,
+    config: ScoreConfig,
+    planned: Planned,
+    columns: Columns,
+    folders: Folders,
+    done: Vec<Option<Counts>>,
+    _lock: File,
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Input files.
+    pub files: usize,
+    /// Parts of them.
+    pub parts: usize,
+    /// Parts that are published.
+    pub parts_done: usize,
+    /// Rows of the parts that are not, where every file says how many it has.
+    pub rows_left: Option<u64>,
+    /// What became of the rows of the parts that are.
+    pub counts: Counts,
+}
+
+impl Job {
+    /// Plans the job and takes its output folder: begins it, or goes on with what is there. Blocks.
+    pub fn open(config: ScoreConfig, model: Arc<Model>) -> Result<Self, StoreError> {
+        let planned = parts::plan(&config.inputs, &model.contract)?;
+        let all = planned.schema.fields().iter().map(|field| field.as_ref().clone());
+        let all = all.chain(planned.hive.iter().cloned()).collect::<Vec<_>>();
+        let all = arrow::datatypes::Schema::new(all);
+        let columns =
+            Columns::new(&model, &all, &config.columns, config.coordinates, &config.salt)?;
+        // What does not go with the contract or the condition is said before anything is written.
+        Worker::new(&model, &planned, &columns, config.predicate.as_deref())?;
+        let folders = Folders::below(&config.output);
+        folders.make(&config.inputs)?;
+        let lock = manifest::lock(&folders.root)?;
+        sweep(&folders.temporaries, &|_| true)?;
+        let manifest = manifest::Manifest::of(&config, &model, &planned);
+        manifest.begin(&folders.root, &folders.temporaries)?;
+        let done = (0..planned.parts.len())
+            .map(|part| output::done(&folders, part))
+            .collect::<Result<Vec<_>, _>>()?;
+        // Rejects whose results are missing are of a part that is done again.
+        let undone: Vec<String> =
+            (0..done.len()).filter(|part| done[*part].is_none()).map(output::name).collect();
+        sweep(&folders.rejects, &|name| undone.iter().any(|undone| undone == name))?;
+        Ok(Self { model, config, planned, columns, folders, done, _lock: lock })
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let mut counts = Counts::default();
+        self.done.iter().flatten().for_each(|part| counts.add(*part));
+        let parts = self.planned.parts.iter().zip(&self.done);
+        let left = parts.filter(|(_, done)| done.is_none()).map(|(part, _)| part.rows);
+        State {
+            files: self.planned.inputs.len(),
+            parts: self.done.len(),
+            parts_done: self.done.iter().flatten().count(),
+            rows_left: left.sum(),
+            counts,
+        }
+    }
+
+    /// Does what is left, on `threads` threads; `now` is written into the rows, and `progress` hears of
+    /// rows read as they are. The first error ends it; what is published stays. Blocks.
+    pub fn run(
+        &mut self,
+        threads: usize,
+        now: SystemTime,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), StoreError> {
+        let left: Vec<usize> =
+            (0..self.done.len()).filter(|part| self.done[*part].is_none()).collect();
+        let scored_at = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let job = &*self;
+        let work = || -> Result<Vec<(usize, Counts)>, StoreError> {
+            let predicate = job.config.predicate.as_deref();
+            let worker = Worker::new(&job.model, &job.planned, &job.columns, predicate)?;
+            let mut done = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let Some(part) = left.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                match worker.part(*part, &job.folders, scored_at, progress, &stop) {
+                    Ok(Some(counts)) => done.push((*part, counts)),
+                    Ok(None) => break,
+                    Err(error) => {
+                        stop.store(true, Ordering::Relaxed);
+                        return Err(error);
+                    }
+                }
+            }
+            Ok(done)
+        };
+        let threads = threads.clamp(1, left.len().max(1));
+        let ended: Vec<Result<Vec<(usize, Counts)>, StoreError>> = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mine = work();
+            let others = others.into_iter().map(|other| other.join().expect("no panic"));
+            std::iter::once(mine).chain(others).collect()
+        });
+        for done in ended {
+            for (part, counts) in done? {
+                self.done[part] = Some(counts);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes the files in `folder` that `of` names.
+fn sweep(folder: &std::path::Path, of: &dyn Fn(&str) -> bool) -> Result<(), StoreError> {
+    let entries = LocalFiles.list(folder).map_err(|e| StoreError::io("list", folder, e))?;
+    for entry in entries.iter().filter(|entry| of(&entry.name)) {
+        let path = folder.join(&entry.name);
+        LocalFiles.remove(&path).map_err(|e| StoreError::io("remove", &path, e))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! The input cut in parts: what one thread reads, scores and publishes as one file.
+//!
+//! A part is a stretch of row groups of a Parquet file, a stretch of lines of a JSON file, or a whole
+//! CSV file (a quoted cell may hold line ends, so none can be told from the middle). The same files
+//! give the same parts, in the same order.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::RowGroupMetaData;
+use schemas::Contract;
+use serde::{Deserialize, Serialize};
+
+use super::hive;
+use crate::error::StoreError;
+use crate::rows::find::{FileKind, find};
+
+/// Rows of a part of a Parquet file, about: a killed job does at most so many again, and a thread.
+const PART_ROWS: u64 = 1 << 20;
+/// Bytes of a part of a file of JSON lines, about.
+const PART_BYTES: u64 = 256 << 20;
+/// A CSV header of more bytes is none.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
+
+/// A file as it was when the job was planned: enough to see that it is another one now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Input {
+    pub(super) path: PathBuf,
+    pub(super) bytes: u64,
+    /// When it last changed, in nanoseconds since the epoch.
+    pub(super) modified: u64,
+}
+
+/// What one thread does at a time.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    /// Its file's place among the inputs.
+    pub(super) input: usize,
+    /// The bytes in which its row groups or lines start.
+    pub(super) range: Range<u64>,
+    /// Rows, where the file says it.
+    pub(super) rows: Option<u64>,
+}
+
+/// All that is to be scored.
+pub(super) struct Planned {
+    pub(super) kind: FileKind,
+    pub(super) inputs: Vec<Input>,
+    pub(super) parts: Vec<Part>,
+    /// Columns in the files of all of them together, types as the reader gives them.
+    pub(super) schema: SchemaRef,
+    /// Columns that the folders' names give.
+    pub(super) hive: Vec<Field>,
+}
+
+impl Input {
+    fn of(path: &Path) -> Result<Self, StoreError> {
+        let absolute = std::path::absolute(path).map_err(|e| StoreError::io("resolve", path, e))?;
+        let found = std::fs::metadata(path).map_err(|e| StoreError::io("open", path, e))?;
+        let changed = found.modified().map_err(|e| StoreError::io("look at", path, e))?;
+        let modified = changed.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+        Ok(Self { path: absolute, bytes: found.len(), modified })
+    }
+
+    /// Refuses a file that is not what it was.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let changed = match Self::of(&self.path) {
+            Ok(now) if now == *self => return Ok(()),
+            Ok(_) => "changed",
+            Err(_) => "is gone, or cannot be read,",
+        };
+        Err(StoreError::Query(format!(
+            "{} {changed} since the job was planned: put it back and start the command again, or name \
+             another output folder to score what is there now",
+            self.path.display()
+        )))
+    }
+}
+
+/// Finds the files, reads what they say of themselves and cuts them.
+pub(super) fn plan(inputs: &[PathBuf], contract: &Contract) -> Result<Planned, StoreError> {
+    let found = find(inputs)?;
+    let hive = hive::keys(&found.files, contract)?;
+    let (mut inputs, mut parts) = (Vec::new(), Vec::new());
+    let mut schema: Option<Schema> = None;
+    for file in &found.files {
+        let input = Input::of(file)?;
+        let at = inputs.len();
+        let columns = match found.kind {
+            FileKind::Parquet => parquet(at, &input, &mut parts)?,
+            FileKind::Csv => {
+                parts.push(Part { input: at, range: 0..input.bytes, rows: None });
+                header(file, contract)?
+            }
+            FileKind::JsonLines => {
+                let starts = (0..input.bytes.max(1)).step_by(PART_BYTES as usize);
+                parts.extend(starts.map(|start| {
+                    let end = (start + PART_BYTES).min(input.bytes);
+                    Part { input: at, range: start..end, rows: None }
+                }));
+                text_schema(contract.fields().iter().map(|field| field.name.as_str()), contract)
+            }
+        };
+        schema = Some(match schema {
+            None => columns,
+            Some(before) => Schema::try_merge([before, columns]).map_err(|error| {
+                let path = file.display();
+                StoreError::Query(format!(
+                    "{path}: its columns do not go with those of the files before it: {error}"
+                ))
+            })?,
+        });
+        inputs.push(input);
+    }
+    let schema = schema.unwrap_or_else(Schema::empty);
+    // A file's own column goes before what its folder says.
+    let hive = hive.into_iter().filter(|key| schema.column_with_name(key.name()).is_none());
+    Ok(Planned { kind: found.kind, inputs, parts, hive: hive.collect(), schema: Arc::new(schema) })
+}
+
+fn parquet(at: usize, input: &Input, parts: &mut Vec<Part>) -> Result<Schema, StoreError> {
+    let path = &input.path;
+    let file = File::open(path).map_err(|e| StoreError::io("open", path, e))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .map_err(|e| StoreError::parquet("read", path, e))?;
+    let groups = reader.metadata().row_groups();
+    let mut open: Option<Part> = None;
+    for group in groups {
+        let (start, rows) = (first_byte(group), group.num_rows() as u64);
+        match &mut open {
+            Some(part) if part.rows.unwrap_or(0) + rows <= PART_ROWS => {
+                part.rows = part.rows.map(|before| before + rows);
+            }
+            _ => {
+                parts.extend(
+                    open.take().map(|part| Part { range: part.range.start..start, ..part }),
+                );
+                open = Some(Part { input: at, range: start..input.bytes, rows: Some(rows) });
+            }
+        }
+    }
+    // A file without rows is a part without rows.
+    parts.push(open.unwrap_or(Part { input: at, range: 0..input.bytes, rows: Some(0) }));
+    let fields = reader.schema().fields().iter();
+    let plain = fields
+        .map(|field| Field::clone(field).with_metadata(Default::default()).with_nullable(true));
+    Ok(Schema::new(plain.collect::<Vec<_>>()))
+}
+
+/// Where a row group starts, as DataFusion's ranges take it.
+fn first_byte(group: &RowGroupMetaData) -> u64 {
+    let first = group.columns().first();
+    let start = first.map_or(0, |column| {
+        column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset())
+    });
+    u64::try_from(start).unwrap_or(0)
+}
+
+pub(super) fn header(path: &Path, contract: &Contract) -> Result<Schema, StoreError> {
+    let file = File::open(path).map_err(|e| StoreError::io("open", path, e))?;
+    let mut line = Vec::new();
+    BufReader::new(file.take(MAX_HEADER_BYTES))
+        .read_until(b'\n', &mut line)
+        .map_err(|e| StoreError::io("read", path, e))?;
+    // Spreadsheets put a byte order mark before the first name.
+    let names = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line);
+    let format = arrow::csv::reader::Format::default().with_header(true);
+    let (columns, _) = format.infer_schema(names, Some(0)).map_err(|error| {
+        StoreError::Query(format!("{}: its first line is no CSV header: {error}", path.display()))
+    })?;
+    let names: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
+    if let Some(twice) = (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
+        let (path, name) = (path.display(), names[twice]);
+        return Err(StoreError::Query(format!("{path}: two columns are called {name:?}")));
+    }
+    Ok(text_schema(names.into_iter(), contract))
+}
+
+/// Text has the types of the contract, and is text where that says nothing.
+fn text_schema<'a>(names: impl Iterator<Item = &'a str>, contract: &Contract) -> Schema {
+    let fields = names.map(|name| {
+        let kind = contract.field(name).map_or(DataType::Utf8, |field| field.kind.data_type());
+        Field::new(name, kind, true)
+    });
+    Schema::new(fields.collect::<Vec<_>>())
+}

@@ -1,0 +1,94 @@
+//! A stretch of a file of JSON lines: the lines that start in it, each with the byte where it does.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+use schemas::{MAX_EVENT_BYTES, MicroBatch};
+
+use super::{BATCH_BYTES, BATCH_ROWS, TextPart, Typed};
+use crate::error::StoreError;
+
+/// Read from the file at once.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Batches of lines.
+pub(super) struct Lines {
+    path: PathBuf,
+    reader: BufReader<File>,
+    /// Where the next line starts.
+    position: u64,
+    end: u64,
+    typed: Typed,
+    line: Vec<u8>,
+}
+
+impl Lines {
+    pub(super) fn open(part: &TextPart) -> Result<Self, StoreError> {
+        let path = part.path.clone();
+        let mut file = File::open(&path).map_err(|e| StoreError::io("open", &path, e))?;
+        // One byte earlier: a line that starts exactly here follows a line end.
+        let start = part.range.start.saturating_sub(1);
+        file.seek(SeekFrom::Start(start)).map_err(|e| StoreError::io("read", &path, e))?;
+        let mut lines = Self {
+            path,
+            reader: BufReader::with_capacity(BUFFER_BYTES, file),
+            position: start,
+            end: part.range.end,
+            typed: Typed::new(part),
+            line: Vec::new(),
+        };
+        if part.range.start > 0 {
+            lines.skip_line()?;
+        }
+        Ok(lines)
+    }
+
+    fn batch(&mut self) -> Result<Option<RecordBatch>, StoreError> {
+        let mut batch = MicroBatch::with_capacity("lines".into(), BATCH_ROWS, 0);
+        let mut bytes = 0;
+        while self.position < self.end && batch.len() < BATCH_ROWS && bytes < BATCH_BYTES {
+            let start = self.position;
+            self.next_line()?;
+            if self.line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            bytes += self.line.len();
+            batch
+                .push(0, start as i64, -1, None, Some(&self.line))
+                .expect("lines start one behind the other");
+        }
+        if batch.is_empty() { Ok(None) } else { self.typed.rows(&batch, &[]).map(Some) }
+    }
+
+    /// Reads a line without its end; of one that is too long, enough to be told so.
+    fn next_line(&mut self) -> Result<(), StoreError> {
+        self.line.clear();
+        let most = MAX_EVENT_BYTES as u64 + 2;
+        let read = (&mut self.reader).take(most).read_until(b'\n', &mut self.line);
+        let read = read.map_err(|e| StoreError::io("read", &self.path, e))? as u64;
+        self.position += read;
+        if self.line.last() == Some(&b'\n') {
+            self.line.pop();
+        } else if read == most {
+            self.skip_line()?;
+        }
+        Ok(())
+    }
+
+    /// Goes behind the next line end.
+    fn skip_line(&mut self) -> Result<(), StoreError> {
+        let read = self.reader.skip_until(b'\n');
+        self.position += read.map_err(|e| StoreError::io("read", &self.path, e))? as u64;
+        Ok(())
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<RecordBatch, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.batch().transpose()
+    }
+}

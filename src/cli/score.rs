@@ -1,0 +1,53 @@
+//! Arguments of `score`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::ConfigArgs;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The output folder holds results/ (the input's columns, then prediction_*, model_name, \
+model_version, scored_at, contract_id), rejects/ (rows that contract or model refused, with the reason; \
+only where there are any) and manifest.json. A job that was killed goes on when the same command is started \
+again, and a finished one does nothing; the same is: the same files (path, size, time of change), model, \
+contract and options. Exit codes: 0 all rows are scored or rejected · 1 failed · 2 usage, or the folder \
+is another job's"
+)]
+pub(crate) struct ScoreArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Model and version in the configuration's model.repository; of another model than the
+    /// configured one the newest version when that is left out
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    pub(crate) model: Option<String>,
+    /// Parquet, CSV with a header or JSON lines: files, folders (KEY=VALUE folders are columns) or
+    /// patterns; one format. Of JSON lines the contract's fields are kept
+    #[arg(required = true)]
+    pub(crate) input: Vec<PathBuf>,
+    /// Folder of the output
+    pub(crate) output: PathBuf,
+    /// Only rows for which this SQL condition holds
+    #[arg(long = "where", value_name = "SQL")]
+    pub(crate) predicate: Option<String>,
+    /// Keep only these columns of the input
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) columns: Vec<String>,
+    /// Add what the output does not have by itself
+    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) include: Vec<Include>,
+    /// Threads, one model session each; as many as there are cores when left out
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) threads: Option<usize>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Columns that are added when they are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Include {
+    /// input_file and input_position: the row's number from 0, in JSON lines the byte where it starts
+    Source,
+}

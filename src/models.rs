@@ -1,0 +1,89 @@
+//! Models by name, for jobs and queries: a package of the repository, its predictor made by need.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use batch::score::{Model, Sessions};
+use infer::{OnnxPredictor, Package, Runtime};
+use schemas::{Contract, Predictor};
+
+use crate::config::Config;
+use crate::exit::{Exit, WithExit};
+
+/// The package that `NAME[@VERSION]` means; the configured one when nothing is said.
+pub(crate) fn package(config: &Config, said: Option<&str>) -> anyhow::Result<Package> {
+    let own = &config.model;
+    let configured = || format!("{}@{}", own.name, own.version);
+    let said = said.map_or_else(configured, str::to_owned);
+    let (name, version) = said.split_once('@').unwrap_or((&said, ""));
+    let version = match version {
+        "" if !one_folder(name) => String::new(),
+        "" if name == own.name => own.version.clone(),
+        "" => newest(&own.repository.join(name), name)?,
+        version => version.to_owned(),
+    };
+    if !one_folder(name) || !one_folder(&version) {
+        let repository = own.repository.display();
+        return Err(usage(format!(
+            "model {said:?}: write NAME or NAME@VERSION, folders of {repository}"
+        )));
+    }
+    let folder = own.repository.join(name).join(version);
+    Package::open(&folder).map_err(|error| usage(error.to_string()))
+}
+
+/// Whether a name stays one folder below the repository.
+fn one_folder(part: &str) -> bool {
+    !part.is_empty() && !part.starts_with('.') && !part.contains(['/', '\\'])
+}
+
+/// The largest number among a model's versions, or its only version.
+fn newest(folder: &Path, name: &str) -> anyhow::Result<String> {
+    let entries = std::fs::read_dir(folder);
+    let entries = entries
+        .with_context(|| format!("no versions of model {name:?} are in {}", folder.display()))?;
+    let mut versions: Vec<String> = Vec::new();
+    for entry in entries {
+        let entry = entry.with_context(|| format!("listing {}", folder.display()))?;
+        if entry.path().join("model.toml").is_file() {
+            versions.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    let number = |version: &&String| version.parse::<u64>().ok();
+    match (versions.iter().filter(|it| number(it).is_some()).max_by_key(number), &versions[..]) {
+        (Some(newest), _) => Ok(newest.clone()),
+        (None, [only]) => Ok(only.clone()),
+        (None, _) => {
+            versions.sort();
+            let versions = versions.join(", ");
+            Err(usage(format!(
+                "which version of {name}? Write {name}@VERSION; there are: {versions}"
+            )))
+        }
+    }
+}
+
+/// The model of a package, with at most `sessions` of ONNX Runtime.
+pub(crate) fn model(package: &Package, contract: &Contract, sessions: usize) -> Model {
+    let (of, events) = (package.clone(), contract.clone());
+    let make = move || -> Result<Box<dyn Predictor>, String> {
+        let failed =
+            |error: &dyn std::fmt::Display| format!("model {}: {error}", of.folder().display());
+        let runtime = Runtime::find().map_err(|error| failed(&error))?;
+        let made = OnnxPredictor::new(&runtime, &of, &events).map_err(|error| failed(&error))?;
+        Ok(Box::new(made))
+    };
+    Model {
+        name: package.name().to_owned(),
+        version: package.version().to_owned(),
+        sha256: package.descriptor().sha256.clone(),
+        contract: contract.clone(),
+        outputs: Arc::clone(&package.output_schema()),
+        sessions: Sessions::new(sessions, Box::new(make)),
+    }
+}
+
+fn usage(message: String) -> anyhow::Error {
+    WithExit { message, exit: Exit::Usage }.into()
+}
