@@ -23,10 +23,15 @@ impl Health {
         part
     }
 
+    /// Every part, and whether it is up.
+    pub(crate) fn parts(&self) -> Vec<(&'static str, bool)> {
+        let parts = self.parts.lock().expect("no panic holds this lock");
+        parts.iter().map(|part| (part.name, part.up.load(Ordering::Relaxed))).collect()
+    }
+
     /// Names of the parts that are down; empty means ready.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
-        let parts = self.parts.lock().expect("no panic holds this lock");
-        parts.iter().filter(|part| !part.up.load(Ordering::Relaxed)).map(|part| part.name).collect()
+        self.parts().into_iter().filter(|(_, up)| !up).map(|(name, _)| name).collect()
     }
 }
 

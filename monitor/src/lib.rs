@@ -6,11 +6,12 @@
 //! reference, [`report`] puts reference and current side by side and judges: rows come as Arrow
 //! arrays, files are the caller's. [`policy`] makes episodes of judged windows, purely; [`state`]
 //! keeps them in one file, [`deliver`] brings them to people; [`alerts`] is the one entry to those
-//! three.
+//! three. [`dashboard`] shows all of it, and changes nothing.
 
 pub mod alerts;
 pub mod columns;
 pub mod count;
+pub mod dashboard;
 pub mod deliver;
 pub mod evaluate;
 pub mod policy;

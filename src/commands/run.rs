@@ -60,7 +60,10 @@ async fn supervise(
     let (stop, closing) = (Stop::new(), CancellationToken::new());
     let mut tasks = JoinSet::new();
     if let Some(listener) = listen(&pipeline.config.server.listen).await? {
-        let served = server::serve(listener, health.clone(), telemetry.registry(), closing.clone());
+        let shown = watches(pipeline, only).then(|| monitoring::dashboard(pipeline));
+        let shown = shown.transpose()?.map(Arc::new);
+        let (health, registry) = (health.clone(), telemetry.registry());
+        let served = server::serve(listener, health, registry, shown, closing.clone());
         tasks.spawn(async { ("server", served.await.context("serving HTTP")) });
     }
     let mut hops = spawn_hops(pipeline, only, &health, &stop, started);
@@ -97,6 +100,12 @@ async fn supervise(
             Ok(Exit::Fine)
         }
     }
+}
+
+/// Whether this process has the monitor's hop.
+fn watches(pipeline: &Pipeline, only: &[Hop]) -> bool {
+    let runs = only.is_empty() || only.contains(&Hop::Monitor);
+    runs && monitoring::has_reference(pipeline)
 }
 
 fn spawn_hops(
@@ -143,7 +152,7 @@ fn spawn_hops(
             spawn(kind.name(), Box::new(run));
         }
     }
-    if runs(Hop::Monitor) && monitoring::has_reference(pipeline) {
+    if watches(pipeline, only) {
         let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
         spawn("monitor", Box::new(move || hops::watch(&pipeline, &health, &stop)));
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use ingest::Stop;
 use monitor::alerts::{Alerts, AlertsError, Settings, TICK_MS};
+use monitor::dashboard::DriftGauges;
 use monitor::deliver::{GuardSettings, ModelFacts};
 use monitor::evaluate::{ReportRow, Reports, State, Watched};
 use monitor::policy::{Budget, Finding, JudgedWindow, Measure, Rule, Subject, Time};
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use crate::alerting;
 use crate::config::{self, Config};
 use crate::health::Health;
-use crate::monitoring::{count, instant, judge, reports, threads, watched};
+use crate::monitoring::{self, count, instant, judge, reports, threads, watched};
 use crate::pipeline::{self, Pipeline};
 use crate::supervise::{Trouble, keep_running};
 
@@ -38,19 +39,21 @@ const SEGMENT_VALUES: usize = 33;
 pub(crate) fn watch(pipeline: &Pipeline, health: &Health, stop: &Stop) -> anyhow::Result<()> {
     let part = health.part("monitor");
     let rules = alert_rules(&pipeline.config);
+    let gauges = DriftGauges::default();
     let mut said = false;
     keep_running("monitor", stop, || {
         let Some(alerts) = open(pipeline, &rules, stop, &mut said)? else { return Ok(()) };
         part.set(true);
         let ended = std::thread::scope(|scope| {
             let deliveries = scope.spawn(|| alerts.run_deliveries());
-            let ended = rounds(pipeline, &rules, &alerts, stop);
+            let ended = rounds(pipeline, &rules, &alerts, &gauges, stop);
             alerts.end_deliveries();
             let delivered =
                 deliveries.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             ended.and(delivered.context("delivering alerts"))
         });
         part.set(false);
+        gauges.end();
         ended.map_err(Trouble::Again)
     })
 }
@@ -120,11 +123,18 @@ fn alert_rules(config: &Config) -> Vec<Rule> {
     config.rules.iter().filter_map(|rule| rule.rule(&budget)).collect()
 }
 
-fn rounds(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> anyhow::Result<()> {
+fn rounds(
+    pipeline: &Pipeline,
+    rules: &[Rule],
+    alerts: &Alerts,
+    gauges: &DriftGauges,
+    stop: &Stop,
+) -> anyhow::Result<()> {
     let tick = Duration::from_millis(TICK_MS.unsigned_abs());
     let (mut ticked, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
     // Opened once: they know which footers they have read.
     let (mut watched, mut reports) = (watched(pipeline)?, reports(&pipeline.config)?);
+    gauges.follow(monitoring::reports(&pipeline.config)?);
     let past = |since: Option<Instant>, every| since.is_none_or(|at| at.elapsed() >= every);
     loop {
         if past(ticked, tick) {
@@ -133,6 +143,7 @@ fn rounds(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> 
         }
         if past(looked, LOOK_EVERY) {
             round(pipeline, rules, alerts, (&mut watched, &mut reports), stop)?;
+            gauges.look()?;
             looked = Some(Instant::now());
         }
         if nap(NAP, stop) {

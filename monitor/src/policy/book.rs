@@ -91,6 +91,20 @@ impl Book {
         self.groups.values().filter_map(|memory| memory.open.as_ref())
     }
 
+    /// Subjects of each rule and model that are pending and that fire, quiet ones not counted.
+    pub(crate) fn standing(&self) -> BTreeMap<(&str, &str), [u64; 2]> {
+        let mut standing: BTreeMap<(&str, &str), [u64; 2]> = BTreeMap::new();
+        for (of, course) in self.groups.values().flat_map(|memory| &memory.courses) {
+            let counts = standing.entry((&of.rule, &of.model)).or_default();
+            match course.phase {
+                Phase::Quiet => {}
+                Phase::Pending => counts[0] += 1,
+                Phase::Firing => counts[1] += 1,
+            }
+        }
+        standing
+    }
+
     /// The open episode of a group.
     pub fn open_of(&self, group: &Group) -> Option<&Episode> {
         self.groups.get(group)?.open.as_ref()
