@@ -66,7 +66,7 @@ async fn supervise(
         let served = server::serve(listener, health, registry, shown, closing.clone());
         tasks.spawn(async { ("server", served.await.context("serving HTTP")) });
     }
-    let mut hops = spawn_hops(pipeline, only, &health, &stop, started);
+    let mut hops = spawn_hops(pipeline, only, &health, telemetry, &stop, started);
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let first = tokio::select! {
@@ -112,6 +112,7 @@ fn spawn_hops(
     pipeline: &Arc<Pipeline>,
     only: &[Hop],
     health: &Arc<Health>,
+    telemetry: &Telemetry,
     stop: &Stop,
     started: Instant,
 ) -> JoinSet<Ended> {
@@ -154,7 +155,8 @@ fn spawn_hops(
     }
     if watches(pipeline, only) {
         let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
-        spawn("monitor", Box::new(move || hops::watch(&pipeline, &health, &stop)));
+        let registry = telemetry.registry();
+        spawn("monitor", Box::new(move || hops::watch(&pipeline, &health, &registry, &stop)));
     }
     hops
 }

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::Registry;
-use prometheus::proto::{MetricFamily, MetricType};
+use prometheus::proto::MetricFamily;
 use serde_json::{Value, json};
 
 use crate::health::Health;
+use crate::telemetry::sum;
 
 /// Stretch that a rate is over, at least, as soon as there is as much.
 const OVER: Duration = Duration::from_secs(60);
@@ -104,17 +105,6 @@ impl Process {
 
 fn totals(families: &[MetricFamily]) -> Totals {
     TOTALS.map(|(_, metric)| sum(families, &format!("{metric}_total")))
-}
-
-/// All of a family's values together; `None` when nobody has said any.
-fn sum(families: &[MetricFamily], name: &str) -> Option<f64> {
-    let family = families.iter().find(|family| family.name() == name)?;
-    let of = family.get_metric().iter();
-    match family.get_field_type() {
-        MetricType::COUNTER => Some(of.map(|metric| metric.get_counter().get_value()).sum()),
-        MetricType::GAUGE => Some(of.map(|metric| metric.get_gauge().get_value()).sum()),
-        MetricType::HISTOGRAM | MetricType::SUMMARY | MetricType::UNTYPED => None,
-    }
 }
 
 #[cfg(test)]
