@@ -1,6 +1,7 @@
 //! The hops of a pipeline, each supervised: hop 1 scores here, hop 2 archives in [`mod@archive`].
 
 mod archive;
+mod pulse;
 mod watch;
 
 use std::sync::Arc;
@@ -45,7 +46,8 @@ pub(crate) fn score(
         create_topics(pipeline)?;
         ingest::pipe::run(&config, &mut workers, stop, events, &mut memory).map_err(hop_trouble)
     };
-    follow(&assignment, || events.assignment_size() > 0, || keep_running("score", stop, run))
+    let hop = health.hop("score");
+    follow(&assignment, || events.assignment_size() > 0, || keep_running(&hop, stop, run))
 }
 
 /// The groups that these hops join.

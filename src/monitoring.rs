@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use batch::sql::SqlTable;
 use monitor::count::{Counted, Counter, Settings};
+use monitor::dashboard::{self, Dashboard};
 use monitor::evaluate::{
     Clock, Reports, Round, Rules, Versions, Watched, complete, publish, report_schema,
 };
@@ -197,6 +198,19 @@ pub(crate) fn judge(
             return Ok(());
         }
     }
+}
+
+/// What is shown of the monitor; nothing is read yet.
+pub(crate) fn dashboard(pipeline: &Pipeline) -> anyhow::Result<Dashboard> {
+    let config = &pipeline.config;
+    Ok(Dashboard::new(dashboard::Settings {
+        pipeline: config.pipeline.name.clone(),
+        reports: reports(config)?,
+        watched: watched(pipeline)?,
+        windows: clock(config)?.windows,
+        rules: rules(config),
+        alerts: config.alerts.state.clone(),
+    }))
 }
 
 /// An instant of the reports, for people.

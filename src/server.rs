@@ -1,6 +1,11 @@
-//! The small HTTP server beside the pipeline: `/livez`, `/readyz`, `/metrics`.
+//! The small HTTP server beside the pipeline: `/livez`, `/readyz`, `/metrics`, and where the monitor
+//! runs its dashboard: pages and `/api/v1/`.
 //!
-//! It only reads state that others keep; it never touches Kafka or the model.
+//! It only reads state that others keep; it never touches Kafka or the model, and changes nothing.
+
+mod answers;
+mod dashboard;
+mod process;
 
 use std::sync::Arc;
 
@@ -9,6 +14,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use monitor::dashboard::Dashboard;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -27,13 +33,17 @@ pub(crate) async fn serve(
     listener: TcpListener,
     health: Arc<Health>,
     registry: Registry,
+    dashboard: Option<Arc<Dashboard>>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let routes = Router::new()
+    let mut routes = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(Shared { health, registry });
+        .with_state(Shared { health: health.clone(), registry: registry.clone() });
+    if let Some(dashboard) = dashboard {
+        routes = routes.merge(dashboard::routes(dashboard, health, registry));
+    }
     axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use ingest::Stop;
 
+use crate::health::Hop;
+
 /// First wait before a failed hop is started again.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
@@ -45,12 +47,13 @@ impl BackOff {
     }
 }
 
-/// Runs `hop` until it ends in order, `stop` is raised, or its trouble is final.
+/// Runs `run` until it ends in order, `stop` is raised, or its trouble is final; `hop` is told.
 pub(crate) fn keep_running(
-    name: &'static str,
+    hop: &Hop,
     stop: &Stop,
-    mut hop: impl FnMut() -> Result<(), Trouble>,
+    mut run: impl FnMut() -> Result<(), Trouble>,
 ) -> anyhow::Result<()> {
+    let name = hop.name();
     let restarts = opentelemetry::global::meter("tidegate")
         .u64_counter("tidegate.hop.restarts")
         .with_description("Times a hop was torn down and started again")
@@ -58,7 +61,8 @@ pub(crate) fn keep_running(
     let mut back_off = BackOff::new();
     loop {
         let started = Instant::now();
-        let error = match hop() {
+        hop.begins(started);
+        let error = match run() {
             Ok(()) => return Ok(()),
             Err(Trouble::Final(error)) => return Err(error.context(format!("hop {name}"))),
             Err(Trouble::Again(error)) => error,
@@ -67,6 +71,7 @@ pub(crate) fn keep_running(
             tracing::warn!(hop = name, error = format!("{error:#}"), "hop failed while stopping");
             return Ok(());
         }
+        hop.failed(Instant::now());
         let wait = back_off.wait_after(started.elapsed());
         restarts.add(1, &[opentelemetry::KeyValue::new("hop", name)]);
         tracing::error!(
@@ -101,7 +106,7 @@ mod tests {
     #[test]
     fn final_trouble_is_not_retried() {
         let mut runs = 0;
-        let ended = keep_running("score", &Stop::new(), || {
+        let ended = keep_running(&Hop::new("score"), &Stop::new(), || {
             runs += 1;
             match runs {
                 1 => Err(Trouble::Again(anyhow::anyhow!("broker away"))),

@@ -8,6 +8,7 @@ mod archive_folder;
 mod broker;
 mod commands;
 mod cuts;
+mod dashboard;
 mod data;
 mod drift;
 mod exactly_once;

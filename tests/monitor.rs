@@ -20,19 +20,24 @@ const FLIGHTS: i64 = 600;
 /// 2013-06-01T00:00:00Z in seconds.
 const START: i64 = 1_370_044_800;
 
-/// A record of the output topic; from hour `late` on every flight leaves half an hour late.
-fn record(number: i64, late: i64) -> String {
-    let second = START + number * 3600 / FLIGHTS;
+/// A carrier that would like to be code, on two lines.
+pub(crate) const HOSTILE: &str = "<script>alert(1)</script>\"'&\n<img src=x onerror=alert(2)>";
+
+/// A record of the output topic, hours counted from `start`; from hour `late` on every flight leaves half
+/// an hour late.
+fn record(start: i64, number: i64, late: i64) -> String {
+    let second = start + number * 3600 / FLIGHTS;
     let at = jiff::Timestamp::from_second(second).expect("a time");
     let dice = |salt: i64| ((number * 31 + salt) * 2_654_435_761) >> 7 & 0xffff;
-    let carrier = ["UA", "AA", "DL", "B6"][(dice(1) % 4) as usize];
+    let carrier = ["UA", "AA", "DL", "B6", HOSTILE][(dice(1) % 5) as usize];
+    let carrier = serde_json::to_string(carrier).expect("a text");
     let origin = ["EWR", "JFK", "LGA"][(dice(2) % 3) as usize];
     let delay = dice(3) % 40 - 10 + if number / FLIGHTS >= late { 30 } else { 0 };
     let temp = if dice(4) % 20 == 0 { "null".to_owned() } else { (dice(5) % 50 + 30).to_string() };
     let mut text = String::new();
     write!(
         text,
-        r#"{{"id":"{number}","departed_at":"{at}","carrier":"{carrier}","flight":{},"tail":null,
+        r#"{{"id":"{number}","departed_at":"{at}","carrier":{carrier},"flight":{},"tail":null,
         "origin":"{origin}","dest":"IAH","weekday":6,"sched_dep":{},"sched_arr":{},"dep_delay":{delay},
         "distance":{},"temp":{temp},"wind":12.5,"visib":10.0,"prediction":{{"arr_delay":{}.5}},
         "model":{{"name":"flight-delay","version":"1"}},"arm":"stable","scored_at":"{at}",
@@ -50,6 +55,11 @@ fn record(number: i64, late: i64) -> String {
 
 /// Archives these hours, each as a file of one of two partitions.
 pub(crate) fn archive(directory: &Path, hours: std::ops::Range<i64>, late: i64) {
+    archive_from(START, directory, hours, late);
+}
+
+/// The same, hours counted from `since` (seconds since 1970).
+pub(crate) fn archive_from(since: i64, directory: &Path, hours: std::ops::Range<i64>, late: i64) {
     let text = std::fs::read_to_string(root().join("deploy/demo/contract.toml")).expect("there");
     let contract = Contract::from_toml(&text).expect("the demo's contract");
     let outputs = Schema::new(vec![Field::new("arr_delay", DataType::Float32, true)]);
@@ -67,8 +77,8 @@ pub(crate) fn archive(directory: &Path, hours: std::ops::Range<i64>, late: i64) 
         let start = archive.position(partition).expect("whole").unwrap_or(0);
         let mut batch = MicroBatch::with_capacity("flights-scored".into(), 0, 0);
         for place in 0..FLIGHTS {
-            let value = record(hour * FLIGHTS + place, late);
-            let time = (START + hour * 3600) * 1000;
+            let value = record(since, hour * FLIGHTS + place, late);
+            let time = (since + hour * 3600) * 1000;
             batch
                 .push(partition, start + place, time, None, Some(value.as_bytes()))
                 .expect("ascending");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::harness::{Child, Request, root};
-use crate::monitor::{Monitored, archive};
+use crate::monitor::{Monitored, archive, archive_from};
 
 const SOON: Duration = Duration::from_secs(60);
 /// Long enough for another look at the archive.
@@ -105,4 +105,20 @@ fn a_drift_reaches_the_webhook_once_and_a_quiet_stream_stays_silent() {
     assert!(child.running(), "{}", child.log());
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
+}
+
+#[test]
+fn a_stream_that_fell_silent_is_told() {
+    let monitored = Monitored::new();
+    let directory = monitored.folder.path().join("data");
+    // The last file's records were written 40 minutes ago.
+    let since = jiff::Timestamp::now().as_second() - 40 * 60 - 3600;
+    archive_from(since, &directory, 0..2, 99);
+    monitored.fit(&[]);
+    let (address, heard) = receiver();
+    let child = watching(&monitored, &address);
+    let fired = heard.recv_timeout(SOON).unwrap_or_else(|_| panic!("not heard:\n{}", child.log()));
+    let text = body(&fired).to_string();
+    assert!(text.contains("no_data") && text.contains("stream"), "{text}");
+    assert!(text.contains("critical") && text.contains("quality"), "{text}");
 }

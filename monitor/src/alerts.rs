@@ -14,7 +14,7 @@ mod metrics;
 mod posts;
 mod retrain;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -218,7 +218,7 @@ impl Alerts {
             inner.store.prune(now_ms)?;
             inner.tidied_day = day;
         }
-        self.metrics.state(inner.book.open().count() as u64, inner.store.outbox()?);
+        self.metrics.state(&inner.book, inner.store.outbox()?);
         drop(inner);
         self.news.notify_all();
         Ok(())
@@ -249,6 +249,7 @@ impl Alerts {
             inner.stale = true;
             return Err(error);
         }
+        self.metrics.standing(&inner.book);
         drop(inner);
         self.news.notify_all();
         for transition in &changes.transitions {

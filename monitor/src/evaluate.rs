@@ -22,9 +22,10 @@ use crate::report::Rule;
 use crate::window::{GroupSums, PartitionTimes, Windows, bytes_of, sums, watermark};
 
 pub use finding::{Finding, FindingRule};
+pub(crate) use judge::counts;
 pub use judge::judge;
 pub use reports::{REPORTS_KEY, ReportFooter, Reports};
-pub use row::{Reference, ReportRow, State};
+pub use row::{GroupNames, Reference, ReportRow, State, Statistics};
 pub use table::report_schema;
 
 /// Memory for the sums of windows that are read together.
@@ -73,7 +74,7 @@ pub enum Versions {
 }
 
 impl Versions {
-    fn has(&self, group: &Group) -> bool {
+    pub(crate) fn has(&self, group: &Group) -> bool {
         let version = group.version.as_deref().unwrap_or_default();
         match self {
             Self::Only(only) => only == version,

@@ -6,16 +6,19 @@
 //! reference, [`report`] puts reference and current side by side and judges: rows come as Arrow
 //! arrays, files are the caller's. [`policy`] makes episodes of judged windows, purely; [`state`]
 //! keeps them in one file, [`deliver`] brings them to people; [`alerts`] is the one entry to those
-//! three.
+//! three. [`service`] judges what is no distribution: silence, rejects, lag, hops that are down.
+//! [`dashboard`] shows all of it, and changes nothing.
 
 pub mod alerts;
 pub mod columns;
 pub mod count;
+pub mod dashboard;
 pub mod deliver;
 pub mod evaluate;
 pub mod policy;
 pub mod profile;
 pub mod report;
+pub mod service;
 pub mod state;
 pub mod stats;
 pub mod window;

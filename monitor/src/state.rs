@@ -33,6 +33,8 @@ pub(crate) use retraining::REQUESTED;
 
 /// How long a transaction waits for another process's.
 const BUSY_MS: u64 = 5_000;
+/// How long somebody who only looks waits: readers of a WAL wait for a recovery only.
+const LOOK_BUSY_MS: u64 = 1_000;
 
 /// An open state file.
 pub struct Store {
@@ -70,6 +72,30 @@ impl Store {
         let store = Self::connect(path, OpenFlags::empty())?;
         schema::expect_current(&store.connection, path)?;
         Ok(store)
+    }
+
+    /// Opens an existing file for looking only, beside the monitor and the commands.
+    ///
+    /// # Errors
+    /// As [`Store::beside`].
+    pub fn look(path: &Path) -> Result<Self, StateError> {
+        if !path.exists() {
+            return Err(StateError::Missing(path.into()));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || -> rusqlite::Result<Connection> {
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(std::time::Duration::from_millis(LOOK_BUSY_MS))?;
+            connection.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;")?;
+            Ok(connection)
+        };
+        let fail = |error| StateError::of(path, error);
+        let connection = open().map_err(fail)?;
+        // As one look: the monitor may be making the tables at this instant.
+        let looking = connection.unchecked_transaction().map_err(fail)?;
+        schema::expect_current(&looking, path)?;
+        looking.finish().map_err(fail)?;
+        Ok(Self { connection, path: path.into(), lease: None })
     }
 
     /// The file.

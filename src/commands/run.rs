@@ -60,10 +60,13 @@ async fn supervise(
     let (stop, closing) = (Stop::new(), CancellationToken::new());
     let mut tasks = JoinSet::new();
     if let Some(listener) = listen(&pipeline.config.server.listen).await? {
-        let served = server::serve(listener, health.clone(), telemetry.registry(), closing.clone());
+        let shown = watches(pipeline, only).then(|| monitoring::dashboard(pipeline));
+        let shown = shown.transpose()?.map(Arc::new);
+        let (health, registry) = (health.clone(), telemetry.registry());
+        let served = server::serve(listener, health, registry, shown, closing.clone());
         tasks.spawn(async { ("server", served.await.context("serving HTTP")) });
     }
-    let mut hops = spawn_hops(pipeline, only, &health, &stop, started);
+    let mut hops = spawn_hops(pipeline, only, &health, telemetry, &stop, started);
     {
         let (pipeline, stop) = (pipeline.clone(), stop.clone());
         let groups = hops::groups(&pipeline, |hop| runs(only, hop));
@@ -105,10 +108,16 @@ async fn supervise(
     }
 }
 
+/// Whether this process has the monitor's hop.
+fn watches(pipeline: &Pipeline, only: &[Hop]) -> bool {
+    runs(only, Hop::Monitor) && monitoring::has_reference(pipeline)
+}
+
 fn spawn_hops(
     pipeline: &Arc<Pipeline>,
     only: &[Hop],
     health: &Arc<Health>,
+    telemetry: &Telemetry,
     stop: &Stop,
     started: Instant,
 ) -> JoinSet<Ended> {
@@ -129,9 +138,12 @@ fn spawn_hops(
             }));
         }
     }
-    if runs(only, Hop::Monitor) && monitoring::has_reference(pipeline) {
+    if watches(pipeline, only) {
         let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
-        hops.spawn(on_thread("monitor", move || hops::watch(&pipeline, &health, &stop)));
+        let registry = telemetry.registry();
+        hops.spawn(on_thread("monitor", move || {
+            hops::watch(&pipeline, &health, &registry, &stop)
+        }));
     }
     hops
 }

@@ -78,7 +78,7 @@ pub(crate) fn archive(
 ) -> anyhow::Result<()> {
     let part = health.part(of.name());
     let instruments = Instruments::new(of);
-    keep_running(of.name(), stop, || {
+    keep_running(&health.hop(of.name()), stop, || {
         let ended = archive_once(pipeline, of, &part, &instruments, stop);
         part.set(false);
         ended

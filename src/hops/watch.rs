@@ -12,16 +12,19 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use ingest::Stop;
 use monitor::alerts::{Alerts, AlertsError, Settings, TICK_MS};
+use monitor::dashboard::DriftGauges;
 use monitor::deliver::{GuardSettings, ModelFacts};
 use monitor::evaluate::{ReportRow, Reports, State, Watched};
 use monitor::policy::{Budget, Finding, JudgedWindow, Measure, Rule, Subject, Time};
 use monitor::state::{Holder, StateError};
+use prometheus::Registry;
 use serde_json::{Value, json};
 
+use super::pulse::Pulse;
 use crate::alerting;
 use crate::config::{self, Config};
 use crate::health::Health;
-use crate::monitoring::{count, instant, judge, reports, threads, watched};
+use crate::monitoring::{self, count, instant, judge, reports, threads, watched};
 use crate::pipeline::{self, Pipeline};
 use crate::supervise::{Trouble, keep_running};
 
@@ -35,22 +38,30 @@ const NAP: Duration = Duration::from_millis(100);
 const SEGMENT_VALUES: usize = 33;
 
 /// Watches until `stop`. Only for pipelines with a reference.
-pub(crate) fn watch(pipeline: &Pipeline, health: &Health, stop: &Stop) -> anyhow::Result<()> {
+pub(crate) fn watch(
+    pipeline: &Pipeline,
+    health: &Health,
+    registry: &Registry,
+    stop: &Stop,
+) -> anyhow::Result<()> {
     let part = health.part("monitor");
     let rules = alert_rules(&pipeline.config);
+    let gauges = DriftGauges::default();
     let mut said = false;
-    keep_running("monitor", stop, || {
+    keep_running(&health.hop("monitor"), stop, || {
         let Some(alerts) = open(pipeline, &rules, stop, &mut said)? else { return Ok(()) };
         part.set(true);
         let ended = std::thread::scope(|scope| {
             let deliveries = scope.spawn(|| alerts.run_deliveries());
-            let ended = rounds(pipeline, &rules, &alerts, stop);
+            let pulse = Pulse::new(pipeline, health, registry);
+            let ended = rounds(pipeline, &rules, &alerts, (&gauges, pulse), stop);
             alerts.end_deliveries();
             let delivered =
                 deliveries.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             ended.and(delivered.context("delivering alerts"))
         });
         part.set(false);
+        gauges.end();
         ended.map_err(Trouble::Again)
     })
 }
@@ -120,11 +131,18 @@ fn alert_rules(config: &Config) -> Vec<Rule> {
     config.rules.iter().filter_map(|rule| rule.rule(&budget)).collect()
 }
 
-fn rounds(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> anyhow::Result<()> {
+fn rounds(
+    pipeline: &Pipeline,
+    rules: &[Rule],
+    alerts: &Alerts,
+    (gauges, mut pulse): (&DriftGauges, Pulse<'_>),
+    stop: &Stop,
+) -> anyhow::Result<()> {
     let tick = Duration::from_millis(TICK_MS.unsigned_abs());
     let (mut ticked, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
     // Opened once: they know which footers they have read.
     let (mut watched, mut reports) = (watched(pipeline)?, reports(&pipeline.config)?);
+    gauges.follow(monitoring::reports(&pipeline.config)?);
     let past = |since: Option<Instant>, every| since.is_none_or(|at| at.elapsed() >= every);
     loop {
         if past(ticked, tick) {
@@ -133,7 +151,9 @@ fn rounds(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> 
         }
         if past(looked, LOOK_EVERY) {
             round(pipeline, rules, alerts, (&mut watched, &mut reports), stop)?;
+            gauges.look()?;
             looked = Some(Instant::now());
+            pulse.take(&watched, rules, alerts)?;
         }
         if nap(NAP, stop) {
             return Ok(());
@@ -234,7 +254,7 @@ fn measured(rule: &Rule, row: &ReportRow) -> Option<(f64, Option<f64>)> {
         Measure::NewCategories => fault(row.new_share),
         Measure::OutOfRange => fault(row.out_of_range_share),
         Measure::SchemaChange => fault(Some(f64::from(u8::from(row.state == State::Missing)))),
-        // Of other clocks and of labels: nothing here measures them.
+        // By the clock on the wall that is `Pulse`'s; of labels nothing is known.
         _ => None,
     }
 }

@@ -14,6 +14,7 @@ use opentelemetry_sdk::metrics::{
     Aggregation, Instrument, PeriodicReader, SdkMeterProvider, Stream,
 };
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use crate::config::Config;
@@ -130,6 +131,17 @@ fn buckets(instrument: &Instrument) -> Option<Stream> {
         })
         .build()
         .ok()
+}
+
+/// All of a family's values together; `None` when nobody has said any.
+pub(crate) fn sum(families: &[MetricFamily], name: &str) -> Option<f64> {
+    let family = families.iter().find(|family| family.name() == name)?;
+    let of = family.get_metric().iter();
+    match family.get_field_type() {
+        MetricType::COUNTER => Some(of.map(|metric| metric.get_counter().get_value()).sum()),
+        MetricType::GAUGE => Some(of.map(|metric| metric.get_gauge().get_value()).sum()),
+        MetricType::HISTOGRAM | MetricType::SUMMARY | MetricType::UNTYPED => None,
+    }
 }
 
 /// Everything in `registry` in Prometheus' text format.

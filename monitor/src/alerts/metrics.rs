@@ -1,11 +1,13 @@
 //! Every notable event of alerting is one call here: its log line and its metric. No text of a
 //! message is logged, no URL, no secret.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use opentelemetry::metrics::{Counter, Gauge};
 use opentelemetry::{KeyValue, global};
 
 use crate::deliver::{Message, Outcome, Route};
-use crate::policy::{Episode, Transition};
+use crate::policy::{Book, Episode, Transition};
 use crate::state::{Attempt, Outbox};
 
 /// The instruments.
@@ -14,12 +16,35 @@ pub(super) struct Metrics {
     dead: Counter<u64>,
     open: Gauge<u64>,
     waiting: Gauge<u64>,
+    undelivered: Gauge<u64>,
+    standing: Arc<Mutex<Standing>>,
 }
+
+/// Subjects by rule, model and state; models' names come from a topic, so their number has a bound.
+type Standing = Vec<([KeyValue; 3], u64)>;
+
+/// Rules and models that are told; the SDK keeps 2000 series of a gauge, each has two.
+const MOST_STANDING: usize = 750;
 
 impl Metrics {
     pub(super) fn new() -> Self {
         let meter = global::meter("tidegate");
+        let standing: Arc<Mutex<Standing>> = Arc::default();
+        // The gauge outlives the alerts that it was made for: those of a hop that was torn down show
+        // nothing any more.
+        let shown = Arc::downgrade(&standing);
+        meter
+            .u64_observable_gauge("tidegate.alert.subjects")
+            .with_description("Columns (or hops) that are pending or fire, by rule and model")
+            .with_callback(move |observer| {
+                let Some(shown) = shown.upgrade() else { return };
+                for (labels, count) in &*shown.lock().unwrap_or_else(PoisonError::into_inner) {
+                    observer.observe(*count, labels);
+                }
+            })
+            .build();
         Self {
+            standing,
             attempts: meter
                 .u64_counter("tidegate.alert.delivery.attempts")
                 .with_description("Attempts to deliver an alert, by route and outcome")
@@ -36,12 +61,33 @@ impl Metrics {
                 .u64_gauge("tidegate.alert.outbox")
                 .with_description("Messages that wait for a route")
                 .build(),
+            undelivered: meter
+                .u64_gauge("tidegate.alert.undelivered")
+                .with_description("Messages that no route took, as long as they are kept")
+                .build(),
         }
     }
 
-    pub(super) fn state(&self, open: u64, outbox: Outbox) {
-        self.open.record(open, &[]);
+    pub(super) fn state(&self, book: &Book, outbox: Outbox) {
+        self.open.record(book.open().count() as u64, &[]);
         self.waiting.record(outbox.waiting, &[]);
+        self.undelivered.record(outbox.dead, &[]);
+        self.standing(book);
+    }
+
+    pub(super) fn standing(&self, book: &Book) {
+        let mut standing = Standing::new();
+        for ((rule, model), counts) in book.standing().into_iter().take(MOST_STANDING) {
+            for (state, count) in ["pending", "firing"].into_iter().zip(counts) {
+                let labels = [
+                    KeyValue::new("rule", rule.to_owned()),
+                    KeyValue::new("model", model.to_owned()),
+                    KeyValue::new("state", state),
+                ];
+                standing.push((labels, count));
+            }
+        }
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 
     pub(super) fn attempted(

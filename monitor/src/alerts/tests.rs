@@ -18,14 +18,14 @@ use crate::policy::{Class, Finding, Measure, Reference, Severity, Subject, Time}
 pub(super) const HOUR_MS: i64 = 3_600_000;
 
 /// 2026-01-31T12:00:00Z
-pub(super) const NOON_MS: i64 = 1_769_860_800_000;
+pub(crate) const NOON_MS: i64 = 1_769_860_800_000;
 
 /// A clock that stands still until it is moved.
 #[derive(Clone)]
-pub(super) struct Hand(Arc<AtomicI64>);
+pub(crate) struct Hand(Arc<AtomicI64>);
 
 impl Hand {
-    pub(super) fn at(ms: i64) -> Self {
+    pub(crate) fn at(ms: i64) -> Self {
         Self(Arc::new(AtomicI64::new(ms)))
     }
 
@@ -96,12 +96,12 @@ pub(super) fn settings(state: &Path, hand: &Hand, routes: Vec<Route>) -> Setting
     }
 }
 
-pub(super) fn open(state: &Path, hand: &Hand, routes: Vec<Route>) -> Alerts {
+pub(crate) fn open(state: &Path, hand: &Hand, routes: Vec<Route>) -> Alerts {
     Alerts::open(settings(state, hand, routes)).expect("the state opens")
 }
 
 /// The window that ends `hours` after noon, with one column of model m.
-pub(super) fn window(hours: i64, rule: &str, value: f64) -> JudgedWindow {
+pub(crate) fn window(hours: i64, rule: &str, value: f64) -> JudgedWindow {
     let end_ms = NOON_MS + hours * HOUR_MS;
     let of = Subject {
         model: "m".into(),

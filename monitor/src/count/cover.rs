@@ -5,6 +5,7 @@
 //! is removed and made again.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -16,6 +17,10 @@ use schemas::FooterPosition;
 use super::file::count_file;
 use super::footer::{COUNTS_KEY, CountFooter};
 use super::settings::Settings;
+use super::{MAX_AHEAD_SECONDS, MICROS};
+
+/// Count files whose footers a reader looks at for one window.
+const MOST_LOOKED_AT: usize = 20_000;
 
 /// A count file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,6 +161,60 @@ impl Counter {
         Ok(footer
             .filter(|footer| footer.settings == self.settings.id)
             .map(|footer| Counted { path, footer }))
+    }
+
+    /// Count files that may hold panes of `extent` (microseconds), the newest looked at first, as they
+    /// lie: for a reader beside whoever counts, that removes nothing and makes nothing. `None` when
+    /// more than 20 000 would have to be looked at.
+    ///
+    /// A counter that is read so is for nothing else: it knows what is counted, not what is archived.
+    pub fn covering(&mut self, extent: Range<i64>) -> Result<Option<Vec<Counted>>, StoreError> {
+        let lying = files(self.derived.folder())?;
+        self.known.retain(|(partition, start), _| {
+            let there = lying.get(partition).map(Vec::as_slice).unwrap_or_default();
+            there.binary_search_by_key(start, |(start, _)| *start).is_ok()
+        });
+        let (mut found, mut looked) = (Vec::new(), 0);
+        for (partition, files) in &lying {
+            let mut upto = i64::MAX;
+            for (start, _) in files.iter().rev() {
+                looked += 1;
+                if looked > MOST_LOOKED_AT {
+                    return Ok(None);
+                }
+                let Some(counted) = self.seen(*partition, *start)? else { continue };
+                let CountFooter { source, first_pane_us, last_pane_us, newest_record_us, .. } =
+                    &counted.footer;
+                // No event is believed that lies further ahead of its scoring, and so of its record.
+                let ahead = MAX_AHEAD_SECONDS * MICROS;
+                let is_before =
+                    |record: i64| record.saturating_add(ahead) < extent.start && source.rows > 0;
+                let is_over = newest_record_us.is_some_and(is_before);
+                let touches = first_pane_us.is_some_and(|first| first < extent.end)
+                    && last_pane_us.is_some_and(|last| last >= extent.start);
+                // What reaches into the file behind it was made of something else.
+                if source.end <= upto {
+                    upto = source.start;
+                    if touches {
+                        found.push(counted.clone());
+                    }
+                }
+                if is_over {
+                    break;
+                }
+            }
+        }
+        Ok(Some(found))
+    }
+
+    fn seen(&mut self, partition: i32, start: i64) -> Result<Option<&Counted>, StoreError> {
+        let key = (partition, start);
+        if !self.known.contains_key(&key)
+            && let Some(counted) = self.read(partition, start)?
+        {
+            self.known.insert(key, counted);
+        }
+        Ok(self.known.get(&key))
     }
 
     fn check_disjoint(&self) -> Result<(), StoreError> {

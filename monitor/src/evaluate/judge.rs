@@ -169,7 +169,7 @@ fn finite_rows(kind: &Kind, sums: &ColumnSums) -> u64 {
 }
 
 /// Cells as they are counted, back in the parts that reports take.
-fn counts(kind: &Kind, cells: &[u64]) -> Counts {
+pub(crate) fn counts(kind: &Kind, cells: &[u64]) -> Counts {
     match kind {
         Kind::Numeric(binner) => {
             let bins = binner.cells() - 2;

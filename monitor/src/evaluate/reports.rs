@@ -4,7 +4,7 @@
 //! it. Of two monitors one publishes a window, and the other goes on from there.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use batch::StoreError;
 use batch::derived::Derived;
@@ -64,6 +64,11 @@ impl Reports {
     /// The next window to judge; none before the first.
     pub fn position(&self) -> Option<i64> {
         self.position
+    }
+
+    /// The report files in order of their first windows, for readers.
+    pub(crate) fn files(&self) -> Result<Vec<(i64, PathBuf)>, StoreError> {
+        self.derived.files(PARTITION)
     }
 
     /// Most groups that a window had so far.

@@ -29,6 +29,23 @@ pub enum State {
 }
 
 impl State {
+    /// All there are.
+    pub const ALL: [Self; 8] = [
+        Self::Drift,
+        Self::Missing,
+        Self::TooFewRows,
+        Self::Stable,
+        Self::NotCompared,
+        Self::NoData,
+        Self::VolumeLow,
+        Self::VolumeHigh,
+    ];
+
+    /// The state of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
     /// The word for it in the table.
     pub fn name(self) -> &'static str {
         match self {

@@ -62,8 +62,9 @@ impl Book {
     pub(crate) fn restore_course(&mut self, of: Subject, course: Course) {
         // A subject whose rule is gone is let go with it.
         if let Some(rule) = self.rules.get(&of.rule) {
+            let time = rule.measure.time();
             let memory = self.memory(&of.model, rule.measure.class());
-            memory.newest_ms = memory.newest_ms.max(course.last_ms);
+            memory.newest.remember(time, course.last_ms);
             memory.courses.insert(of, course);
         }
     }
@@ -76,8 +77,6 @@ impl Book {
         last: Option<LastEpisode>,
     ) {
         let memory = self.groups.entry(group).or_default();
-        let ends = open.iter().map(|episode| episode.window_end_ms);
-        memory.newest_ms = ends.fold(memory.newest_ms, i64::max);
         (memory.open, memory.last) = (open, last);
     }
 
@@ -89,6 +88,20 @@ impl Book {
     /// Open episodes.
     pub fn open(&self) -> impl Iterator<Item = &Episode> {
         self.groups.values().filter_map(|memory| memory.open.as_ref())
+    }
+
+    /// Subjects of each rule and model that are pending and that fire, quiet ones not counted.
+    pub(crate) fn standing(&self) -> BTreeMap<(&str, &str), [u64; 2]> {
+        let mut standing: BTreeMap<(&str, &str), [u64; 2]> = BTreeMap::new();
+        for (of, course) in self.groups.values().flat_map(|memory| &memory.courses) {
+            let counts = standing.entry((&of.rule, &of.model)).or_default();
+            match course.phase {
+                Phase::Quiet => {}
+                Phase::Pending => counts[0] += 1,
+                Phase::Firing => counts[1] += 1,
+            }
+        }
+        standing
     }
 
     /// The open episode of a group.
@@ -169,11 +182,8 @@ impl Book {
         changes: &mut Changes,
     ) {
         let Some(memory) = self.groups.get_mut(&group) else { return };
-        memory.newest_ms = match window.time {
-            super::Time::Event => memory.newest_ms.max(window.end_ms),
-            super::Time::Wall => window.end_ms,
-        };
-        memory.let_go(changes);
+        memory.newest.see(window.time, window.end_ms);
+        memory.let_go(&self.rules, changes);
         let firing = memory.firing(&self.rules);
         let before = memory.open.take();
         let transition = match (before, firing.is_empty()) {

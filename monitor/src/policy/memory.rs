@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::book::{Changes, FORGET_AFTER_MS, Transition};
 use super::{
     Concern, Course, Episode, Group, JudgedWindow, LastEpisode, MAX_CONCERNS, Phase, Rule,
-    Severity, Subject,
+    Severity, Subject, Time,
 };
 
 /// A quiet subject is dropped from memory after so long: retired versions must not pile up.
@@ -17,16 +17,45 @@ pub(super) struct Memory {
     pub(super) courses: BTreeMap<Subject, Course>,
     pub(super) open: Option<Episode>,
     pub(super) last: Option<LastEpisode>,
-    /// End of the newest window of the group.
-    pub(super) newest_ms: i64,
+    /// Ends of the newest windows of the group, by event time and by the clock on the wall.
+    pub(super) newest: Newest,
     /// A beginning was held back and said so.
     pub(super) held: bool,
 }
 
+/// The two clocks may lie years apart: a replayed archive is judged while hops are watched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Newest {
+    event_ms: i64,
+    wall_ms: i64,
+}
+
+impl Newest {
+    /// Takes a window's end in; the clock on the wall may go back.
+    pub(super) fn see(&mut self, time: Time, end_ms: i64) {
+        match time {
+            Time::Event => self.event_ms = self.event_ms.max(end_ms),
+            Time::Wall => self.wall_ms = end_ms,
+        }
+    }
+
+    /// Takes a stored course's last window in.
+    pub(super) fn remember(&mut self, time: Time, end_ms: i64) {
+        self.see(time, self.of(time).max(end_ms));
+    }
+
+    fn of(self, time: Time) -> i64 {
+        match time {
+            Time::Event => self.event_ms,
+            Time::Wall => self.wall_ms,
+        }
+    }
+}
+
 impl Default for Memory {
     fn default() -> Self {
-        let courses = BTreeMap::new();
-        Self { courses, open: None, last: None, newest_ms: i64::MIN, held: false }
+        let newest = Newest { event_ms: i64::MIN, wall_ms: i64::MIN };
+        Self { courses: BTreeMap::new(), open: None, last: None, newest, held: false }
     }
 }
 
@@ -37,10 +66,11 @@ impl Memory {
     }
 
     /// Lets go of what is no longer judged.
-    pub(super) fn let_go(&mut self, changes: &mut Changes) {
-        let newest = self.newest_ms;
+    pub(super) fn let_go(&mut self, rules: &BTreeMap<String, Rule>, changes: &mut Changes) {
         let mut dropped = Vec::new();
         for (of, course) in &mut self.courses {
+            let time = rules.get(&of.rule).map_or(Time::Event, |rule| rule.measure.time());
+            let newest = self.newest.of(time);
             let silent_ms = newest.saturating_sub(course.last_ms);
             if course.phase != Phase::Quiet && silent_ms > FORGET_AFTER_MS {
                 course.end(newest);

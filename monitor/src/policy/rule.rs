@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Time;
+
 /// Most windows a rule may look back: the outcomes are the bits of one word.
 pub const MAX_WINDOWS: u32 = 64;
 
@@ -196,6 +198,31 @@ impl Measure {
             Self::RejectRate | Self::Errors | Self::Latency | Self::Lag | Self::HopDown => {
                 Class::Service
             }
+        }
+    }
+
+    /// Whose time the ends of its windows are.
+    pub fn time(self) -> Time {
+        match self {
+            Self::Freshness
+            | Self::NoData
+            | Self::RejectRate
+            | Self::Errors
+            | Self::Latency
+            | Self::Lag
+            | Self::HopDown => Time::Wall,
+            Self::Psi
+            | Self::Ks
+            | Self::JensenShannon
+            | Self::Wasserstein
+            | Self::CramersV
+            | Self::NullShare
+            | Self::NewCategories
+            | Self::OutOfRange
+            | Self::SchemaChange
+            | Self::Volume
+            | Self::PerformanceDrop
+            | Self::EstimatedDrop => Time::Event,
         }
     }
 

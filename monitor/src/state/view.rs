@@ -90,6 +90,15 @@ impl Store {
         )
     }
 
+    /// The newest `most` episodes, open ones first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn newest(&self, most: usize) -> Result<Vec<EpisodeView>, StateError> {
+        let most = i64::try_from(most).unwrap_or(MAX_SHOWN).min(MAX_SHOWN);
+        self.episodes_where("ORDER BY state, fired_at_ms DESC, id LIMIT ?1", params![most])
+    }
+
     /// One episode by its whole id.
     ///
     /// # Errors

@@ -100,3 +100,22 @@ fn an_episode_whose_rules_are_gone_ends() {
     assert_eq!(ended, ["resolved"]);
     assert_eq!(other.open().count(), 0);
 }
+
+#[test]
+fn a_look_at_the_clock_lets_go_of_nothing_that_is_judged_by_event_time() {
+    let silent = Rule {
+        name: "silent".into(),
+        measure: Measure::NoData,
+        threshold: 1800.0,
+        resolve: 900.0,
+        ..nulls()
+    };
+    let mut book = Book::new([nulls(), silent]);
+    book.judge(&window(1, vec![finding("nulls", "a", 0.9)]));
+    // The archive is days behind, and its windows are still being judged.
+    let end_ms = window(1, vec![]).end_ms + 3 * FORGET_AFTER_MS;
+    let findings = vec![finding("silent", "stream", 10.0)];
+    let look = JudgedWindow { start_ms: end_ms - 60_000, end_ms, time: Time::Wall, findings };
+    assert!(book.judge(&look).is_empty());
+    assert_eq!(book.open().count(), 1);
+}

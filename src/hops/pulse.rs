@@ -1,0 +1,87 @@
+//! Once a minute, what hop 3 sees by the clock on the wall: how old the newest data are, and how the
+//! hops of this process fare. What follows is [`monitor::service`]'s to say.
+
+use std::time::{Duration, Instant};
+
+use monitor::alerts::Alerts;
+use monitor::evaluate::Watched;
+use monitor::policy::Rule;
+use monitor::service::{self, EVERY_MS, Newest, Pulses, Totals};
+use monitor::window::PartitionTimes;
+use prometheus::Registry;
+use prometheus::proto::MetricFamily;
+
+use crate::health::Health;
+use crate::pipeline::Pipeline;
+use crate::telemetry::sum;
+
+/// See the module.
+pub(super) struct Pulse<'a> {
+    health: &'a Health,
+    registry: &'a Registry,
+    model: String,
+    pulses: Pulses,
+    taken: Option<Instant>,
+}
+
+impl<'a> Pulse<'a> {
+    pub(super) fn new(pipeline: &Pipeline, health: &'a Health, registry: &'a Registry) -> Self {
+        let model = pipeline.package.name().to_owned();
+        Self { health, registry, model, pulses: Pulses::default(), taken: None }
+    }
+
+    /// Takes the pulse when a minute has passed since the last; everything archived must be counted.
+    pub(super) fn take(
+        &mut self,
+        watched: &[Watched],
+        rules: &[Rule],
+        alerts: &Alerts,
+    ) -> anyhow::Result<()> {
+        let now = Instant::now();
+        let every = Duration::from_millis(EVERY_MS.unsigned_abs());
+        if self.taken.is_some_and(|taken| now - taken < every) {
+            return Ok(());
+        }
+        self.taken = Some(now);
+        let families = self.registry.gather();
+        let down = self.health.down(now).into_iter();
+        let pulse = service::Pulse {
+            now_ms: jiff::Timestamp::now().as_millisecond(),
+            newest: newest(watched),
+            totals: totals(&families),
+            errors: ["tidegate_hop_restarts_total", "tidegate_worker_failures_total"]
+                .map(|name| count(&families, name))
+                .into_iter()
+                .sum(),
+            down: down.map(|(name, down)| (name.to_owned(), down.as_secs_f64())).collect(),
+        };
+        let judged = self.pulses.judge(pulse, &self.model, rules);
+        alerts.judge(&judged, &[])?;
+        Ok(())
+    }
+}
+
+fn newest(watched: &[Watched]) -> Newest {
+    let Some(first) = watched.first() else { return Newest::default() };
+    let partitions = PartitionTimes::of(first.counter.counted());
+    let newest = |of: fn(&PartitionTimes) -> Option<i64>| {
+        partitions.values().filter_map(of).max().map(|micros| micros.div_euclid(1_000))
+    };
+    Newest { event_ms: newest(|times| times.event), record_ms: newest(|times| times.record) }
+}
+
+/// `None` where hop 1 does not run, or has not seen its input yet.
+fn totals(families: &[MetricFamily]) -> Option<Totals> {
+    let (read, lag) = ("tidegate_records_in_total", "tidegate_lag_records");
+    sum(families, read).or_else(|| sum(families, lag))?;
+    Some(Totals {
+        read: count(families, read),
+        rejected: count(families, "tidegate_dead_letters_total"),
+        committed: count(families, "tidegate_records_committed_total"),
+        lag: count(families, lag),
+    })
+}
+
+fn count(families: &[MetricFamily], name: &str) -> u64 {
+    sum(families, name).unwrap_or(0.0) as u64
+}
