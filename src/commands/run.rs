@@ -141,9 +141,7 @@ fn spawn_hops(
     if watches(pipeline, only) {
         let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
         let registry = telemetry.registry();
-        hops.spawn(on_thread("monitor", move || {
-            hops::watch(&pipeline, &health, &registry, &stop)
-        }));
+        hops.spawn(on_thread("monitor", move || hops::watch(&pipeline, &health, &registry, &stop)));
     }
     hops
 }

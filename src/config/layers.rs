@@ -284,4 +284,46 @@ mod tests {
         assert!(text.contains("did you mean input.topic?"), "{text}");
         assert!(text.contains("exactly_once"), "what is accepted is said: {text}");
     }
+    /// A line that a person might write, and some that nobody should.
+    fn line() -> impl proptest::strategy::Strategy<Value = String> {
+        use proptest::prelude::{Just, Strategy as _, prop_oneof};
+        let mut known = Vec::new();
+        let defaults: Table = DEFAULT.parse().unwrap();
+        flatten(String::new(), Value::Table(defaults.clone()), &defaults, &mut known);
+        let known: Vec<String> = known.into_iter().map(|(key, _)| key).collect();
+        let key = prop_oneof![
+            4 => proptest::sample::select(known),
+            1 => "[a-z\".é]{0,12}",
+            1 => Just("kafka.properties.client.rack".to_owned()),
+            1 => proptest::sample::select(vec!["routes", "rules", "kafka", "monitor.references.a"])
+                .prop_map(str::to_owned),
+        ];
+        let value = prop_oneof![
+            "-?[0-9]{1,20}",
+            "[a-z_]{0,9}",
+            "\"[a-z:/0-9.]{0,12}\"",
+            "(true|nan|\\[\\]|\\{\\}|\\[\\{\\}\\]|\\{ env = \"PATH\" \\}|1979-05-27|\\[\"a\", 1\\])",
+            "\\[\\{ ?name ?= ?\"[a-z]{0,3}\"(, kind = \"(webhook|kafka|x)\")?\\}\\]",
+            "\\PC{0,12}",
+        ];
+        (key, value).prop_map(|(key, value)| format!("{key}={value}"))
+    }
+
+    proptest::proptest! {
+        /// Whatever is written, it is a configuration or a list of problems.
+        #[test]
+        fn nothing_that_is_written_panics(
+            file in proptest::collection::vec(line(), 0..8),
+            sets in proptest::collection::vec(line(), 0..4),
+            env in proptest::collection::vec(("[A-Z_]{0,12}", "\\PC{0,12}"), 0..3),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("tidegate.toml");
+            std::fs::write(&path, file.join("\n")).unwrap();
+            let env = env.into_iter().map(|(name, value)| (format!("{ENV_PREFIX}{name}"), value));
+            if let Err(problems) = load(Some(&path), env, &sets) {
+                proptest::prop_assert!(!problems.0.is_empty() && !problems.to_string().is_empty());
+            }
+        }
+    }
 }

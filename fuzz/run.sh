@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Runs the fuzz targets, each for so many seconds; what they find is written to fuzz/found/ and fails.
+#
+#   fuzz/run.sh [SECONDS] [TARGET...]     30 seconds, all targets
+#
+# Needs nothing but stable Rust and a C++ compiler: the coverage counters come from rustc itself.
+# Inputs that reached something new are kept in the cache folder and are where the next run begins.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+seconds=${1:-30}
+shift || true
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || targets=(contract decode descriptor footer graph results)
+
+cache=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tidegate/target}/fuzz
+host=$(rustc -vV | sed -n 's/^host: //p')
+export CARGO_TARGET_DIR=$cache
+# As cargo-fuzz builds, without a sanitizer: those need a nightly compiler. With --target the flags
+# are not for build scripts.
+export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+ -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+ -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=1"
+cargo build --release --locked --target "$host"
+
+mkdir -p found
+failed=0
+for target in "${targets[@]}"; do
+  corpus=$cache/corpus/$target
+  mkdir -p "$corpus"
+  case $target in
+    contract) seeds=(../deploy/demo/contract.toml) ;;
+    descriptor) seeds=(../deploy/demo/models/*/1/model.toml) ;;
+    graph) seeds=(../deploy/demo/models/flight-delay/1/model.onnx) ;;
+    *) seeds=(seeds/"$target"/*) ;;
+  esac
+  cp -f "${seeds[@]}" "$corpus/"
+  if ! "$cache/$host/release/$target" "$corpus" -max_total_time="$seconds" -timeout=10 \
+    -rss_limit_mb=2048 -max_len=16384 -artifact_prefix="found/$target-" -verbosity=0 -print_final_stats=1 \
+    >"$cache/$target.log" 2>&1; then
+    tail -40 "$cache/$target.log"
+    failed=1
+  fi
+  echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$cache/$target.log") runs," \
+    "$(find "$corpus" -type f | wc -l) inputs in the corpus"
+done
+exit $failed
