@@ -12,7 +12,7 @@ readers = duckdb==2.0.0 polars==2.1.0 pandas==3.1.1 pyarrow==26.0.1
 ort = export TIDEGATE_ORT_LIB="$$(deploy/setup/onnxruntime.sh)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture calibrate lint doc build setup setup-ort setup-kafka setup-readers flights
+.PHONY: help demo test torture calibrate lint doc build setup setup-ort setup-kafka setup-readers flights reference
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ setup-readers: tools ## DuckDB, Polars, pandas and pyarrow for the tests of the 
 
 flights: ## the year's flights into the cache folder, for load tests; ARGS="--rows 1000000 --json"
 	@deploy/demo/year.sh $(ARGS)
+
+reference: build setup-ort ## fit the demo's reference anew
+	@$(ort) && deploy/demo/reference.sh $(tidegate)
 
 .PHONY: tools tools-test
 tools:

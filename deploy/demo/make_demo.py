@@ -2,7 +2,8 @@
 
 Writes flights.parquet (20 flights of each day of 2013) and models/. The same versions on the same
 kind of machine give the same bytes. `python make_demo.py --year FOLDER [--rows N] [--json]` writes
-the whole year, or N flights by going round it, for load tests; see `make flights`.
+the whole year, or N flights by going round it, for load tests; see `make flights`. With `--winter FILE`
+it writes what the demo's monitor takes for usual: flights of January and February; see reference.sh.
 """
 
 import argparse
@@ -14,12 +15,15 @@ HERE = pathlib.Path(__file__).parent
 # 366 UTC days of these are 7,320 events, so that each of the demo's topics stays below 4 MB:
 # the embedded broker keeps 5 MB a partition, and a result is about 480 bytes.
 FLIGHTS_PER_DAY = 20
+# Of the reference: enough for its bins, evenly through each day as the demo's own are.
+REFERENCE_PER_DAY = 100
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--year", metavar="FOLDER", type=pathlib.Path)
     parser.add_argument("--rows", type=int, help="flights to write, going round the year (default: the year once)")
+    parser.add_argument("--winter", metavar="FILE", type=pathlib.Path)
     parser.add_argument("--json", action="store_true", help="JSON lines instead of Parquet")
     said = parser.parse_args()
     year = flights.year()
@@ -29,6 +33,10 @@ def main() -> None:
         path = said.year / f"flights-{len(rows)}.{'jsonl' if said.json else 'parquet'}"
         (flights.write_json_lines if said.json else flights.write_parquet)(rows, path)
         print(path)
+        return
+    if said.winter:
+        winter = year[year.departed_at < "2013-03-01T00:00:00Z"]
+        flights.write_parquet(flights.a_few_each_day(winter, REFERENCE_PER_DAY), said.winter)
         return
     import models
 

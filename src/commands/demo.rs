@@ -1,7 +1,10 @@
-//! `tidegate demo`: real flights through the whole pipeline on an embedded broker.
+//! `tidegate demo`: real flights through the whole pipeline on an embedded broker, and what the monitor
+//! then tells whoever is on call.
 //!
 //! The broker is librdkafka's mock: it shows the flow, not the guarantee. Each topic stays below
 //! the 5 MB a partition that it keeps.
+
+mod on_call;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -12,6 +15,8 @@ use anyhow::Context as _;
 use batch::sql::{Format, MEMORY_BYTES};
 use ingest::{Connection, Mock, PipeEvents, Stop};
 use opentelemetry::global;
+use prometheus::Registry;
+use serde_json::Value;
 
 use crate::cli::DemoArgs;
 use crate::config::{self, Config};
@@ -24,6 +29,7 @@ use crate::pipeline::Pipeline;
 use crate::progress::Progress;
 use crate::telemetry;
 use crate::verify::{self, Claim};
+use on_call::OnCall;
 
 /// Partitions of the demo's topics.
 const PARTITIONS: i32 = 2;
@@ -33,6 +39,18 @@ const DAMAGE_EVERY: usize = 1_000;
 
 /// The pipeline has this long to score what was sent.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The monitor has this long to find the drift of a year, and a message to arrive.
+const ALARM: Duration = Duration::from_secs(30);
+
+/// What comes so soon after an alarm is part of it.
+const MORE: Duration = Duration::from_secs(2);
+
+/// Signs the demo's messages on their way within this machine.
+const SECRET: &str = "whsec_dGhlIGRlbW8gb2YgdGlkZWdhdGUgaXMgbm8gc2VjcmV0";
+
+/// Thirty days: enough of the demo's flights for a window.
+const WINDOW_SECONDS: u32 = 30 * 86_400;
 
 /// First questions to the archive.
 const QUERY: &str = "SELECT carrier, count(*) AS flights, \
@@ -56,7 +74,9 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     let mock = Mock::start().context("starting the embedded broker")?;
     let temporary = tempfile::tempdir().context("making a folder for the archive")?;
     let archive = args.keep.as_deref().unwrap_or_else(|| temporary.path());
-    let pipeline = Arc::new(Pipeline::open(configure(&args.assets, &mock.brokers(), archive)?)?);
+    let on_call = OnCall::start(SECRET)?;
+    let config = configure(&args.assets, &mock.brokers(), archive, &on_call.url)?;
+    let pipeline = Arc::new(Pipeline::open(config)?);
     let Config { input, output, dead_letters, .. } = &pipeline.config;
     for topic in [&input.topic, &output.topic, &dead_letters.topic] {
         mock.create_topic(topic, PARTITIONS).with_context(|| format!("creating topic {topic}"))?;
@@ -81,6 +101,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
         batch::sql::query(&tables, query, &Format::Table, MEMORY_BYTES, &mut out)?;
         writeln!(out)?;
     }
+    watch(&pipeline, &on_call, &mut out)?;
     if let Some(kept) = &args.keep {
         writeln!(
             out,
@@ -97,14 +118,30 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     Ok(verdict.exit())
 }
 
-fn configure(assets: &Path, brokers: &str, archive: &Path) -> anyhow::Result<Config> {
+fn configure(
+    assets: &Path,
+    brokers: &str,
+    archive: &Path,
+    on_call: &str,
+) -> anyhow::Result<Config> {
     let archive = std::path::absolute(archive).context("the archive's folder")?;
+    let reference = std::path::absolute(assets.join("reference.parquet"))?;
     let sets = [
         format!("kafka.brokers={brokers}"),
         format!("archive.directory={}", archive.display()),
         "archive.roll_seconds=1".into(),
         "pipeline.instance=demo".into(),
         "output.create_topics=false".into(),
+        format!("monitor.reference={}", reference.display()),
+        format!("monitor.window_seconds={WINDOW_SECONDS}"),
+        format!("monitor.slide_seconds={WINDOW_SECONDS}"),
+        format!("monitor.previous_seconds={WINDOW_SECONDS}"),
+        "monitor.pane_seconds=86400".into(),
+        format!("alerts.state={}", archive.join("alerts.db").display()),
+        "alerts.http.allow_private=[\"127.0.0.1\"]".into(),
+        format!(
+            "routes=[{{name=\"on-call\",kind=\"webhook\",url=\"{on_call}\",secrets=[\"{SECRET}\"]}}]"
+        ),
     ];
     Ok(config::load(Some(&assets.join("tidegate.toml")), std::iter::empty(), &sets)?)
 }
@@ -173,6 +210,39 @@ fn feed(
     }
     progress.finish();
     Ok(())
+}
+
+/// Lets the monitor judge the year, and prints what a signed webhook hears of it.
+fn watch(
+    pipeline: &Pipeline,
+    on_call: &OnCall,
+    out: &mut impl std::io::Write,
+) -> anyhow::Result<()> {
+    let (stop, health, registry) = (Stop::new(), Health::default(), Registry::new());
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| hops::watch(pipeline, &health, &registry, &stop));
+        let mut heard = 0;
+        let mut patience = ALARM;
+        while let Some(message) = on_call.next(patience) {
+            if heard == 0 {
+                writeln!(
+                    out,
+                    "The monitor compared each 30 days with January and February; a webhook heard, rightly signed:"
+                )?;
+            }
+            heard += 1;
+            patience = MORE;
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let window = text(&message.data["window"]["start"]);
+            let day = window.split('T').next().unwrap_or_default();
+            writeln!(out, "  {}  {}  {}", message.kind, day, text(&message.data["summary"]))?;
+        }
+        stop.raise();
+        watch.join().expect("hops do not panic")?;
+        anyhow::ensure!(heard > 0, "the drift of a year was not heard of within {ALARM:?}");
+        writeln!(out)?;
+        Ok(())
+    })
 }
 
 fn claim(pipeline: &Pipeline) -> Claim {

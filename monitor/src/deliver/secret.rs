@@ -70,7 +70,8 @@ impl SigningKey {
     }
 
     /// `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`.
-    pub(super) fn sign(&self, id: &str, timestamp_seconds: i64, body: &[u8]) -> String {
+    #[must_use]
+    pub fn sign(&self, id: &str, timestamp_seconds: i64, body: &[u8]) -> String {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(format!("{id}.{timestamp_seconds}.").as_bytes());
