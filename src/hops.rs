@@ -21,6 +21,9 @@ pub(crate) use watch::watch;
 /// How often readiness follows the assignment.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Hop 1's name.
+const SCORE: &str = "score";
+
 /// Runs hop 1 until `stop`; its model sessions are made once and live through restarts.
 pub(crate) fn score(
     pipeline: &Pipeline,
@@ -29,6 +32,7 @@ pub(crate) fn score(
     stop: &Stop,
     started: Instant,
 ) -> anyhow::Result<()> {
+    let hop = health.hop(SCORE);
     let (model, assignment) = (health.part("model"), health.part("input assignment"));
     let mut workers = pipeline.workers()?;
     model.set(true);
@@ -46,7 +50,6 @@ pub(crate) fn score(
         create_topics(pipeline)?;
         ingest::pipe::run(&config, &mut workers, stop, events, &mut memory).map_err(hop_trouble)
     };
-    let hop = health.hop("score");
     follow(&assignment, || events.assignment_size() > 0, || keep_running(&hop, stop, run))
 }
 

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Child, root};
+use crate::harness::{Broker, Child, Pipeline, ended_with, flight, folder, root, run};
 use crate::monitor::{HOSTILE, Monitored, archive};
 
 const SOON: Duration = Duration::from_secs(60);
+/// Two pulses of the monitor, and what a loaded machine adds.
+const TWO_PULSES: Duration = Duration::from_secs(150);
 
 /// An answer: status, headers in lower case, body.
 struct Answer {
@@ -52,7 +54,11 @@ impl Served {
             "server.listen=127.0.0.1:0".to_owned(),
         ];
         arguments.extend(sets.iter().flat_map(|set| ["--set", set.as_str()]));
-        let child = Child::spawn_with(&arguments, &[("NO_COLOR", "1")]);
+        Self::of(Child::spawn(&arguments))
+    }
+
+    /// As soon as it says where.
+    fn of(child: Child) -> Self {
         let line = child.wait_for("serving", SOON);
         let digits = |rest: &str| rest.chars().take_while(char::is_ascii_digit).collect::<String>();
         let port = line.split("127.0.0.1:").nth(1).map(digits).expect("the address is logged");
@@ -83,15 +89,15 @@ impl Served {
         answer.json()
     }
 
-    /// The overview, as soon as it is as wanted.
-    fn overview(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        let end = Instant::now() + SOON;
+    /// The answer, as soon as it is as wanted.
+    fn until(&self, path: &str, bound: Duration, wanted: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + bound;
         loop {
-            let overview = self.json("/api/v1/overview");
-            if wanted(&overview) {
-                return overview;
+            let answer = self.json(path);
+            if wanted(&answer) {
+                return answer;
             }
-            assert!(Instant::now() < end, "{overview:#}\n{}", self.child.log());
+            assert!(Instant::now() < end, "{answer:#}\n{}", self.child.log());
             std::thread::sleep(Duration::from_millis(500));
         }
     }
@@ -107,7 +113,9 @@ fn the_dashboard_shows_what_is_judged_and_nothing_in_a_name_is_code() {
     archive(&monitored.folder.path().join("data"), 0..12, 9);
     monitored.fit(&["--where", "event_time < '2013-06-01T06:00:00Z'"]);
     let served = Served::start(&monitored);
-    let overview = served.overview(|it| it["windows"]["kept"] == 11 && it["alerts"]["open"] == 1);
+    let overview = served.until("/api/v1/overview", SOON, |it| {
+        it["windows"]["kept"] == 11 && it["alerts"]["open"] == 1
+    });
     let model = &overview["models"][0];
     assert_eq!(
         (&model["model"], &model["version"], &model["rows"]),
@@ -225,4 +233,65 @@ fn gauges_are_exported(served: &Served) {
     let until = "tidegate_monitor_judged_until_seconds";
     let said = metrics.lines().find(|line| line.starts_with(until)).unwrap_or_default();
     assert!(said.ends_with(" 1370084400"), "{said}");
+}
+
+/// The number of this name in a list of the process's.
+fn told(process: &Value, list: &str, name: &str, number: &str) -> Option<f64> {
+    let of = process[list].as_array()?.iter().find(|one| one["name"] == name)?;
+    of[number].as_f64()
+}
+
+#[test]
+fn the_hops_of_a_process_are_told_and_many_rejects_are_an_alarm() {
+    let Some(broker) = Broker::shared() else { return };
+    let own = folder();
+    let place = |name: &str| own.path().join(name).to_string_lossy().into_owned();
+    let [flights, contract] = ["flights.parquet", "contract.toml"]
+        .map(|name| root().join("deploy/demo").join(name).to_string_lossy().into_owned());
+    let reference = place("reference.parquet");
+    let fit = ["baseline", "fit", &flights, "-o", &reference, "--contract", &contract];
+    ended_with(&run(&fit), 0);
+    let sets = [
+        format!("monitor.reference={reference}"),
+        format!("alerts.state={}", place("alerts.db")),
+        "rules=[{name=\"rejects\",breaches=1,windows=1}]".to_owned(),
+        "server.listen=127.0.0.1:0".to_owned(),
+    ];
+    let pipeline = Pipeline::new(broker, "shown", &sets.each_ref().map(String::as_str));
+    // The first pulse finds an empty topic; what comes after it is between two.
+    pipeline.send_with(1, 0, &[], &[]);
+    let served = Served::of(pipeline.run("a"));
+    served.until("/api/v1/process", SOON, |it| {
+        let parts = it["parts"].as_array().expect("a list");
+        parts.len() == 5 && parts.iter().all(|part| part["up"] == true)
+    });
+    let values = (0..300).map(|number| match number % 3 {
+        0 => b"not an event".to_vec(),
+        _ => flight(&number.to_string(), ""),
+    });
+    pipeline.send(&values.collect::<Vec<_>>());
+    let process = served.until("/api/v1/process", SOON, |it| {
+        told(it, "rates", "records archived", "total") == Some(300.0)
+    });
+    for (name, expected) in [
+        ("records read", 300.0),
+        ("results", 200.0),
+        ("dead letters", 100.0),
+        ("records committed", 300.0),
+    ] {
+        let total = told(&process, "rates", name, "total");
+        assert_eq!(total, Some(expected), "{name}: {process:#}");
+    }
+    for name in ["input records not yet read", "records not yet read by the archive"] {
+        assert!(told(&process, "gauges", name, "value").is_some(), "{name}: {process:#}");
+    }
+    let alerts = served.until("/api/v1/alerts", TWO_PULSES, |it| it["alerts"][0].is_object());
+    let alert = &alerts["alerts"][0];
+    assert_eq!(
+        (&alert["group"]["class"], &alert["severity"]),
+        (&"service".into(), &"critical".into())
+    );
+    let concern = &alert["concerns"][0];
+    assert_eq!((&concern["measure"], &concern["rows"]), (&"reject_rate".into(), &300.into()));
+    assert!(concern["value"].as_f64().is_some_and(|share| (share - 1.0 / 3.0).abs() < 1e-9));
 }

@@ -11,6 +11,7 @@ use monitor::window::PartitionTimes;
 use prometheus::Registry;
 use prometheus::proto::MetricFamily;
 
+use super::SCORE;
 use crate::health::Health;
 use crate::pipeline::Pipeline;
 use crate::telemetry::sum;
@@ -44,16 +45,21 @@ impl<'a> Pulse<'a> {
         }
         self.taken = Some(now);
         let families = self.registry.gather();
-        let down = self.health.down(now).into_iter();
+        let down = self.health.down(now);
+        // A counter is not there before it counts: what the hop has not done yet is 0.
+        let scores = down.iter().any(|(name, _)| *name == SCORE);
         let pulse = service::Pulse {
             now_ms: jiff::Timestamp::now().as_millisecond(),
             newest: newest(watched),
-            totals: totals(&families),
+            totals: scores.then(|| totals(&families)),
             errors: ["tidegate_hop_restarts_total", "tidegate_worker_failures_total"]
                 .map(|name| count(&families, name))
                 .into_iter()
                 .sum(),
-            down: down.map(|(name, down)| (name.to_owned(), down.as_secs_f64())).collect(),
+            down: down
+                .into_iter()
+                .map(|(name, down)| (name.to_owned(), down.as_secs_f64()))
+                .collect(),
         };
         let judged = self.pulses.judge(pulse, &self.model, rules);
         alerts.judge(&judged, &[])?;
@@ -70,16 +76,13 @@ fn newest(watched: &[Watched]) -> Newest {
     Newest { event_ms: newest(|times| times.event), record_ms: newest(|times| times.record) }
 }
 
-/// `None` where hop 1 does not run, or has not seen its input yet.
-fn totals(families: &[MetricFamily]) -> Option<Totals> {
-    let (read, lag) = ("tidegate_records_in_total", "tidegate_lag_records");
-    sum(families, read).or_else(|| sum(families, lag))?;
-    Some(Totals {
-        read: count(families, read),
+fn totals(families: &[MetricFamily]) -> Totals {
+    Totals {
+        read: count(families, "tidegate_records_in_total"),
         rejected: count(families, "tidegate_dead_letters_total"),
         committed: count(families, "tidegate_records_committed_total"),
-        lag: count(families, lag),
-    })
+        lag: count(families, "tidegate_lag_records"),
+    }
 }
 
 fn count(families: &[MetricFamily], name: &str) -> u64 {

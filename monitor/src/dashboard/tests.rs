@@ -275,6 +275,19 @@ fn a_histogram_is_what_was_counted_in_that_window() {
 }
 
 #[test]
+fn a_damaged_alert_state_hides_no_drift() {
+    let made = History::of(1, 1);
+    std::fs::write(made.folder.path().join("alerts.db"), "this is no database, and long enough")
+        .unwrap();
+    let dashboard = made.dashboard();
+    let overview = ask(&dashboard, "overview", &[]).unwrap();
+    assert_eq!(overview["models"][0]["state"], "drift");
+    assert!(overview["alerts"].is_null());
+    assert!(overview["alerts_problem"].as_str().is_some_and(|text| text.contains("alerts.db")));
+    assert_eq!(ask(&dashboard, "alerts", &[]).unwrap_err().status, 500);
+}
+
+#[test]
 fn alerts_are_read_while_the_monitor_writes_them() {
     let root = tempfile::tempdir().unwrap();
     let dashboard = dashboard(root.path(), vec![]);

@@ -15,7 +15,7 @@ const again = follow(async () => {
   const overview = await ask("overview");
   heading(overview);
   const chosen = pick(overview.models);
-  changed("summary", [overview.alerts, overview.windows], () => summary(overview));
+  changed("summary", [overview.alerts, overview.alerts_problem, overview.windows], () => summary(overview));
   changed("models", [overview.models, chosen], () => models(overview.models, chosen));
   changed("performance", overview.performance, (of) => fill("performance", of.reason));
   document.getElementById("columns").hidden = chosen === undefined;
@@ -40,9 +40,10 @@ function pick(all) {
   return all.find(same) ?? all[0];
 }
 
-function summary({ alerts, windows, models }) {
+function summary({ alerts, alerts_problem: problem, windows, models }) {
   const said = [];
-  if (alerts === null) said.push("No alert state yet. ");
+  if (problem !== null) said.push(badge("alerts unknown", "bad"), ` ${shown(problem)}. `);
+  else if (alerts === null) said.push("No alert state yet. ");
   else if (alerts.open === 0) said.push("No alert is open. ");
   else {
     const critical = alerts.critical > 0 ? `, ${alerts.critical} critical` : "";
