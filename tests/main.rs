@@ -20,6 +20,7 @@ mod records;
 mod retention;
 mod score;
 mod sensitive;
+mod sql;
 mod telemetry;
 mod torture;
 mod watch;

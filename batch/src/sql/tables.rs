@@ -1,4 +1,4 @@
-//! A folder of the archive as a DataFusion table.
+//! A folder of the archive, or rows at hand, as a DataFusion table.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use datafusion::datasource::listing::{
 };
 use datafusion::prelude::SessionContext;
 
-use super::{SqlTable, explain};
+use super::{Rows, SqlTable, explain};
 use crate::archive::{parse_partition, partition_files};
 use crate::error::StoreError;
 use crate::files::{Files, LocalFiles, url_of_folder};
@@ -21,11 +21,19 @@ const PARTITION_COLUMN: &str = "source_partition";
 
 /// Registers `table`; its columns are those of all its files, old and new, together.
 pub(super) async fn register(context: &SessionContext, table: &SqlTable) -> Result<(), StoreError> {
-    if !has_files(&table.folder)? {
-        return register_empty(context, table);
+    let name = table.name.as_str();
+    let (folder, schema) = match &table.rows {
+        Rows::Here(rows) => {
+            context.register_batch(name, rows.clone()).map_err(explain)?;
+            return Ok(());
+        }
+        Rows::Folder { folder, schema } => (folder, schema),
+    };
+    if !has_files(folder)? {
+        return register_empty(context, name, folder, schema.as_ref());
     }
-    let folder = std::path::absolute(&table.folder)
-        .map_err(|error| StoreError::io("resolve", &table.folder, error))?;
+    let folder =
+        std::path::absolute(folder).map_err(|error| StoreError::io("resolve", folder, error))?;
     let url = ListingTableUrl::parse(url_of_folder(&folder)).map_err(explain)?;
     let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
         .with_file_extension(".parquet")
@@ -33,20 +41,24 @@ pub(super) async fn register(context: &SessionContext, table: &SqlTable) -> Resu
     let schema = options.infer_schema(&context.state(), &url).await.map_err(explain)?;
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     let listing = Arc::new(ListingTable::try_new(config).map_err(explain)?);
-    context.register_table(table.name.as_str(), listing).map_err(explain)?;
+    context.register_table(name, listing).map_err(explain)?;
     Ok(())
 }
 
-fn register_empty(context: &SessionContext, table: &SqlTable) -> Result<(), StoreError> {
-    let Some(schema) = &table.schema else {
+fn register_empty(
+    context: &SessionContext,
+    name: &str,
+    folder: &Path,
+    schema: Option<&SchemaRef>,
+) -> Result<(), StoreError> {
+    let Some(schema) = schema else {
         return Err(StoreError::Query(format!(
-            "table `{}`: {} holds no files yet; `tidegate run` publishes the first one",
-            table.name,
-            table.folder.display()
+            "table `{name}`: {} holds no files yet; `tidegate run` publishes the first one",
+            folder.display()
         )));
     };
     let empty = Arc::new(EmptyTable::new(with_partition_column(schema)));
-    context.register_table(table.name.as_str(), empty).map_err(explain)?;
+    context.register_table(name, empty).map_err(explain)?;
     Ok(())
 }
 
