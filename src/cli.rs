@@ -329,12 +329,21 @@ pub(crate) enum ArchivedTable {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Tables: results, dead_letters, alerts (the newest 1000) and, with a reference, counts and \
+reports. Functions beside DataFusion's own: predict('model@version', features...) in the order of the \
+package (`tidegate model show`), null where the model refuses a row; psi(x, is_reference) and \
+ks(x, is_reference), aggregates that say what a drift report says. EXPLAIN shows what is read"
+)]
 pub(crate) struct SqlArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
-    /// The query; standard input when left out
-    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    /// The query; without it and --file, standard input, which on a terminal is a prompt
+    #[arg(short = 'c', long = "command", value_name = "SQL", conflicts_with = "file")]
     pub(crate) command: Option<String>,
+    /// Read the query from there
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
     /// Folder of the tables, instead of the configuration's archive.directory
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,

@@ -14,6 +14,7 @@ mod monitoring;
 mod pipeline;
 mod process;
 mod progress;
+mod prompt;
 mod score;
 mod server;
 mod supervise;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use batch::score::{Model, Sessions};
+use batch::sql::FindModel;
 use infer::{OnnxPredictor, Package, Runtime};
 use schemas::{Contract, Predictor};
 
@@ -82,6 +83,32 @@ pub(crate) fn model(package: &Package, contract: &Contract, sessions: usize) -> 
         outputs: Arc::clone(&package.output_schema()),
         sessions: Sessions::new(sessions, Box::new(make)),
     }
+}
+
+/// Models for `predict`: of the contract they have the features alone, in the package's order.
+pub(crate) fn finder(config: &Config, contract: &Contract) -> FindModel {
+    let (config, contract) = (config.clone(), contract.clone());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Arc::new(move |said| {
+        let package = package(&config, Some(said)).map_err(|error| format!("{error:#}"))?;
+        let features = features(&package, &contract)?;
+        Ok(Arc::new(model(&package, &features, threads)))
+    })
+}
+
+fn features(package: &Package, contract: &Contract) -> Result<Contract, String> {
+    let mut fields: Vec<schemas::Field> = Vec::new();
+    for feature in package.descriptor().inputs.iter().flat_map(|input| &input.features) {
+        if fields.iter().any(|field| field.name == *feature) {
+            continue;
+        }
+        let field = contract.field(feature).ok_or_else(|| {
+            let (folder, contract) = (package.folder().display(), contract.name());
+            format!("model {folder}: its feature {feature:?} is no field of contract {contract:?}")
+        })?;
+        fields.push(field.clone());
+    }
+    Contract::new(contract.name(), fields).map_err(|errors| errors.to_string())
 }
 
 fn usage(message: String) -> anyhow::Error {

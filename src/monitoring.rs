@@ -2,7 +2,7 @@
 //!
 //! What a round of hop 3 does is here once, for `tidegate monitor` and for whoever runs it on and on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -15,6 +15,7 @@ use monitor::evaluate::{
 };
 use monitor::profile::Profile;
 use monitor::report::Rule;
+use monitor::state::{EpisodeView, StateError, Store, table};
 use monitor::window::Windows;
 
 use crate::commands::baseline;
@@ -219,25 +220,28 @@ pub(crate) fn instant(micros: i64) -> String {
         .map_or_else(|_| micros.to_string(), |instant| instant.to_string())
 }
 
-/// The monitor's tables under their SQL names; none without a reference, and what is wrong with it is
-/// not for a query to say.
+/// The monitor's tables under their SQL names: those of counts and reports where there is a reference,
+/// and what is wrong with that is not for a query to say.
 pub(crate) fn sql_tables(pipeline: &Pipeline) -> Vec<SqlTable> {
-    let mut tables = Vec::new();
     let config = &pipeline.config;
+    let mut tables = Vec::new();
+    match episodes(&config.alerts.state) {
+        Ok(episodes) => tables.push(SqlTable::rows("alerts", table::rows(&episodes))),
+        Err(error) => eprintln!("tidegate: there is no table alerts: {error}"),
+    }
     let watched = watched(pipeline).unwrap_or_default();
     if let Some(one) = watched.last() {
-        tables.push(SqlTable {
-            name: "counts".into(),
-            folder: one.counter.folder().to_path_buf(),
-            schema: Some(monitor::count::schema()),
-        });
+        let folder = one.counter.folder().to_path_buf();
+        tables.push(SqlTable::folder("counts", folder, Some(monitor::count::schema())));
         if let Ok(reports) = reports(config) {
-            tables.push(SqlTable {
-                name: "reports".into(),
-                folder: reports.folder().to_path_buf(),
-                schema: Some(report_schema()),
-            });
+            let folder = reports.folder().to_path_buf();
+            tables.push(SqlTable::folder("reports", folder, Some(report_schema())));
         }
     }
     tables
+}
+
+/// Episodes of the state file; none before there is one.
+fn episodes(state: &Path) -> Result<Vec<EpisodeView>, StateError> {
+    if state.exists() { Store::beside(state)?.episodes(true) } else { Ok(Vec::new()) }
 }

@@ -51,6 +51,14 @@ impl Progress {
         }
     }
 
+    /// So many are expected now, for all that is known.
+    pub(crate) fn expect(&mut self, total: u64) {
+        self.total = Some(total);
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+        }
+    }
+
     /// How many are done, and in how long.
     pub(crate) fn finish(self) -> (u64, Duration) {
         if let Some(bar) = self.bar {

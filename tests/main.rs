@@ -21,6 +21,7 @@ mod records;
 mod retention;
 mod score;
 mod sensitive;
+mod sql;
 mod telemetry;
 mod torture;
 mod watch;

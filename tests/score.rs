@@ -194,26 +194,27 @@ fn killed_at_random_it_goes_on_and_loses_and_doubles_nothing() {
     let more = ["--include", "source", "--threads", "2"];
     let arguments = arguments(&input, &output, &more);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let lives = Duration::from_millis(150)..Duration::from_millis(700);
-    let mut starts = 0;
+    // At every step between a row and a published file, while there is much left to do,
+    for step in ["created", "before_close", "before_sync", "before_publish", "published"] {
+        let failpoint = format!("archive.{step}=2");
+        let mut child = Child::spawn_with(&arguments, &[("TIDEGATE_FAILPOINT", &failpoint)]);
+        assert!(!child.wait(SOON).success(), "it was killed at {step}");
+    }
+    // and at random.
+    let lives = Duration::from_millis(50)..Duration::from_millis(500);
+    let mut killed = 0;
     for life in Kills::new(seed(), lives).take(8) {
         let mut child = Child::spawn(&arguments);
         std::thread::sleep(life);
-        starts += 1;
         if !child.running() {
             break;
         }
         child.kill();
-    }
-    // At every step between a row and a published file, too.
-    for step in ["created", "before_close", "before_sync", "before_publish", "published"] {
-        let failpoint = format!("archive.{step}=2");
-        let mut child = Child::spawn_with(&arguments, &[("TIDEGATE_FAILPOINT", &failpoint)]);
-        child.wait(SOON);
+        killed += 1;
     }
     let last = score(&input, &output, &[&more[..], &["--json"]].concat());
     ended_with(&last, 0);
-    eprintln!("{starts} starts were killed at random, {} parts were left", {
+    eprintln!("{killed} starts were killed at random, {} parts were left", {
         let summary = json(&last);
         summary["parts"].as_u64().unwrap_or(0) - summary["parts_before"].as_u64().unwrap_or(0)
     });

@@ -12,6 +12,7 @@ mod judge;
 #[cfg(test)]
 mod tests;
 mod text;
+mod values;
 
 use serde::Serialize;
 
@@ -22,6 +23,7 @@ pub use column::{
 };
 pub use compare::{Counts, Current, compare, left_out, missing, new_column};
 pub use text::Table;
+pub use values::{ks_of, psi_of};
 
 /// What makes a difference a drift.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

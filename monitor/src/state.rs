@@ -13,6 +13,7 @@ mod record;
 mod retraining;
 mod schema;
 mod silence;
+pub mod table;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use batch::sql::{Format, MEMORY_BYTES};
+use batch::sql::{Format, Session};
 use ingest::{Connection, Mock, PipeEvents, Stop};
 use opentelemetry::global;
 use prometheus::Registry;
@@ -95,10 +95,10 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     writeln!(out, "scored and archived in {:.1} s\n", started.elapsed().as_secs_f64())?;
     let verdict = verify::verify(&claim(&pipeline))?;
     writeln!(out, "{verdict}\n")?;
-    let tables = super::sql::tables(&pipeline)?;
+    let session = Session::open(&super::sql::asked(&pipeline)?)?;
     for query in [QUERY, DEAD_QUERY] {
         writeln!(out, "tidegate sql -c \"{query}\"")?;
-        batch::sql::query(&tables, query, &Format::Table, MEMORY_BYTES, &mut out)?;
+        session.query(query, &Format::Table, &mut out)?;
         writeln!(out)?;
     }
     watch(&pipeline, &on_call, &mut out)?;

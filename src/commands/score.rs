@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use batch::StoreError;
-use batch::score::{Job, ScoreConfig, State};
+use batch::score::{Job, ScoreConfig, State, Step};
 use serde::Serialize;
 
 use crate::cli::{Include, ScoreArgs};
 use crate::exit::{Exit, WithExit};
 use crate::models;
 use crate::progress::Progress;
+
+/// Bytes of a row of text until some were read.
+const TEXT_ROW_BYTES: u64 = 200;
 
 /// What became of the rows, for people and scripts.
 #[derive(Serialize)]
@@ -54,10 +57,21 @@ pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<Exit> {
         model
             .ready()
             .map_err(|error| WithExit { message: error.to_string(), exit: Exit::Failed })?;
-        let progress = Mutex::new(Progress::start("rows", before.rows_left));
-        let add = |rows| progress.lock().expect("nobody panics with it").add(rows);
+        // Of text nobody knows the rows: as many to a byte as so far are expected.
+        let total = before.rows_left.unwrap_or(before.bytes_left / TEXT_ROW_BYTES);
+        let progress = Mutex::new((Progress::start("rows", Some(total)), Step::default()));
+        let add = |step: Step| {
+            let (progress, done) = &mut *progress.lock().expect("nobody panics with it");
+            done.rows += step.rows;
+            done.bytes += step.bytes;
+            if before.rows_left.is_none() && done.bytes > 0 {
+                let rows = done.rows as f64 * before.bytes_left as f64 / done.bytes as f64;
+                progress.expect((rows as u64).max(done.rows));
+            }
+            progress.add(step.rows);
+        };
         let ended = job.run(threads, SystemTime::now(), &add);
-        let counted = progress.into_inner().expect("nobody panics with it").finish();
+        let counted = progress.into_inner().expect("nobody panics with it").0.finish();
         ended?;
         counted
     } else {

@@ -1,52 +1,72 @@
 //! `tidegate sql`: questions to the archive, answered by DataFusion.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use batch::sql::{Format, MEMORY_BYTES, SqlTable, query};
+use batch::sql::{Format, MEMORY_BYTES, Session, SqlConfig, SqlTable, TwoSample};
 use batch::topic_folder;
 
 use crate::cli::{SqlArgs, SqlFormat};
 use crate::config::Config;
 use crate::exit::{Exit, WithExit};
 use crate::pipeline::{DEAD_LETTERS, Pipeline, RESULTS};
+use crate::{models, prompt};
 
 pub(crate) fn run(args: &SqlArgs) -> anyhow::Result<Exit> {
     let mut config = super::resolve(&args.config)?;
     if let Some(directory) = &args.directory {
         config.archive.directory.clone_from(directory);
     }
-    let text = match &args.command {
-        Some(text) => text.clone(),
-        None => {
+    let pipeline = Pipeline::open(config)?;
+    let format = format(args)?;
+    let text = match (&args.command, &args.file) {
+        (Some(text), _) => Some(text.clone()),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path);
+            Some(text.with_context(|| format!("reading the query {}", path.display()))?)
+        }
+        (None, None) if std::io::stdin().is_terminal() => None,
+        (None, None) => {
             let mut text = String::new();
             std::io::stdin().read_to_string(&mut text).context("reading the query")?;
-            text
+            Some(text)
         }
     };
-    let tables = tables(&Pipeline::open(config)?)?;
-    let format = format(args)?;
+    let session = Session::open(&asked(&pipeline)?)?;
+    let Some(text) = text else { return prompt::run(&session, &format) };
     match (&args.output, &format) {
         (Some(path), Format::Table | Format::Csv | Format::Json) => {
             let mut file = std::fs::File::create_new(path)
                 .with_context(|| format!("{} cannot be created anew", path.display()))?;
-            query(&tables, &text, &format, MEMORY_BYTES, &mut file)?;
+            session.query(&text, &format, &mut file)?;
         }
         _ => {
-            query(&tables, &text, &format, MEMORY_BYTES, &mut std::io::stdout().lock())?;
+            session.query(&text, &format, &mut std::io::stdout().lock())?;
         }
     }
     Ok(Exit::Fine)
 }
 
-/// The archive's tables under their SQL names.
-pub(crate) fn tables(pipeline: &Pipeline) -> anyhow::Result<Vec<SqlTable>> {
+/// What can be asked of a pipeline.
+pub(crate) fn asked(pipeline: &Pipeline) -> anyhow::Result<SqlConfig> {
+    Ok(SqlConfig {
+        tables: tables(pipeline)?,
+        models: Some(models::finder(&pipeline.config, &pipeline.contract)),
+        statistics: vec![
+            TwoSample::new("psi", Arc::new(monitor::report::psi_of)),
+            TwoSample::new("ks", Arc::new(monitor::report::ks_of)),
+        ],
+        memory_bytes: MEMORY_BYTES,
+    })
+}
+
+/// The tables of a pipeline under their SQL names.
+fn tables(pipeline: &Pipeline) -> anyhow::Result<Vec<SqlTable>> {
     let config: &Config = &pipeline.config;
-    let table = |name: &str, topic: &str, schema| SqlTable {
-        name: name.into(),
-        folder: topic_folder(&config.archive.directory, name, topic),
-        schema: Some(schema),
+    let table = |name: &str, topic: &str, schema| {
+        SqlTable::folder(name, topic_folder(&config.archive.directory, name, topic), Some(schema))
     };
     let mut tables = vec![
         table(RESULTS, &config.output.topic, pipeline.results_table()?.schema()),

@@ -78,6 +78,15 @@ pub struct Job {
     _lock: File,
 }
 
+/// What was done since the last one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Step {
+    /// Rows read.
+    pub rows: u64,
+    /// Bytes of the input, about.
+    pub bytes: u64,
+}
+
 /// How far a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
@@ -89,6 +98,8 @@ pub struct State {
     pub parts_done: usize,
     /// Rows of the parts that are not, where every file says how many it has.
     pub rows_left: Option<u64>,
+    /// Bytes of the parts that are not.
+    pub bytes_left: u64,
     /// What became of the rows of the parts that are.
     pub counts: Counts,
 }
@@ -126,23 +137,24 @@ impl Job {
         let mut counts = Counts::default();
         self.done.iter().flatten().for_each(|part| counts.add(*part));
         let parts = self.planned.parts.iter().zip(&self.done);
-        let left = parts.filter(|(_, done)| done.is_none()).map(|(part, _)| part.rows);
+        let left = || parts.clone().filter(|(_, done)| done.is_none()).map(|(part, _)| part);
         State {
             files: self.planned.inputs.len(),
             parts: self.done.len(),
             parts_done: self.done.iter().flatten().count(),
-            rows_left: left.sum(),
+            rows_left: left().map(|part| part.rows).sum(),
+            bytes_left: left().map(|part| part.range.end - part.range.start).sum(),
             counts,
         }
     }
 
     /// Does what is left, on `threads` threads; `now` is written into the rows, and `progress` hears of
-    /// rows read as they are. The first error ends it; what is published stays. Blocks.
+    /// rows as they are read. The first error ends it; what is published stays. Blocks.
     pub fn run(
         &mut self,
         threads: usize,
         now: SystemTime,
-        progress: &(dyn Fn(u64) + Sync),
+        progress: &(dyn Fn(Step) + Sync),
     ) -> Result<(), StoreError> {
         let left: Vec<usize> =
             (0..self.done.len()).filter(|part| self.done[*part].is_none()).collect();

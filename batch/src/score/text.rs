@@ -40,8 +40,15 @@ pub(super) struct TextPart {
     pub(super) schema: SchemaRef,
     /// The folders' names and values.
     pub(super) hive: Vec<(String, ScalarValue)>,
-    /// Rows read, for the job's books.
-    pub(super) rows: Arc<AtomicU64>,
+    /// What was read of it so far.
+    pub(super) read: Arc<Read>,
+}
+
+/// Rows and bytes of a part that were read, for the job's books.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub(super) rows: AtomicU64,
+    pub(super) bytes: AtomicU64,
 }
 
 /// The schema of the parts of a text table.
@@ -67,9 +74,9 @@ impl PartitionStream for TextPart {
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let outside = |error: StoreError| DataFusionError::External(Box::new(error));
-        let rows = Arc::clone(&self.rows);
+        let read = Arc::clone(&self.read);
         let count = move |batch: &RecordBatch| {
-            rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+            read.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
         };
         let batches: Box<dyn Iterator<Item = Result<RecordBatch, StoreError>> + Send> =
             match self.kind {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::datatypes::{Field, SchemaRef};
 use datafusion::catalog::TableProvider;
@@ -20,8 +20,8 @@ use super::function::Score;
 use super::output::{Counts, Folders, PartFiles};
 use super::parts::{Part, Planned};
 use super::scan::{self, ParquetPart};
-use super::text::{self, TextPart};
-use super::{Model, ORIGINAL, POSITION, REFUSED, hive};
+use super::text::{self, Read, TextPart};
+use super::{Model, ORIGINAL, POSITION, REFUSED, Step, hive};
 use crate::error::StoreError;
 use crate::rows::find::FileKind;
 
@@ -98,13 +98,19 @@ impl<'a> Worker<'a> {
         place: usize,
         folders: &Folders,
         scored_at: i64,
-        progress: &(dyn Fn(u64) + Sync),
+        progress: &(dyn Fn(Step) + Sync),
         stop: &AtomicBool,
     ) -> Result<Option<Counts>, StoreError> {
         let part = &self.planned.parts[place];
         let input = &self.planned.inputs[part.input];
         input.check()?;
-        let read = Arc::new(AtomicU64::new(0));
+        let read = Arc::new(Read::default());
+        let mut told = 0;
+        // Bytes stand for rows where a file does not say how many it has.
+        let mut tell = |rows: u64, bytes: u64| {
+            progress(Step { rows, bytes: bytes.saturating_sub(told) });
+            told = told.max(bytes);
+        };
         // A file that went away under the reader is told as such, not as what the reader made of it.
         let failed = |error: StoreError| input.check().err().unwrap_or(error);
         let stream = self
@@ -119,10 +125,10 @@ impl<'a> Worker<'a> {
             }
             let batch = batch.map_err(|error| failed(named(&input.path, explain(error))))?;
             files.write(&batch, self.model, &stamp)?;
-            progress(batch.num_rows() as u64);
+            tell(batch.num_rows() as u64, read.bytes.load(Ordering::Relaxed));
         }
         input.check()?;
-        let rows = part.rows.unwrap_or_else(|| read.load(Ordering::Relaxed));
+        let rows = part.rows.unwrap_or_else(|| read.rows.load(Ordering::Relaxed));
         let written = files.written();
         if written > rows || (self.predicate.is_none() && written != rows) {
             return Err(StoreError::Query(format!(
@@ -130,12 +136,12 @@ impl<'a> Worker<'a> {
                 input.path.display()
             )));
         }
-        progress(rows - written);
+        tell(rows - written, part.range.end - part.range.start);
         files.publish(rows).map(Some)
     }
 
     /// The plan of a part: the kept columns, the position, the original and the model's answer.
-    fn frame(&self, part: &Part, read: &Arc<AtomicU64>) -> Result<DataFrame, StoreError> {
+    fn frame(&self, part: &Part, read: &Arc<Read>) -> Result<DataFrame, StoreError> {
         let is_text = self.planned.kind != FileKind::Parquet;
         let mut frame = self.session.read_table(self.table(part, read)?).map_err(explain)?;
         if let Some(text) = self.predicate {
@@ -165,11 +171,7 @@ impl<'a> Worker<'a> {
         frame.select(chosen).map_err(explain)
     }
 
-    fn table(
-        &self,
-        part: &Part,
-        read: &Arc<AtomicU64>,
-    ) -> Result<Arc<dyn TableProvider>, StoreError> {
+    fn table(&self, part: &Part, read: &Arc<Read>) -> Result<Arc<dyn TableProvider>, StoreError> {
         let input = &self.planned.inputs[part.input];
         let hive = hive::values(&input.path, &self.planned.hive)?;
         if self.planned.kind == FileKind::Parquet {
@@ -185,7 +187,7 @@ impl<'a> Worker<'a> {
             contract: self.model.contract.clone(),
             schema: Arc::clone(&self.text),
             hive: names.zip(hive).collect(),
-            rows: Arc::clone(read),
+            read: Arc::clone(read),
         };
         let table = StreamingTable::try_new(Arc::clone(&self.text), vec![Arc::new(stream)]);
         Ok(Arc::new(table.map_err(explain)?))

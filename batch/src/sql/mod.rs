@@ -3,33 +3,51 @@
 //! Reads only: DDL, DML, `COPY`, `SET` and files by path are refused. Memory has a limit; sorts
 //! and joins past it spill to the temporary folder, anything else fails with a clear error.
 
+mod predict;
 mod print;
+mod session;
 mod tables;
+mod two_sample;
 
-use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
-use datafusion::execution::context::SQLOptions;
-use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::sql::parser::DFParser;
+
+pub use predict::FindModel;
+pub use session::Session;
+pub use two_sample::{Statistic, TwoSample};
 
 use crate::error::StoreError;
-use print::Printer;
 
-/// A folder to ask, under the name it has in SQL.
+/// A table under the name that it has in SQL.
 #[derive(Clone, Debug)]
 pub struct SqlTable {
-    /// Name in SQL.
-    pub name: String,
-    /// Folder of the table's topic (see [`topic_folder`](crate::topic_folder)).
-    pub folder: PathBuf,
-    /// Columns the table has while its folder is empty; without it an empty folder is an error.
-    pub schema: Option<SchemaRef>,
+    name: String,
+    rows: Rows,
+}
+
+/// Where a table's rows are.
+#[derive(Clone, Debug)]
+enum Rows {
+    Folder { folder: PathBuf, schema: Option<SchemaRef> },
+    Here(RecordBatch),
+}
+
+impl SqlTable {
+    /// The folder of a table's topic (see [`topic_folder`](crate::topic_folder)); `schema` are the
+    /// columns that it has while it is empty, without which an empty folder is an error.
+    #[must_use]
+    pub fn folder(name: &str, folder: PathBuf, schema: Option<SchemaRef>) -> Self {
+        Self { name: name.into(), rows: Rows::Folder { folder, schema } }
+    }
+
+    /// Rows at hand.
+    #[must_use]
+    pub fn rows(name: &str, rows: RecordBatch) -> Self {
+        Self { name: name.into(), rows: Rows::Here(rows) }
+    }
 }
 
 /// How answers are written.
@@ -51,66 +69,16 @@ pub const TABLE_ROWS: usize = 1000;
 /// Memory a query may take unless told otherwise.
 pub const MEMORY_BYTES: usize = 1 << 30;
 
-/// Runs the statements of `sql`, separated by semicolons, and writes the answers one after the
-/// other to `out`; answers the rows given. Blocks: call it off the async threads.
-pub fn query(
-    tables: &[SqlTable],
-    sql: &str,
-    format: &Format,
-    memory_bytes: usize,
-    out: &mut dyn Write,
-) -> Result<u64, StoreError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| StoreError::Query(format!("cannot start threads: {error}")))?;
-    runtime.block_on(answer(tables, sql, format, memory_bytes, out))
-}
-
-async fn answer(
-    tables: &[SqlTable],
-    sql: &str,
-    format: &Format,
-    memory_bytes: usize,
-    out: &mut dyn Write,
-) -> Result<u64, StoreError> {
-    let context = session(memory_bytes)?;
-    for table in tables {
-        tables::register(&context, table).await?;
-    }
-    let statements = DFParser::parse_sql(sql).map_err(explain)?;
-    if statements.is_empty() {
-        return Err(StoreError::Query("there is no statement in it".into()));
-    }
-    if matches!(format, Format::Parquet(_)) && statements.len() > 1 {
-        let many =
-            format!("{} statements, and a Parquet file takes the rows of one", statements.len());
-        return Err(StoreError::Query(many));
-    }
-    let reading =
-        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    let mut rows = 0;
-    for statement in statements {
-        let plan = context.state().statement_to_plan(statement).await.map_err(explain)?;
-        reading.verify_plan(&plan).map_err(|error| refused(&error))?;
-        let frame = context.execute_logical_plan(plan).await.map_err(explain)?;
-        let stream = frame.execute_stream().await.map_err(explain)?;
-        rows += Printer::new(format, stream.schema(), out)?.print(stream).await?;
-    }
-    Ok(rows)
-}
-
-fn session(memory_bytes: usize) -> Result<SessionContext, StoreError> {
-    let mut config = SessionConfig::new().with_information_schema(true);
-    config.options_mut().execution.parquet.pruning = true;
-    config.options_mut().execution.parquet.enable_page_index = true;
-    let pool = Arc::new(FairSpillPool::new(memory_bytes));
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().map_err(explain)?;
-    Ok(SessionContext::new_with_config_rt(config, runtime))
-}
-
-fn refused(error: &DataFusionError) -> StoreError {
-    StoreError::Query(format!("only queries are answered here ({})", error.strip_backtrace()))
+/// What a session knows.
+pub struct SqlConfig {
+    /// Tables under their names.
+    pub tables: Vec<SqlTable>,
+    /// Finds the models of `predict`; without it there is no such function.
+    pub models: Option<FindModel>,
+    /// Aggregates over reference and current values.
+    pub statistics: Vec<TwoSample>,
+    /// Memory that a query may take.
+    pub memory_bytes: usize,
 }
 
 fn explain(error: DataFusionError) -> StoreError {

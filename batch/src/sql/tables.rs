@@ -1,4 +1,4 @@
-//! A folder of the archive as a DataFusion table.
+//! A folder of the archive or made from it, or rows at hand, as a DataFusion table.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use datafusion::datasource::listing::{
 };
 use datafusion::prelude::SessionContext;
 
-use super::{SqlTable, explain};
+use super::{Rows, SqlTable, explain};
 use crate::archive::{parse_partition, partition_files};
 use crate::error::StoreError;
 use crate::files::{Files, LocalFiles, url_of_folder};
@@ -19,35 +19,88 @@ use crate::files::{Files, LocalFiles, url_of_folder};
 /// Column that the folder names give; the row's own `partition` column holds the same number.
 const PARTITION_COLUMN: &str = "source_partition";
 
+/// Folders in one another whose names are columns, at most.
+const MAX_KEYS: usize = 8;
+
 /// Registers `table`; its columns are those of all its files, old and new, together.
 pub(super) async fn register(context: &SessionContext, table: &SqlTable) -> Result<(), StoreError> {
-    if !has_files(&table.folder)? {
-        return register_empty(context, table);
+    let name = table.name.as_str();
+    let (folder, schema) = match &table.rows {
+        Rows::Here(rows) => {
+            context.register_batch(name, rows.clone()).map_err(explain)?;
+            return Ok(());
+        }
+        Rows::Folder { folder, schema } => (folder, schema),
+    };
+    if !has_files(folder)? {
+        return register_empty(context, name, folder, schema.as_ref());
     }
-    let folder = std::path::absolute(&table.folder)
-        .map_err(|error| StoreError::io("resolve", &table.folder, error))?;
+    let folder =
+        std::path::absolute(folder).map_err(|error| StoreError::io("resolve", folder, error))?;
     let url = ListingTableUrl::parse(url_of_folder(&folder)).map_err(explain)?;
     let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
         .with_file_extension(".parquet")
-        .with_table_partition_cols(vec![(PARTITION_COLUMN.into(), DataType::Int32)]);
+        .with_table_partition_cols(keys(&folder)?);
     let schema = options.infer_schema(&context.state(), &url).await.map_err(explain)?;
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     let listing = Arc::new(ListingTable::try_new(config).map_err(explain)?);
-    context.register_table(table.name.as_str(), listing).map_err(explain)?;
+    context.register_table(name, listing).map_err(explain)?;
     Ok(())
 }
 
-fn register_empty(context: &SessionContext, table: &SqlTable) -> Result<(), StoreError> {
-    let Some(schema) = &table.schema else {
+fn register_empty(
+    context: &SessionContext,
+    name: &str,
+    folder: &Path,
+    schema: Option<&SchemaRef>,
+) -> Result<(), StoreError> {
+    let Some(schema) = schema else {
         return Err(StoreError::Query(format!(
-            "table `{}`: {} holds no files yet; `tidegate run` publishes the first one",
-            table.name,
-            table.folder.display()
+            "table `{name}`: {} holds no files yet; `tidegate run` publishes the first one",
+            folder.display()
         )));
     };
     let empty = Arc::new(EmptyTable::new(with_partition_column(schema)));
-    context.register_table(table.name.as_str(), empty).map_err(explain)?;
+    context.register_table(name, empty).map_err(explain)?;
     Ok(())
+}
+
+/// Columns that the folders' names give, from the outside in: `source_partition` of what the archive
+/// writes, `date` and others of what is made from it.
+fn keys(folder: &Path) -> Result<Vec<(String, DataType)>, StoreError> {
+    let (mut at, mut keys) = (folder.to_path_buf(), Vec::new());
+    while keys.len() < MAX_KEYS {
+        let entries = LocalFiles.list(&at).map_err(|e| StoreError::io("list", &at, e))?;
+        let names = entries.into_iter().map(|entry| entry.name);
+        let Some(name) = names.filter(|name| key_of(name).is_some()).min() else { break };
+        keys.extend(key_of(&name));
+        at.push(name);
+    }
+    Ok(keys)
+}
+
+fn key_of(name: &str) -> Option<(String, DataType)> {
+    let (key, value) = name.split_once('=').filter(|(key, _)| !key.is_empty())?;
+    let kind = match key {
+        PARTITION_COLUMN => DataType::Int32,
+        _ if value.parse::<i64>().is_ok() => DataType::Int64,
+        _ if is_date(value) => DataType::Date32,
+        _ => DataType::Utf8,
+    };
+    Some((key.to_owned(), kind))
+}
+
+/// `2026-01-31`.
+fn is_date(text: &str) -> bool {
+    let digits = |range: std::ops::Range<usize>| {
+        text.get(range).is_some_and(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    text.len() == 10
+        && digits(0..4)
+        && digits(5..7)
+        && digits(8..10)
+        && text.as_bytes()[4] == b'-'
+        && text.as_bytes()[7] == b'-'
 }
 
 fn has_files(folder: &Path) -> Result<bool, StoreError> {
@@ -56,8 +109,14 @@ fn has_files(folder: &Path) -> Result<bool, StoreError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(StoreError::io("list", folder, error)),
     };
-    for entry in entries.iter().filter(|entry| parse_partition(&entry.name).is_some()) {
-        if !partition_files(&LocalFiles, &folder.join(&entry.name))?.is_empty() {
+    for entry in entries {
+        let below = folder.join(&entry.name);
+        let found = match (parse_partition(&entry.name), key_of(&entry.name)) {
+            (Some(_), _) => !partition_files(&LocalFiles, &below)?.is_empty(),
+            (None, Some(_)) => has_files(&below)?,
+            (None, None) => entry.name.ends_with(".parquet") && !entry.name.starts_with('.'),
+        };
+        if found {
             return Ok(true);
         }
     }

@@ -1,5 +1,6 @@
 //! Queries over folders that the archive wrote.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -11,7 +12,7 @@ use schemas::MicroBatch;
 use super::*;
 use crate::archive::testing::{batch, config, topic};
 use crate::archive::{Archive, Table, topic_folder};
-use crate::parquet_io::ParquetRows;
+use crate::parquet_io::{NewParquet, ParquetRows};
 
 fn schema(columns: &[&str]) -> SchemaRef {
     let mut fields = vec![
@@ -46,7 +47,19 @@ fn archive(root: &Path, columns: &[&str], partition: i32, offsets: std::ops::Ran
 }
 
 fn results(root: &Path, schema: Option<SchemaRef>) -> [SqlTable; 1] {
-    [SqlTable { name: "results".into(), folder: topic_folder(root, "results", "scored"), schema }]
+    [SqlTable::folder("results", topic_folder(root, "results", "scored"), schema)]
+}
+
+fn query(
+    tables: &[SqlTable],
+    sql: &str,
+    format: &Format,
+    memory_bytes: usize,
+    out: &mut dyn Write,
+) -> Result<u64, StoreError> {
+    let tables = tables.to_vec();
+    let config = SqlConfig { tables, models: None, statistics: vec![], memory_bytes };
+    Session::open(&config)?.query(sql, format, out)
 }
 
 fn ask(root: &Path, sql: &str, format: &Format) -> Result<String, StoreError> {
@@ -72,6 +85,35 @@ fn old_and_new_files_are_one_table_with_the_folder_as_a_column() {
     assert_eq!(answer, "source_partition,n,x,y,last\n0,15,15,5,14\n3,5,5,5,4\n");
     let pruned = "select count(*) n from results where source_partition = 3 and y >= 2";
     assert_eq!(ask(root.path(), pruned, &Format::Json).unwrap(), "{\"n\":3}\n");
+}
+
+#[test]
+fn only_the_folders_of_the_dates_that_are_asked_for_are_read() {
+    let root = tempfile::tempdir().unwrap();
+    for (day, from) in [("2026-01-30", 0), ("2026-01-31", 10), ("2026-02-01", 20)] {
+        let folder = root.path().join(format!("by_date/date={day}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let values: ArrayRef = Arc::new((from..from + 10).map(Some).collect::<Int64Array>());
+        let batch = RecordBatch::try_from_iter([("n", values)]).unwrap();
+        let mut file = NewParquet::create(&folder.join("x.parquet"), &batch.schema()).unwrap();
+        file.write(&batch).unwrap();
+        file.publish().unwrap();
+    }
+    let tables = [SqlTable::folder("by_date", root.path().join("by_date"), None)];
+    let ask = |sql: &str| {
+        let mut out = Vec::new();
+        query(&tables, sql, &Format::Csv, MEMORY_BYTES, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let asked = "from by_date where date >= date '2026-01-31' and n < 15";
+    assert_eq!(
+        ask(&format!("select date, sum(n) s {asked} group by 1")),
+        "date,s\n2026-01-31,60\n"
+    );
+    let read = ask(&format!("explain analyze select n {asked}"));
+    assert!(!read.contains("date=2026-01-30") && read.contains("date=2026-01-31"), "{read}");
+    // The file of February is named, and its statistics spare it the reading.
+    assert!(read.contains("pruned_statistics=2 total"), "{read}");
 }
 
 #[test]
@@ -134,6 +176,48 @@ fn an_empty_folder_has_the_columns_it_will_have_or_says_so() {
     let sql = "select source_partition, x from results";
     assert_eq!(query(&tables, sql, &Format::Csv, MEMORY_BYTES, &mut out).unwrap(), 0);
     assert_eq!(out, b"source_partition,x\n");
+}
+
+#[test]
+fn a_statistic_sees_both_sides_of_each_group_and_rows_at_hand_are_a_table() {
+    let x = Float64Array::from(vec![Some(1.0), None, Some(3.0), Some(4.0), Some(5.0)]);
+    let side = arrow::array::BooleanArray::from(vec![
+        Some(true),
+        Some(true),
+        Some(false),
+        None,
+        Some(false),
+    ]);
+    let group = Int64Array::from(vec![1, 1, 1, 1, 2]);
+    let columns: [(&str, ArrayRef); 3] =
+        [("x", Arc::new(x)), ("side", Arc::new(side)), ("g", Arc::new(group))];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    // So many values on each side, a null among them, and their sums.
+    let told = |reference: &[f64], current: &[f64]| {
+        let sum = |values: &[f64]| values.iter().filter(|value| !value.is_nan()).sum::<f64>();
+        let counts = (reference.len() * 100 + current.len() * 10) as f64;
+        (!current.is_empty()).then(|| counts + sum(reference) + sum(current) / 10.0)
+    };
+    let config = SqlConfig {
+        tables: vec![SqlTable::rows("t", batch)],
+        models: None,
+        statistics: vec![TwoSample::new("told", Arc::new(told))],
+        memory_bytes: MEMORY_BYTES,
+    };
+    let session = Session::open(&config).unwrap();
+    let ask = |sql: &str| {
+        let mut out = Vec::new();
+        session.query(sql, &Format::Csv, &mut out).map(|_| String::from_utf8(out).unwrap())
+    };
+    assert_eq!(ask("select told(x, side) s from t").unwrap(), "s\n221.8\n");
+    let groups = "select g, told(x, side) s, told(x, g = 9) n from t group by g order by g";
+    assert_eq!(ask(groups).unwrap(), "g,s,n\n1,211.3,40.8\n2,10.5,10.5\n");
+    assert_eq!(ask("select told(x, true) s from t").unwrap(), "s\n\"\"\n");
+    let error = ask("select told('a', side) from t").unwrap_err().to_string();
+    assert!(error.contains("no number"), "{error}");
+    let error = ask("select told(x, 1) from t").unwrap_err().to_string();
+    assert!(error.contains("a condition"), "{error}");
+    assert!(ask("explain select told(x, side) from t").unwrap().contains("told"));
 }
 
 #[test]

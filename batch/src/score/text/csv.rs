@@ -3,26 +3,41 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::csv::{Reader, ReaderBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
 use schemas::{FieldType, MicroBatch};
 
-use super::{BATCH_ROWS, TextPart, Typed, cells};
+use super::{BATCH_ROWS, Read, TextPart, Typed, cells};
 use crate::error::StoreError;
 use crate::score::parts;
 
 /// Batches of rows.
 pub(super) struct Rows {
     path: PathBuf,
-    reader: Reader<File>,
+    reader: Reader<Counting>,
     /// Per column of the file: its name and, where the contract knows it, the field.
     columns: Vec<(String, Option<Known>)>,
     /// Rows read so far.
     position: i64,
     typed: Typed,
     object: Vec<u8>,
+}
+
+/// A file that tells how much of it was read.
+struct Counting {
+    file: File,
+    read: Arc<Read>,
+}
+
+impl std::io::Read for Counting {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(into)?;
+        self.read.bytes.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
 }
 
 struct Known {
@@ -49,6 +64,7 @@ impl Rows {
         let text = columns.iter().map(|(name, _)| Field::new(name, DataType::Utf8, true));
         let schema = Arc::new(Schema::new(text.collect::<Vec<_>>()));
         let file = File::open(&path).map_err(|e| StoreError::io("open", &path, e))?;
+        let file = Counting { file, read: Arc::clone(&part.read) };
         let reader = ReaderBuilder::new(schema)
             .with_header(true)
             .with_batch_size(BATCH_ROWS)

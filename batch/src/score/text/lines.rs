@@ -1,13 +1,15 @@
 //! A stretch of a file of JSON lines: the lines that start in it, each with the byte where it does.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read as _, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use schemas::{MAX_EVENT_BYTES, MicroBatch};
 
-use super::{BATCH_BYTES, BATCH_ROWS, TextPart, Typed};
+use super::{BATCH_BYTES, BATCH_ROWS, Read, TextPart, Typed};
 use crate::error::StoreError;
 
 /// Read from the file at once.
@@ -22,6 +24,7 @@ pub(super) struct Lines {
     end: u64,
     typed: Typed,
     line: Vec<u8>,
+    read: Arc<Read>,
 }
 
 impl Lines {
@@ -38,6 +41,7 @@ impl Lines {
             end: part.range.end,
             typed: Typed::new(part),
             line: Vec::new(),
+            read: Arc::clone(&part.read),
         };
         if part.range.start > 0 {
             lines.skip_line()?;
@@ -54,11 +58,12 @@ impl Lines {
             if self.line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            bytes += self.line.len();
+            bytes += self.line.len() + 1;
             batch
                 .push(0, start as i64, -1, None, Some(&self.line))
                 .expect("lines start one behind the other");
         }
+        self.read.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         if batch.is_empty() { Ok(None) } else { self.typed.rows(&batch, &[]).map(Some) }
     }
 

@@ -1,0 +1,101 @@
+//! A session of questions: tables and functions registered once, statements one after the other.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::{DFParser, Statement};
+use tokio::runtime::Runtime;
+
+use super::predict::Predict;
+use super::print::Printer;
+use super::{Format, SqlConfig, explain, tables};
+use crate::error::StoreError;
+
+/// See the module.
+pub struct Session {
+    runtime: Runtime,
+    context: SessionContext,
+}
+
+impl Session {
+    /// Registers tables and functions. Blocks: call it off the async threads.
+    pub fn open(config: &SqlConfig) -> Result<Self, StoreError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| StoreError::Query(format!("cannot start threads: {error}")))?;
+        let context = context(config.memory_bytes)?;
+        for table in &config.tables {
+            runtime.block_on(tables::register(&context, table))?;
+        }
+        if let Some(find) = &config.models {
+            context.register_udf(ScalarUDF::from(Predict::new(Arc::clone(find))));
+        }
+        for statistic in &config.statistics {
+            context.register_udaf(AggregateUDF::from(statistic.clone()));
+        }
+        Ok(Self { runtime, context })
+    }
+
+    /// Runs the statements of `sql`, separated by semicolons, and writes the answers one after the
+    /// other to `out`; answers the rows given. Blocks: call it off the async threads.
+    pub fn query(
+        &self,
+        sql: &str,
+        format: &Format,
+        out: &mut dyn Write,
+    ) -> Result<u64, StoreError> {
+        let statements = DFParser::parse_sql(sql).map_err(explain)?;
+        if statements.is_empty() {
+            return Err(StoreError::Query("there is no statement in it".into()));
+        }
+        if matches!(format, Format::Parquet(_)) && statements.len() > 1 {
+            let many = format!(
+                "{} statements, and a Parquet file takes the rows of one",
+                statements.len()
+            );
+            return Err(StoreError::Query(many));
+        }
+        let mut rows = 0;
+        for statement in statements {
+            rows += self.runtime.block_on(self.answer(statement, format, out))?;
+        }
+        Ok(rows)
+    }
+
+    async fn answer(
+        &self,
+        statement: Statement,
+        format: &Format,
+        out: &mut dyn Write,
+    ) -> Result<u64, StoreError> {
+        let reading = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
+        let plan = self.context.state().statement_to_plan(statement).await.map_err(explain)?;
+        reading.verify_plan(&plan).map_err(|error| refused(&error))?;
+        let frame = self.context.execute_logical_plan(plan).await.map_err(explain)?;
+        let stream = frame.execute_stream().await.map_err(explain)?;
+        Printer::new(format, stream.schema(), out)?.print(stream).await
+    }
+}
+
+fn context(memory_bytes: usize) -> Result<SessionContext, StoreError> {
+    let mut config = SessionConfig::new().with_information_schema(true);
+    config.options_mut().execution.parquet.pruning = true;
+    config.options_mut().execution.parquet.enable_page_index = true;
+    let pool = Arc::new(FairSpillPool::new(memory_bytes));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().map_err(explain)?;
+    Ok(SessionContext::new_with_config_rt(config, runtime))
+}
+
+fn refused(error: &DataFusionError) -> StoreError {
+    StoreError::Query(format!("only queries are answered here ({})", error.strip_backtrace()))
+}
