@@ -38,5 +38,8 @@ pub use propose::{ProposeError, propose, propose_from_schema};
 pub use record::{MicroBatch, Record, Span};
 pub use scored::{Reject, ScoredBatch, ScoredRow, Stage};
 pub use sensitive::hashed;
-pub use tables::{DeadLetterTable, ResultsTable, column_of_field, compatible, is_own_column};
+pub use tables::{
+    DeadLetterTable, LabelMembers, LabelTable, LabelsError, MAX_LABEL_BYTES, ResultsTable,
+    column_of_field, compatible, is_own_column,
+};
 pub use tally::{Difference, Finding, Tally};
