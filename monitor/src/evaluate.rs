@@ -23,6 +23,7 @@ use crate::window::{GroupSums, PartitionTimes, Windows, bytes_of, sums, watermar
 
 pub use finding::{Finding, FindingRule};
 pub use judge::judge;
+pub(crate) use reports::kind as kind_of;
 pub use reports::{REPORTS_KEY, ReportFooter, Reports};
 pub use row::{Reference, ReportRow, State};
 pub use table::report_schema;

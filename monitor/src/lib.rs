@@ -4,15 +4,16 @@
 //! Refuses to know Kafka and ONNX. [`stats`] is the pure centre: counts and samples in, numbers out.
 //! [`columns`] decides what is compared as what and gathers values, [`profile`] is what is kept of a
 //! reference, [`report`] puts reference and current side by side and judges: rows come as Arrow
-//! arrays, files are the caller's. [`performance`] is how well the model answers. [`policy`] makes
-//! episodes of judged windows, purely; [`state`] keeps them in one file, [`deliver`] brings them to
-//! people; [`alerts`] is the one entry to those three.
+//! arrays, files are the caller's. [`performance`] is how well the model answers, [`outcomes`] joins
+//! labels for it. [`policy`] makes episodes of judged windows, purely; [`state`] keeps them in one
+//! file, [`deliver`] brings them to people; [`alerts`] is the one entry to those three.
 
 pub mod alerts;
 pub mod columns;
 pub mod count;
 pub mod deliver;
 pub mod evaluate;
+pub mod outcomes;
 pub mod performance;
 pub mod policy;
 pub mod profile;

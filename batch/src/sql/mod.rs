@@ -4,6 +4,7 @@
 //! and joins past it spill to the temporary folder, anything else fails with a clear error.
 
 mod print;
+mod read;
 mod tables;
 
 use std::io::Write;
@@ -20,6 +21,8 @@ use datafusion::sql::parser::DFParser;
 
 use crate::error::StoreError;
 use print::Printer;
+
+pub use read::read;
 
 /// A folder to ask, under the name it has in SQL.
 #[derive(Clone, Debug)]

@@ -19,7 +19,7 @@ use crate::files::{Files, LocalFiles, url_of_folder};
 /// Column that the folder names give; the row's own `partition` column holds the same number.
 const PARTITION_COLUMN: &str = "source_partition";
 
-/// Registers `table`; its columns are those of all its files, old and new, together.
+/// Registers `table`; its columns are those of all its files, old and new, and of its schema.
 pub(super) async fn register(context: &SessionContext, table: &SqlTable) -> Result<(), StoreError> {
     if !has_files(&table.folder)? {
         return register_empty(context, table);
@@ -30,7 +30,8 @@ pub(super) async fn register(context: &SessionContext, table: &SqlTable) -> Resu
     let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
         .with_file_extension(".parquet")
         .with_table_partition_cols(vec![(PARTITION_COLUMN.into(), DataType::Int32)]);
-    let schema = options.infer_schema(&context.state(), &url).await.map_err(explain)?;
+    let found = options.infer_schema(&context.state(), &url).await.map_err(explain)?;
+    let schema = with_new_columns(&found, table.schema.as_ref());
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     let listing = Arc::new(ListingTable::try_new(config).map_err(explain)?);
     context.register_table(table.name.as_str(), listing).map_err(explain)?;
@@ -48,6 +49,15 @@ fn register_empty(context: &SessionContext, table: &SqlTable) -> Result<(), Stor
     let empty = Arc::new(EmptyTable::new(with_partition_column(schema)));
     context.register_table(table.name.as_str(), empty).map_err(explain)?;
     Ok(())
+}
+
+/// The files' columns and those that no file has yet, of a model that has not scored so far: nulls.
+fn with_new_columns(found: &SchemaRef, now: Option<&SchemaRef>) -> SchemaRef {
+    let mut fields: Vec<_> = found.fields().iter().cloned().collect();
+    let new = now.iter().flat_map(|schema| schema.fields().iter());
+    let new = new.filter(|field| found.field_with_name(field.name()).is_err());
+    fields.extend(new.map(|field| Arc::new(Field::clone(field).with_nullable(true))));
+    Arc::new(Schema::new(fields))
 }
 
 fn has_files(folder: &Path) -> Result<bool, StoreError> {
