@@ -125,6 +125,7 @@ fn rounds(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> 
     let (mut ticked, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
     // Opened once: they know which footers they have read.
     let (mut watched, mut reports) = (watched(pipeline)?, reports(&pipeline.config)?);
+    let mut outcomes = crate::labels::outcomes(pipeline)?;
     let past = |since: Option<Instant>, every| since.is_none_or(|at| at.elapsed() >= every);
     loop {
         if past(ticked, tick) {
@@ -133,6 +134,14 @@ fn rounds(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> 
         }
         if past(looked, LOOK_EVERY) {
             round(pipeline, rules, alerts, (&mut watched, &mut reports), stop)?;
+            if let Some(outcomes) = &mut outcomes {
+                crate::labels::look(outcomes, &reports, |outcome| {
+                    let (kind, windows, rows) =
+                        (outcome.kind, &outcome.windows, outcome.rows.len());
+                    tracing::info!(?kind, ?windows, rows, "performance is measured");
+                    Ok(!stop.is_raised())
+                })?;
+            }
             looked = Some(Instant::now());
         }
         if nap(NAP, stop) {
