@@ -1,5 +1,7 @@
 //! Labels: their table and what they are held against, from configuration, contract and model.
 
+mod judge;
+
 use anyhow::Context as _;
 use batch::sql::SqlTable;
 use batch::topic_folder;
@@ -7,6 +9,8 @@ use infer::{Output, OutputKind};
 use monitor::evaluate::Reports;
 use monitor::outcomes::{Answer, Outcome, Outcomes, Score, Settings, performance_schema};
 use schemas::{LabelMembers, LabelTable, column_of_field};
+
+pub(crate) use judge::{baseline, figures, judged};
 
 use crate::exit::{Exit, WithExit};
 use crate::monitoring;

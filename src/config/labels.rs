@@ -1,5 +1,7 @@
 //! `[labels]`: where the truth comes from.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Config, Problem};
@@ -17,6 +19,7 @@ pub(crate) struct Labels {
     pub(crate) ttl_seconds: u32,
     pub(crate) prediction: String,
     pub(crate) score: String,
+    pub(crate) baseline: BTreeMap<String, f64>,
 }
 
 /// Every rule about labels that the configuration breaks.
@@ -44,6 +47,16 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
             value: ttl.to_string(),
             message: format!("must be 1 to {MAX_TTL_SECONDS} (two years)"),
         });
+    }
+    for (name, value) in &config.labels.baseline {
+        let known: Vec<&str> = crate::labels::figures().collect();
+        if !known.contains(&name.as_str()) || !value.is_finite() {
+            found.push(Problem {
+                key: format!("labels.baseline.{name}"),
+                value: value.to_string(),
+                message: format!("must be a number, for one of {}", known.join(", ")),
+            });
+        }
     }
     found
 }

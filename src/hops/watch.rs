@@ -14,6 +14,7 @@ use ingest::Stop;
 use monitor::alerts::{Alerts, AlertsError, Settings, TICK_MS};
 use monitor::deliver::{GuardSettings, ModelFacts};
 use monitor::evaluate::{ReportRow, Reports, State, Watched};
+use monitor::outcomes::Outcome;
 use monitor::policy::{Budget, Finding, JudgedWindow, Measure, Rule, Subject, Time};
 use monitor::state::{Holder, StateError};
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use crate::alerting;
 use crate::config::{self, Config};
 use crate::health::Health;
+use crate::labels;
 use crate::monitoring::{count, instant, judge, reports, threads, watched};
 use crate::pipeline::{self, Pipeline};
 use crate::supervise::{Trouble, keep_running};
@@ -125,7 +127,7 @@ fn rounds(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> 
     let (mut ticked, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
     // Opened once: they know which footers they have read.
     let (mut watched, mut reports) = (watched(pipeline)?, reports(&pipeline.config)?);
-    let mut outcomes = crate::labels::outcomes(pipeline)?;
+    let mut outcomes = labels::outcomes(pipeline)?;
     let past = |since: Option<Instant>, every| since.is_none_or(|at| at.elapsed() >= every);
     loop {
         if past(ticked, tick) {
@@ -135,10 +137,8 @@ fn rounds(pipeline: &Pipeline, rules: &[Rule], alerts: &Alerts, stop: &Stop) -> 
         if past(looked, LOOK_EVERY) {
             round(pipeline, rules, alerts, (&mut watched, &mut reports), stop)?;
             if let Some(outcomes) = &mut outcomes {
-                crate::labels::look(outcomes, &reports, |outcome| {
-                    let (kind, windows, rows) =
-                        (outcome.kind, &outcome.windows, outcome.rows.len());
-                    tracing::info!(?kind, ?windows, rows, "performance is measured");
+                labels::look(outcomes, &reports, |outcome| {
+                    tell_performance(pipeline, rules, alerts, outcome)?;
                     Ok(!stop.is_raised())
                 })?;
             }
@@ -174,6 +174,22 @@ fn round(
         }
         Ok(!stop.is_raised())
     })
+}
+
+/// Hands windows of performance to the alerts, before they are published.
+fn tell_performance(
+    pipeline: &Pipeline,
+    rules: &[Rule],
+    alerts: &Alerts,
+    outcome: &Outcome,
+) -> anyhow::Result<()> {
+    let baseline = labels::baseline(pipeline);
+    for (window, facts) in labels::judged(pipeline, outcome, rules, &baseline) {
+        alerts.judge(&window, &facts)?;
+    }
+    let (kind, windows, rows) = (outcome.kind, &outcome.windows, outcome.rows.len());
+    tracing::info!(?kind, ?windows, rows, "performance is measured");
+    Ok(())
 }
 
 fn by_window(rows: &[ReportRow]) -> BTreeMap<i64, Vec<&ReportRow>> {

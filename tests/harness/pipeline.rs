@@ -181,6 +181,11 @@ impl Pipeline {
         self.run_flags(instance, &["--only", hop])
     }
 
+    /// The same with further flags.
+    pub(crate) fn run_with_flags(&self, instance: &str, hop: &str, flags: &[&str]) -> Child {
+        self.run_flags(instance, &[&["--only", hop], flags].concat())
+    }
+
     fn run_flags(&self, instance: &str, more: &[&str]) -> Child {
         let instance = format!("pipeline.instance={instance}");
         let mut flags = vec!["--set", instance.as_str()];
