@@ -1,7 +1,8 @@
 //! One query's rows for the program's own use, batch by batch.
 //!
 //! Joins are sort-merge joins: a hash join cannot spill, and what is joined here may be larger than
-//! memory.
+//! memory. One partition: the memory is shared out among all sorts, and one that gets less than its
+//! first ten megabytes fails instead of spilling, which on a machine of many cores each of them would.
 
 use arrow::array::RecordBatch;
 use futures::StreamExt;
@@ -29,6 +30,7 @@ pub fn read(
             let mut state = state.write();
             let options = state.config_mut().options_mut();
             options.optimizer.prefer_hash_join = false;
+            options.execution.target_partitions = 1;
         }
         for table in tables {
             tables::register(&context, table).await?;

@@ -9,7 +9,7 @@ use batch::sql::SqlTable;
 use batch::{Archive, ArchiveConfig, Table, TopicIdentity, topic_folder};
 use schemas::{Contract, LabelMembers, LabelTable, MicroBatch, ResultsTable};
 
-use super::{Answer, Kind, OutcomeRow, Outcomes, Score, Settings};
+use super::{Answer, Kind, MAX_GROUPS, OutcomeRow, Outcomes, Score, Settings};
 use crate::count::MICROS;
 use crate::evaluate::Clock;
 use crate::window::Windows;
@@ -278,4 +278,35 @@ fn without_labels_there_are_estimates_only() {
     assert_eq!(rows.len(), 2, "the window before has no rows");
     assert!(rows.iter().all(|row| row.kind == Kind::Estimated && row.labels_until_us.is_none()));
     assert_eq!(rows.iter().map(|row| row.n).sum::<u64>(), 40);
+}
+
+#[test]
+fn a_label_from_the_far_future_completes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let row = Scored { key: "a".into(), second: START, version: "1", score: 0.9 };
+    score(root.path(), 0, &[row]);
+    // Written ten seconds after the event, it says to be known in the year 2100.
+    let text = r#"{"id":"b","was":1,"t":4102444800000}"#.to_owned();
+    publish(root.path(), "labels", label_table().into(), 0, &[(START + 10, text)]);
+    let rows = drain(&mut outcomes(root.path()), FIRST..FIRST + 1, START + 10);
+    assert!(rows.iter().all(|row| row.kind == Kind::Estimated) && rows.len() == 1, "{rows:?}");
+}
+
+#[test]
+fn versions_beyond_the_limit_are_one_group() {
+    let root = tempfile::tempdir().unwrap();
+    let rows: Vec<Scored> = (0..3 * MAX_GROUPS as i64)
+        .map(|at| Scored {
+            key: format!("k{at}"),
+            second: START + at,
+            version: format!("v{at}").leak(),
+            score: 0.9,
+        })
+        .collect();
+    score(root.path(), 0, &rows);
+    let rows = drain(&mut outcomes(root.path()), FIRST..FIRST + 1, START + 9 * HOUR);
+    assert_eq!(rows.len(), MAX_GROUPS + 1);
+    assert_eq!(rows.iter().map(|row| row.n).sum::<u64>(), 3 * MAX_GROUPS as u64);
+    let other = rows.iter().find(|row| row.model_version.as_deref() == Some("<other>"));
+    assert_eq!(other.map(|row| row.n), Some(2 * MAX_GROUPS as u64));
 }
