@@ -326,6 +326,8 @@ pub(crate) enum ArchivedTable {
     Results,
     /// The rejected events
     DeadLetters,
+    /// What turned out to be true
+    Labels,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ mod exit;
 mod feed;
 mod health;
 mod hops;
+mod labels;
 mod models;
 mod monitoring;
 mod pipeline;

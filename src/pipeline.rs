@@ -24,6 +24,9 @@ pub(crate) const RESULTS: &str = "results";
 /// Table of the rejected events.
 pub(crate) const DEAD_LETTERS: &str = "dead_letters";
 
+/// Table of what turned out to be true.
+pub(crate) const LABELS: &str = "labels";
+
 /// How long the broker may take to answer one question.
 pub(crate) const ASK: Duration = Duration::from_secs(10);
 
@@ -47,6 +50,7 @@ impl Pipeline {
         // A clash of names or an unusable salt is found now, not at the first record.
         pipeline.encoder()?;
         pipeline.results_table()?;
+        crate::labels::check(&pipeline)?;
         Ok(pipeline)
     }
 

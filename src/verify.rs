@@ -27,7 +27,7 @@ pub(crate) struct Claim {
     pub(crate) dead_letters: String,
     /// Group under which the input's offsets are committed; `None` where the broker cannot tell.
     pub(crate) group: Option<String>,
-    /// Folders of the archived topics: results, then dead letters.
+    /// Folders of the archived topics: results, dead letters, labels.
     pub(crate) archives: Vec<Archived>,
 }
 
@@ -70,7 +70,16 @@ pub(crate) fn verify(claim: &Claim) -> anyhow::Result<Verdict> {
     })?;
     let mut archives = Vec::new();
     for archived in &claim.archives {
-        let log = if archived.topic == claim.output { &output } else { &dead };
+        let theirs;
+        let log = if archived.topic == claim.output {
+            &output
+        } else if archived.topic == claim.dead_letters {
+            &dead
+        } else {
+            // Others write it: it is counted against its archive, and is nobody's output.
+            theirs = read(claim, describe(claim, &archived.topic)?, |_, _| {})?;
+            &theirs
+        };
         // Rows whose record retention has taken from the topic stand for it.
         let report = archive(archived, log, |partition, offset| seen.add(partition, offset))?;
         archives.push(report);

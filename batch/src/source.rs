@@ -16,6 +16,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder,
 };
+use parquet::file::statistics::Statistics;
 use schemas::FooterPosition;
 
 use crate::archive::{parse_partition, partition_files, read_footer};
@@ -84,6 +85,23 @@ impl Columns {
     pub fn text(&self, key: &str) -> Option<&str> {
         let pairs = self.metadata.metadata().file_metadata().key_value_metadata()?;
         pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
+    }
+
+    /// The greatest value of a column of integers or instants, as the file's statistics have it;
+    /// none where the column is missing or holds nulls only.
+    #[must_use]
+    pub fn greatest(&self, name: &str) -> Option<i64> {
+        let metadata = self.metadata.metadata();
+        let greatest = metadata.row_groups().iter().filter_map(|group| {
+            let column =
+                group.columns().iter().find(|column| column.column_path().string() == name)?;
+            match column.statistics()? {
+                Statistics::Int64(values) => values.max_opt().copied(),
+                Statistics::Int32(values) => values.max_opt().map(|value| i64::from(*value)),
+                _ => None,
+            }
+        });
+        greatest.max()
     }
 
     /// These columns of these rows, in the file's order of columns; names that it lacks are left out.

@@ -4,10 +4,11 @@
 //! Refuses to know Kafka and ONNX. [`stats`] is the pure centre: counts and samples in, numbers out.
 //! [`columns`] decides what is compared as what and gathers values, [`profile`] is what is kept of a
 //! reference, [`report`] puts reference and current side by side and judges: rows come as Arrow
-//! arrays, files are the caller's. [`policy`] makes episodes of judged windows, purely; [`state`]
-//! keeps them in one file, [`deliver`] brings them to people; [`alerts`] is the one entry to those
-//! three. [`service`] judges what is no distribution: silence, rejects, lag, hops that are down.
-//! [`dashboard`] shows all of it, and changes nothing.
+//! arrays, files are the caller's. [`performance`] is how well the model answers, [`outcomes`] joins
+//! labels for it. [`policy`] makes episodes of judged windows, purely; [`state`] keeps them in one
+//! file, [`deliver`] brings them to people; [`alerts`] is the one entry to those three. [`service`]
+//! judges what is no distribution: silence, rejects, lag, hops that are down. [`dashboard`] shows all
+//! of it, and changes nothing.
 
 pub mod alerts;
 pub mod columns;
@@ -15,6 +16,8 @@ pub mod count;
 pub mod dashboard;
 pub mod deliver;
 pub mod evaluate;
+pub mod outcomes;
+pub mod performance;
 pub mod policy;
 pub mod profile;
 pub mod report;

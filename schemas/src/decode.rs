@@ -26,6 +26,7 @@ use crate::{FieldType, Reject};
 pub use cursor::MAX_DEPTH;
 pub use decoder::Decoder;
 pub use problem::MAX_REASON_BYTES;
+pub(crate) use problem::bounded;
 pub(crate) use time::rfc3339_micros;
 
 /// Bytes of an event, unless [`Decoder::max_event_bytes`] says otherwise: eight times what Kafka

@@ -41,6 +41,7 @@ pub use record::{MicroBatch, Record, Span};
 pub use scored::{Reject, ScoredBatch, ScoredRow, Stage};
 pub use sensitive::{hashed, hashed_once};
 pub use tables::{
-    DeadLetterTable, ResultsTable, column_of_field, column_of_output, compatible, is_own_column,
+    DeadLetterTable, LabelMembers, LabelTable, LabelsError, MAX_LABEL_BYTES, ResultsTable,
+    column_of_field, column_of_output, compatible, is_own_column,
 };
 pub use tally::{Difference, Finding, Tally};

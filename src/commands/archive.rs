@@ -29,6 +29,11 @@ fn accept_gap(args: &AcceptGapArgs) -> anyhow::Result<Exit> {
     let of = match args.table {
         ArchivedTable::Results => ArchiveOf::Results,
         ArchivedTable::DeadLetters => ArchiveOf::DeadLetters,
+        ArchivedTable::Labels if pipeline.config.labels.topic.is_empty() => {
+            let message = "--table labels: labels.topic is empty, no labels are archived".into();
+            return Err(WithExit { message, exit: Exit::Usage }.into());
+        }
+        ArchivedTable::Labels => ArchiveOf::Labels,
     };
     let info = ingest::topic_info(&pipeline.connection(), of.topic(&pipeline), ASK)?;
     let Some(log) = info.partitions.iter().find(|each| each.partition == args.partition) else {

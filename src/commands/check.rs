@@ -86,7 +86,7 @@ fn report(pipeline: &Pipeline, offline: bool) -> Report {
 
 /// Asks for the three topics and holds their limits against each other; answers the output topic.
 fn ask_broker(pipeline: &Pipeline, problems: &mut Vec<String>) -> Option<TopicInfo> {
-    let Config { input, output, dead_letters, .. } = &pipeline.config;
+    let Config { input, output, dead_letters, labels, .. } = &pipeline.config;
     let connection = pipeline.connection();
     let mut ask = |key: &str, topic: &str| match ingest::topic_info(&connection, topic, ASK) {
         Ok(info) => Some(info),
@@ -99,6 +99,9 @@ fn ask_broker(pipeline: &Pipeline, problems: &mut Vec<String>) -> Option<TopicIn
     let source = ask("input.topic", &input.topic);
     let results = ask("output.topic", &output.topic);
     let dead = ask("dead_letters.topic", &dead_letters.topic);
+    if !labels.topic.is_empty() {
+        ask("labels.topic", &labels.topic);
+    }
     if let (Some(source), Some(results)) = (&source, &results) {
         let (takes, gives) = (results.max_message_bytes, source.max_message_bytes);
         if takes < gives {
@@ -145,7 +148,8 @@ fn guarantee(config: &Config) -> Vec<String> {
 /// An upper bound of the resident memory of `run` with all hops, whatever the lag.
 fn memory_bound(pipeline: &Pipeline, partitions: usize) -> u64 {
     let columns = pipeline.results_table().map_or(0, |table| table.schema().fields().len());
-    let archives = if pipeline.config.archive.dead_letters { 2 } else { 1 };
+    // Of labels and dead letters fewer columns are open than of results.
+    let archives = ArchiveOf::of(pipeline).len() as u64;
     let archive = pipeline.archive_config(RESULTS).memory_bound_bytes(partitions, columns) as u64;
     let reader = reader_config(pipeline, ArchiveOf::Results).memory_bound_bytes();
     let model = (pipeline.package.describe().bytes as u64)

@@ -137,9 +137,18 @@ fn judge(args: &MonitorArgs) -> anyhow::Result<()> {
         findings.extend(all.filter(|finding| finding.crossed));
         Ok(true)
     })?;
+    let (mut measured, mut folder) = (0, None);
+    if let Some(mut outcomes) = crate::labels::outcomes(&pipeline)? {
+        crate::labels::look(&mut outcomes, &reports, |outcome| {
+            measured += outcome.rows.len();
+            Ok(true)
+        })?;
+        folder = Some(outcomes.folder().display().to_string());
+    }
     let mut out = std::io::stdout().lock();
     if args.json {
         let judged = json!({
+            "performance": folder.map(|folder| json!({ "rows": measured, "folder": folder })),
             "references": totals,
             "watermark": watermark.map(instant),
             "windows": windows,
@@ -159,6 +168,9 @@ fn judge(args: &MonitorArgs) -> anyhow::Result<()> {
         write!(out, "{}", table(&findings))?;
     }
     writeln!(out, "{} findings; {rows} rows in {}", findings.len(), reports.folder().display())?;
+    if let Some(folder) = folder {
+        writeln!(out, "performance: {measured} rows in {folder}")?;
+    }
     Ok(())
 }
 

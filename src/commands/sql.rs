@@ -72,6 +72,7 @@ fn tables(pipeline: &Pipeline) -> anyhow::Result<Vec<SqlTable>> {
         table(RESULTS, &config.output.topic, pipeline.results_table()?.schema()),
         table(DEAD_LETTERS, &config.dead_letters.topic, pipeline.dead_letter_table().schema()),
     ];
+    tables.extend(crate::labels::sql_tables(pipeline)?);
     tables.extend(crate::monitoring::sql_tables(pipeline));
     Ok(tables)
 }

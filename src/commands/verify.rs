@@ -9,7 +9,7 @@ use ingest::AdminError;
 use crate::cli::VerifyArgs;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::pipeline::{self, DEAD_LETTERS, RESULTS};
+use crate::pipeline::{self, DEAD_LETTERS, LABELS, RESULTS};
 use crate::verify::{Archived, Claim, Verdict, verify};
 
 /// Pause between counts while waiting for the pipeline to catch up.
@@ -41,6 +41,9 @@ pub(super) fn archives(config: &Config) -> Vec<Archived> {
     let mut tables = vec![(RESULTS, &config.output.topic)];
     if config.archive.dead_letters {
         tables.push((DEAD_LETTERS, &config.dead_letters.topic));
+    }
+    if !config.labels.topic.is_empty() {
+        tables.push((LABELS, &config.labels.topic));
     }
     let archived = |(table, topic): (&'static str, &String)| Archived {
         table,

@@ -12,7 +12,7 @@ use super::{Config, lists, rules};
 pub(crate) const DEFAULT: &str = include_str!("default.toml");
 
 /// Tables whose keys are the user's own.
-const OPEN_TABLES: [&str; 2] = ["kafka.properties", "monitor.references"];
+const OPEN_TABLES: [&str; 3] = ["kafka.properties", "monitor.references", "labels.baseline"];
 
 /// Lists of tables: an entry changes the one of the same name, key by key, or is added.
 const LISTS: [&str; 2] = ["routes", "rules"];

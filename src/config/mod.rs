@@ -4,6 +4,7 @@
 //! opens a connection or reads a model.
 
 mod alerts;
+mod labels;
 mod layers;
 mod lists;
 mod routes;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use alerts::{Alerts, RuleEntry};
+pub(crate) use labels::Labels;
 pub(crate) use layers::{DEFAULT, Problem, Problems, load};
 pub(crate) use routes::{RouteEntry, resolved as resolved_routes};
 pub(crate) use secret::Secret;
@@ -37,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) workers: Workers,
     pub(crate) memory: Memory,
     pub(crate) archive: Archive,
+    pub(crate) labels: Labels,
     pub(crate) monitor: Monitor,
     pub(crate) server: Server,
     pub(crate) telemetry: Telemetry,

@@ -10,6 +10,7 @@ pub(crate) fn check(config: &Config) -> Vec<Problem> {
     time_outs(config, &mut found);
     sizes(config, &mut found);
     found.0.extend(super::alerts::check(config));
+    found.0.extend(super::labels::check(config));
     monitor(config, &mut found);
     found.0
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::Context as _;
 use batch::archive::carry_after;
 use batch::{Archive, ArchiveConfig, Outcome, Remedy, StoreError, Table, TopicIdentity};
 use ingest::{AdminError, HopError, ReadEvent, ReaderConfig, Stop, TopicInfo};
@@ -13,7 +14,7 @@ use opentelemetry::{KeyValue, global};
 
 use super::{admin_trouble, hop_trouble};
 use crate::health::{Health, Part};
-use crate::pipeline::{ASK, DEAD_LETTERS, Pipeline, RESULTS};
+use crate::pipeline::{ASK, DEAD_LETTERS, LABELS, Pipeline, RESULTS};
 use crate::supervise::{Trouble, keep_running};
 
 /// Pause between looks for a topic that is about to be created.
@@ -26,6 +27,8 @@ pub(crate) enum ArchiveOf {
     Results,
     /// The dead-letter topic.
     DeadLetters,
+    /// The labels topic, which others write.
+    Labels,
 }
 
 impl ArchiveOf {
@@ -35,6 +38,9 @@ impl ArchiveOf {
         if pipeline.config.archive.dead_letters {
             all.push(Self::DeadLetters);
         }
+        if !pipeline.config.labels.topic.is_empty() {
+            all.push(Self::Labels);
+        }
         all
     }
 
@@ -43,6 +49,7 @@ impl ArchiveOf {
         match self {
             Self::Results => RESULTS,
             Self::DeadLetters => DEAD_LETTERS,
+            Self::Labels => LABELS,
         }
     }
 
@@ -51,19 +58,17 @@ impl ArchiveOf {
         match self {
             Self::Results => &pipeline.config.output.topic,
             Self::DeadLetters => &pipeline.config.dead_letters.topic,
+            Self::Labels => &pipeline.config.labels.topic,
         }
     }
 
     /// Its rows.
     pub(crate) fn table(self, pipeline: &Pipeline) -> anyhow::Result<Table> {
         Ok(match self {
-            Self::Results => {
-                let mut table = pipeline.results_table()?;
-                Table::new(table.schema(), table.id().to_owned(), move |batch| table.rows(batch))
-            }
-            Self::DeadLetters => {
-                let mut table = pipeline.dead_letter_table();
-                Table::new(table.schema(), table.id().to_owned(), move |batch| table.rows(batch))
+            Self::Results => pipeline.results_table()?.into(),
+            Self::DeadLetters => pipeline.dead_letter_table().into(),
+            Self::Labels => {
+                crate::labels::table(pipeline)?.context("labels.topic is empty: set it")?.into()
             }
         })
     }
@@ -153,7 +158,7 @@ fn describe(pipeline: &Pipeline, topic: &str, stop: &Stop) -> Result<Option<Topi
     loop {
         match ingest::topic_info(&pipeline.connection(), topic, ASK) {
             Ok(info) => return Ok(Some(info)),
-            // Hop 1 creates it, here or in another process.
+            // Hop 1 creates it, here or in another process; the one of the labels whoever writes it.
             Err(AdminError::NoTopic(_)) if pipeline.config.output.create_topics => {
                 if !std::mem::replace(&mut said, true) {
                     tracing::info!(topic, "waiting for the topic to be created");

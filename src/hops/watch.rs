@@ -15,6 +15,7 @@ use monitor::alerts::{Alerts, AlertsError, Settings, TICK_MS};
 use monitor::dashboard::DriftGauges;
 use monitor::deliver::{GuardSettings, ModelFacts};
 use monitor::evaluate::{ReportRow, Reports, State, Watched};
+use monitor::outcomes::Outcome;
 use monitor::policy::{Budget, Finding, JudgedWindow, Measure, Rule, Subject, Time};
 use monitor::state::{Holder, StateError};
 use prometheus::Registry;
@@ -24,6 +25,7 @@ use super::pulse::Pulse;
 use crate::alerting;
 use crate::config::{self, Config};
 use crate::health::Health;
+use crate::labels;
 use crate::monitoring::{self, count, instant, judge, reports, threads, watched};
 use crate::pipeline::{self, Pipeline};
 use crate::supervise::{Trouble, keep_running};
@@ -32,6 +34,8 @@ use crate::supervise::{Trouble, keep_running};
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long another process may hold the state before it is asked for again.
 const STANDBY: Duration = Duration::from_secs(10);
+/// Pause after performance could not be measured: a join that failed costs as much again.
+const MEASURE_AGAIN: Duration = Duration::from_secs(300);
 /// Longest sleep: a stop is seen within it.
 const NAP: Duration = Duration::from_millis(100);
 /// Values of a segment column that are judged apart, and the rest.
@@ -143,6 +147,8 @@ fn rounds(
     // Opened once: they know which footers they have read.
     let (mut watched, mut reports) = (watched(pipeline)?, reports(&pipeline.config)?);
     gauges.follow(monitoring::reports(&pipeline.config)?);
+    let mut outcomes = labels::outcomes(pipeline)?;
+    let mut measure_from = Instant::now();
     let past = |since: Option<Instant>, every| since.is_none_or(|at| at.elapsed() >= every);
     loop {
         if past(ticked, tick) {
@@ -152,6 +158,18 @@ fn rounds(
         if past(looked, LOOK_EVERY) {
             round(pipeline, rules, alerts, (&mut watched, &mut reports), stop)?;
             gauges.look()?;
+            if let Some(outcomes) = outcomes.as_mut().filter(|_| Instant::now() >= measure_from) {
+                let looked = labels::look(outcomes, &reports, |outcome| {
+                    tell_performance(pipeline, rules, alerts, outcome)?;
+                    Ok(!stop.is_raised())
+                });
+                // A join that memory does not hold must not keep drift from being watched.
+                if let Err(error) = looked {
+                    let error = format!("{error:#}");
+                    tracing::error!(error, "performance was not measured; it is tried again");
+                    measure_from = Instant::now() + MEASURE_AGAIN;
+                }
+            }
             looked = Some(Instant::now());
             pulse.take(&watched, rules, alerts)?;
         }
@@ -185,6 +203,22 @@ fn round(
         }
         Ok(!stop.is_raised())
     })
+}
+
+/// Hands windows of performance to the alerts, before they are published.
+fn tell_performance(
+    pipeline: &Pipeline,
+    rules: &[Rule],
+    alerts: &Alerts,
+    outcome: &Outcome,
+) -> anyhow::Result<()> {
+    let baseline = labels::baseline(pipeline);
+    for (window, facts) in labels::judged(pipeline, outcome, rules, &baseline) {
+        alerts.judge(&window, &facts)?;
+    }
+    let (kind, windows, rows) = (outcome.kind, &outcome.windows, outcome.rows.len());
+    tracing::info!(?kind, ?windows, rows, "performance is measured");
+    Ok(())
 }
 
 fn by_window(rows: &[ReportRow]) -> BTreeMap<i64, Vec<&ReportRow>> {

@@ -41,6 +41,12 @@ impl Pipeline {
         Self { partitions, ..self }
     }
 
+    /// The same with another setting.
+    pub(crate) fn with_set(mut self, set: String) -> Self {
+        self.sets.push(set);
+        self
+    }
+
     /// The topic with the events.
     pub(crate) fn input(&self) -> String {
         format!("{}-in", self.name)
@@ -70,10 +76,14 @@ impl Pipeline {
 
     /// Creates the input topic unless it is there, so that whatever starts next finds it.
     fn create_input(&self, partitions: i32) {
+        self.create(&self.input(), partitions);
+    }
+
+    fn create(&self, topic: &str, partitions: i32) {
         let (connection, limit) = (self.connection(), Duration::from_secs(30));
-        if ingest::topic_info(&connection, &self.input(), limit).is_err() {
-            let new =
-                CreateTopic { name: self.input(), partitions, replication: 1, settings: vec![] };
+        if ingest::topic_info(&connection, topic, limit).is_err() {
+            let name = topic.to_owned();
+            let new = CreateTopic { name, partitions, replication: 1, settings: vec![] };
             ingest::create_topic(&connection, &new, limit).expect("the broker creates topics");
         }
     }
@@ -99,6 +109,17 @@ impl Pipeline {
         let mut batch = Outgoing::new();
         records.iter().for_each(|(key, value)| batch.push(Some(key), value, Some(partition)));
         headers.iter().for_each(|(name, value)| batch.header(name, value.as_bytes()));
+        producer.send(batch).expect("the broker takes them");
+        producer.flush().expect("the broker acknowledges them");
+    }
+
+    /// Writes these values to one of so many partitions of another topic, which is created.
+    pub(crate) fn send_to(&self, topic: &str, partitions: i32, partition: i32, values: &[Vec<u8>]) {
+        let (connection, limit) = (self.connection(), Duration::from_secs(30));
+        self.create(topic, partitions);
+        let mut producer = Producer::new(&connection, topic, limit).expect("a producer");
+        let mut batch = Outgoing::new();
+        values.iter().for_each(|value| batch.push(None, value, Some(partition)));
         producer.send(batch).expect("the broker takes them");
         producer.flush().expect("the broker acknowledges them");
     }
@@ -160,6 +181,11 @@ impl Pipeline {
         self.run_flags(instance, &["--only", hop])
     }
 
+    /// The same with further flags.
+    pub(crate) fn run_with_flags(&self, instance: &str, hop: &str, flags: &[&str]) -> Child {
+        self.run_flags(instance, &[&["--only", hop], flags].concat())
+    }
+
     fn run_flags(&self, instance: &str, more: &[&str]) -> Child {
         let instance = format!("pipeline.instance={instance}");
         let mut flags = vec!["--set", instance.as_str()];
@@ -171,8 +197,34 @@ impl Pipeline {
     /// Starts `tidegate run` as this instance; it ends itself, as by SIGKILL, at the `count`th
     /// passage of this place.
     pub(crate) fn run_until(&self, instance: &str, place: &str, count: u32) -> Child {
+        self.run_until_with(instance, place, count, &[])
+    }
+
+    /// The same with further settings.
+    pub(crate) fn run_until_with(
+        &self,
+        instance: &str,
+        place: &str,
+        count: u32,
+        sets: &[&str],
+    ) -> Child {
         let instance = format!("pipeline.instance={instance}");
-        let arguments = self.arguments(&["run"], &["--set", instance.as_str()]);
+        let mut flags = vec!["--set", instance.as_str()];
+        flags.extend(sets.iter().flat_map(|set| ["--set", set]));
+        let arguments = self.arguments(&["run"], &flags);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        Child::spawn_with(&arguments, &[("TIDEGATE_FAILPOINT", &format!("{place}={count}"))])
+    }
+
+    /// Starts a command that ends itself, as by SIGKILL, at the `count`th passage of this place.
+    pub(crate) fn command_until(
+        &self,
+        command: &[&str],
+        flags: &[&str],
+        place: &str,
+        count: u32,
+    ) -> Child {
+        let arguments = self.arguments(command, flags);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         Child::spawn_with(&arguments, &[("TIDEGATE_FAILPOINT", &format!("{place}={count}"))])
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use schemas::{DeadLetterTable, MicroBatch, ResultsTable};
+use schemas::{DeadLetterTable, LabelTable, MicroBatch, ResultsTable};
 
 use super::roll::RollAt;
 use crate::error::StoreError;
@@ -143,6 +143,12 @@ impl Table {
 
 impl From<ResultsTable> for Table {
     fn from(mut table: ResultsTable) -> Self {
+        Self::new(table.schema(), table.id().to_owned(), move |batch| table.rows(batch))
+    }
+}
+
+impl From<LabelTable> for Table {
+    fn from(mut table: LabelTable) -> Self {
         Self::new(table.schema(), table.id().to_owned(), move |batch| table.rows(batch))
     }
 }

@@ -5,6 +5,7 @@
 
 mod predict;
 mod print;
+mod read;
 mod session;
 mod tables;
 mod two_sample;
@@ -16,6 +17,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
 
 pub use predict::FindModel;
+pub use read::read;
 pub use session::Session;
 pub use two_sample::{Statistic, TwoSample};
 

@@ -87,7 +87,8 @@ impl Session {
     }
 }
 
-fn context(memory_bytes: usize) -> Result<SessionContext, StoreError> {
+/// A context whose queries take so much memory before they spill.
+pub(super) fn context(memory_bytes: usize) -> Result<SessionContext, StoreError> {
     let mut config = SessionConfig::new().with_information_schema(true);
     config.options_mut().execution.parquet.pruning = true;
     config.options_mut().execution.parquet.enable_page_index = true;

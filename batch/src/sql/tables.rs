@@ -22,7 +22,7 @@ const PARTITION_COLUMN: &str = "source_partition";
 /// Folders in one another whose names are columns, at most.
 const MAX_KEYS: usize = 8;
 
-/// Registers `table`; its columns are those of all its files, old and new, together.
+/// Registers `table`; its columns are those of all its files, old and new, and of its schema.
 pub(super) async fn register(context: &SessionContext, table: &SqlTable) -> Result<(), StoreError> {
     let name = table.name.as_str();
     let (folder, schema) = match &table.rows {
@@ -41,7 +41,8 @@ pub(super) async fn register(context: &SessionContext, table: &SqlTable) -> Resu
     let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
         .with_file_extension(".parquet")
         .with_table_partition_cols(keys(&folder)?);
-    let schema = options.infer_schema(&context.state(), &url).await.map_err(explain)?;
+    let found = options.infer_schema(&context.state(), &url).await.map_err(explain)?;
+    let schema = with_new_columns(&found, schema.as_ref());
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     let listing = Arc::new(ListingTable::try_new(config).map_err(explain)?);
     context.register_table(name, listing).map_err(explain)?;
@@ -101,6 +102,15 @@ fn is_date(text: &str) -> bool {
         && digits(8..10)
         && text.as_bytes()[4] == b'-'
         && text.as_bytes()[7] == b'-'
+}
+
+/// The files' columns and those that no file has yet, of a model that has not scored so far: nulls.
+fn with_new_columns(found: &SchemaRef, now: Option<&SchemaRef>) -> SchemaRef {
+    let mut fields: Vec<_> = found.fields().iter().cloned().collect();
+    let new = now.iter().flat_map(|schema| schema.fields().iter());
+    let new = new.filter(|field| found.field_with_name(field.name()).is_err());
+    fields.extend(new.map(|field| Arc::new(Field::clone(field).with_nullable(true))));
+    Arc::new(Schema::new(fields))
 }
 
 fn has_files(folder: &Path) -> Result<bool, StoreError> {

@@ -71,6 +71,13 @@ impl Reports {
         self.derived.files(PARTITION)
     }
 
+    /// The windows that are judged; none before the first.
+    pub fn judged(&self) -> Result<Option<Range<i64>>, StoreError> {
+        let files = self.derived.files(PARTITION)?;
+        let first = files.first().map(|(start, _)| *start);
+        Ok(first.zip(self.position).map(|(first, end)| first..end))
+    }
+
     /// Most groups that a window had so far.
     pub(super) fn groups(&self) -> usize {
         self.groups
@@ -125,6 +132,6 @@ impl Reports {
 }
 
 /// Name of the folder of windows of one kind.
-fn kind(clock: Clock) -> String {
+pub(crate) fn kind(clock: Clock) -> String {
     format!("{}s-every-{}s", clock.windows.length_seconds, clock.windows.slide_seconds)
 }

@@ -89,7 +89,7 @@ impl Fault {
 }
 
 /// Cuts `reason` to [`MAX_REASON_BYTES`] at a character.
-pub(super) fn bounded(mut reason: String) -> String {
+pub(crate) fn bounded(mut reason: String) -> String {
     if reason.len() > MAX_REASON_BYTES {
         let end = (0..=MAX_REASON_BYTES - 3).rev().find(|end| reason.is_char_boundary(*end));
         reason.truncate(end.unwrap_or(0));

@@ -1,0 +1,110 @@
+//! The performance files: two chains of windows, one of estimates and one of what was realised.
+
+use std::ops::Range;
+use std::path::Path;
+
+use batch::StoreError;
+use batch::derived::Derived;
+use batch::source::Columns;
+use serde::{Deserialize, Serialize};
+
+use super::row::{Kind, OutcomeRow, performance_schema, table};
+use crate::evaluate::{Clock, kind_of};
+
+/// Key of the footer's JSON.
+pub const PERFORMANCE_KEY: &str = "tidegate.performance";
+
+/// What a performance file covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutcomesFooter {
+    /// First window.
+    pub start: i64,
+    /// Behind the last window.
+    pub end: i64,
+    /// Length of a window.
+    pub length_seconds: u32,
+    /// From one window to the next.
+    pub slide_seconds: u32,
+    /// How long after its event a label counted.
+    pub ttl_seconds: u32,
+}
+
+/// Files of one kind of rows.
+pub(super) struct Chain {
+    derived: Derived,
+    partition: i32,
+    position: Option<i64>,
+}
+
+impl Chain {
+    pub(super) fn open(
+        root: &Path,
+        topic: &str,
+        clock: Clock,
+        instance: &str,
+        kind: Kind,
+    ) -> Result<Self, StoreError> {
+        let derived = Derived::open(root, "performance", topic, &kind_of(clock), instance)?;
+        let partition = match kind {
+            Kind::Estimated => 0,
+            Kind::Realised => 1,
+        };
+        let mut chain = Self { derived, partition, position: None };
+        chain.position = chain.load(clock)?;
+        Ok(chain)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.derived.folder()
+    }
+
+    /// The next window; none before the first.
+    pub(super) fn position(&self) -> Option<i64> {
+        self.position
+    }
+
+    fn load(&self, clock: Clock) -> Result<Option<i64>, StoreError> {
+        let Some((start, path)) = self.derived.files(self.partition)?.pop() else {
+            return Ok(None);
+        };
+        let file = Columns::open(&path)?;
+        let footer = file.text(PERFORMANCE_KEY).and_then(|text| serde_json::from_str(text).ok());
+        let fits = |footer: &OutcomesFooter| {
+            footer.start == start
+                && footer.end > start
+                && footer.length_seconds == clock.windows.length_seconds
+                && footer.slide_seconds == clock.windows.slide_seconds
+        };
+        match footer.filter(fits) {
+            Some(footer) => Ok(Some(footer.end)),
+            None => Err(StoreError::Foreign {
+                path,
+                reason: "it does not say which windows it covers".into(),
+            }),
+        }
+    }
+
+    /// Publishes the rows of these windows, unless another process was faster: then its rows stand.
+    pub(super) fn publish(
+        &mut self,
+        windows: Range<i64>,
+        clock: Clock,
+        ttl_seconds: u32,
+        rows: &[OutcomeRow],
+    ) -> Result<(), StoreError> {
+        let mut new = self.derived.create(self.partition, windows.start, &performance_schema())?;
+        new.write(&table(rows))?;
+        let footer = OutcomesFooter {
+            start: windows.start,
+            end: windows.end,
+            length_seconds: clock.windows.length_seconds,
+            slide_seconds: clock.windows.slide_seconds,
+            ttl_seconds,
+        };
+        let text = serde_json::to_string(&footer).expect("a footer is plain data");
+        let first = new.publish(PERFORMANCE_KEY, text)?;
+        self.position = if first { Some(windows.end) } else { self.load(clock)? };
+        Ok(())
+    }
+}

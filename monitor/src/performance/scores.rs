@@ -1,0 +1,94 @@
+//! Probabilities against what happened: AUC, log loss, Brier score.
+
+use super::ranking::{Auc, Ranking};
+use super::sum::Sum;
+use super::{Calibration, calibration};
+
+/// A score is kept so far from 0 and 1 in the logarithm, as scikit-learn does with doubles:
+/// certainty that was wrong costs 36.04 instead of infinity.
+pub const CLIP: f64 = f64::EPSILON;
+
+/// Scores of one class, each with whether the row was of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Scores {
+    rows: u64,
+    positives: u64,
+    invalid: u64,
+    log_loss: Sum,
+    brier: Sum,
+    ranking: Ranking,
+}
+
+impl Scores {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts a row: the probability that the model gave, and whether it was so.
+    pub fn add(&mut self, score: f64, positive: bool) {
+        if !(0.0..=1.0).contains(&score) {
+            self.invalid += 1;
+            return;
+        }
+        self.rows += 1;
+        self.positives += u64::from(positive);
+        let of_truth = if positive { score } else { 1.0 - score };
+        self.log_loss.add(-of_truth.clamp(CLIP, 1.0 - CLIP).ln());
+        self.brier.add((1.0 - of_truth) * (1.0 - of_truth));
+        self.ranking.count(score, positive);
+    }
+
+    /// Adds what another counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.positives += other.positives;
+        self.invalid += other.invalid;
+        self.log_loss.merge(other.log_loss);
+        self.brier.merge(other.brier);
+        self.ranking.merge(&other.ranking);
+    }
+
+    /// Rows with a score that is a probability.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Those of them that are of the class.
+    #[must_use]
+    pub fn positives(&self) -> u64 {
+        self.positives
+    }
+
+    /// Rows whose score is no probability.
+    #[must_use]
+    pub fn invalid(&self) -> u64 {
+        self.invalid
+    }
+
+    /// Mean of −ln of the probability given to what happened, clipped at [`CLIP`].
+    #[must_use]
+    pub fn log_loss(&self) -> Option<f64> {
+        self.log_loss.mean(self.rows)
+    }
+
+    /// Mean squared distance of the probability from what happened.
+    #[must_use]
+    pub fn brier(&self) -> Option<f64> {
+        self.brier.mean(self.rows)
+    }
+
+    /// Area under the ROC curve, ties by mid-ranks; `None` unless both classes are there.
+    #[must_use]
+    pub fn auc(&self) -> Option<Auc> {
+        self.ranking.auc()
+    }
+
+    /// What the scores should have been, from how often it was so; `None` without rows.
+    #[must_use]
+    pub fn calibration(&self) -> Option<Calibration> {
+        calibration::fit(&self.ranking.ascending())
+    }
+}

@@ -1,0 +1,40 @@
+//! What the figures are held to: scikit-learn's answers, corner cases, properties.
+
+mod properties;
+mod tables;
+
+use super::{Confusion, Scores};
+
+/// Numbers from 0 to 1 that other languages repeat: Knuth's linear congruential generator, its upper
+/// 53 bits. The references in [`tables`] were made with it.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> f64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A score, on a grid unless that is 0, and whether it came true: calibrated by construction.
+    fn calibrated(&mut self, grid: f64) -> (f64, bool) {
+        let roll = self.roll();
+        let score = if grid > 0.0 { (roll * grid).round() / grid } else { roll };
+        (score, self.roll() < score)
+    }
+}
+
+fn near(what: &str, got: Option<f64>, want: f64) {
+    let got = got.unwrap_or_else(|| panic!("{what}: no answer, want {want}"));
+    assert!((got - want).abs() <= 1e-12 * want.abs().max(1.0), "{what}: got {got}, want {want}");
+}
+
+fn counted(rows: &[(f64, bool)]) -> (Scores, Confusion) {
+    let (mut scores, mut confusion) = (Scores::new(), Confusion::new());
+    for (score, truth) in rows {
+        scores.add(*score, *truth);
+        let class = |yes: bool| if yes { "1" } else { "0" };
+        confusion.add(class(*truth), class(*score >= 0.5));
+    }
+    (scores, confusion)
+}

@@ -1,0 +1,200 @@
+//! Labels: their table and what they are held against, from configuration, contract and model.
+
+mod judge;
+
+use anyhow::Context as _;
+use batch::sql::SqlTable;
+use batch::topic_folder;
+use infer::{Output, OutputKind};
+use monitor::evaluate::Reports;
+use monitor::outcomes::{Answer, Outcome, Outcomes, Score, Settings, performance_schema};
+use schemas::{LabelMembers, LabelTable, column_of_field};
+
+pub(crate) use judge::{baseline, figures, judged};
+
+use crate::exit::{Exit, WithExit};
+use crate::monitoring;
+use crate::pipeline::{LABELS, Pipeline, RESULTS};
+
+/// Memory of the join of a window before it spills to the temporary folder.
+const JOIN_BYTES: usize = 256 << 20;
+/// From here on the probability of a class is the answer, where neither model nor descriptor says.
+const THRESHOLD: f64 = 0.5;
+/// Class of a score whose descriptor names none.
+const SECOND_CLASS: &str = "1";
+
+/// Whether anything says what turned out to be true.
+pub(crate) fn has_labels(pipeline: &Pipeline) -> bool {
+    !pipeline.config.labels.topic.is_empty()
+}
+
+/// Finds a mistake in `[labels]` before the first record does.
+pub(crate) fn check(pipeline: &Pipeline) -> anyhow::Result<()> {
+    if table(pipeline)?.is_some() {
+        answer(pipeline)?;
+    }
+    Ok(())
+}
+
+/// Rows of the labels table; `None` when no topic holds labels.
+pub(crate) fn table(pipeline: &Pipeline) -> anyhow::Result<Option<LabelTable>> {
+    if !has_labels(pipeline) {
+        return Ok(None);
+    }
+    let salt = pipeline.config.contract.hash_salt.expose();
+    let table = LabelTable::new(&pipeline.contract, members(pipeline)?, salt.as_bytes());
+    table.map(Some).map_err(|error| usage(error.to_string()))
+}
+
+/// Members of a label record: as configured, else as the event's fields with these roles are called.
+fn members(pipeline: &Pipeline) -> anyhow::Result<LabelMembers> {
+    let (labels, contract) = (&pipeline.config.labels, &pipeline.contract);
+    let or_role = |name: &str, field: Option<&schemas::Field>| {
+        if name.is_empty() { field.map(|field| field.name.clone()) } else { Some(name.to_owned()) }
+    };
+    let label = or_role(&labels.label, contract.label()).ok_or_else(|| {
+        usage(
+            "labels.label is empty, and the contract has no field with role = \"label\" to take \
+             its name from: set it to the member of a label record that holds the label"
+                .into(),
+        )
+    })?;
+    // Without a key in the contract the table refuses, and says so.
+    let key = or_role(&labels.key, contract.key()).unwrap_or_default();
+    let time = Some(labels.time.clone()).filter(|name| !name.is_empty());
+    Ok(LabelMembers { key, label, time })
+}
+
+/// What the model answers: as configured, else its only label, its only value, its only score.
+fn answer(pipeline: &Pipeline) -> anyhow::Result<Answer> {
+    let labels = &pipeline.config.labels;
+    let outputs = &pipeline.package.descriptor().outputs;
+    let named = |key: &str, name: &str| {
+        outputs.iter().find(|output| output.name == name).ok_or_else(|| {
+            let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
+            usage(format!(
+                "{key} = {name:?} is no output of the model: it has {}",
+                names.join(", ")
+            ))
+        })
+    };
+    let only = |kind| {
+        let mut of = outputs.iter().filter(|output| output.kind == kind);
+        of.next().filter(|_| of.next().is_none())
+    };
+    let score = match labels.score.as_str() {
+        "" => only(OutputKind::Probability),
+        name => Some(named("labels.score", name)?),
+    };
+    if let Some(score) = score.filter(|score| score.kind != OutputKind::Probability) {
+        let message = format!("labels.score = {:?} is no probability", score.name);
+        return Err(usage(message));
+    }
+    let answer = match labels.prediction.as_str() {
+        "" => only(OutputKind::Label).or_else(|| match score {
+            Some(_) => None,
+            None => only(OutputKind::Value),
+        }),
+        name => Some(named("labels.prediction", name)?),
+    };
+    match (answer, score) {
+        (Some(answer), _) if answer.kind == OutputKind::Value => {
+            Ok(Answer::Number { column: column_of_output(&answer.name) })
+        }
+        (Some(answer), _) if answer.kind != OutputKind::Label => {
+            let (name, kind) = (&answer.name, answer.kind.name());
+            Err(usage(format!("labels.prediction = {name:?} is a {kind}: name a label or a value")))
+        }
+        (None, None) => Err(usage(
+            "labels.prediction is empty, and the model has not one label, one value or one \
+             probability that could be meant: name the output that labels are held against"
+                .into(),
+        )),
+        (answer, score) => Ok(Answer::Class {
+            column: answer.map(|answer| column_of_output(&answer.name)),
+            classes: answer.or(score).map(|output| output.classes.clone()).unwrap_or_default(),
+            score: score.map(|output| Score {
+                column: column_of_output(&output.name),
+                class: class_of(output),
+                threshold: output.threshold.unwrap_or(THRESHOLD),
+            }),
+        }),
+    }
+}
+
+/// Column of a model's output in the table of results.
+fn column_of_output(name: &str) -> String {
+    format!("prediction_{name}")
+}
+
+/// The class that a probability is of.
+fn class_of(score: &Output) -> String {
+    let placed = || score.index.and_then(|index| score.classes.get(index)).cloned();
+    score.class.clone().or_else(placed).unwrap_or_else(|| SECOND_CLASS.into())
+}
+
+/// What the monitor joins; `None` when no topic holds labels.
+pub(crate) fn outcomes(pipeline: &Pipeline) -> anyhow::Result<Option<Outcomes>> {
+    let Some(labels) = table(pipeline)? else { return Ok(None) };
+    let config = &pipeline.config;
+    let key = pipeline.contract.key().context("the contract has a key, or its table refuses")?;
+    let folder = |name: &str, topic: &str| topic_folder(&config.archive.directory, name, topic);
+    let table =
+        |name: &str, topic: &str, schema| SqlTable::folder(name, folder(name, topic), Some(schema));
+    let settings = Settings {
+        results: table(RESULTS, &config.output.topic, pipeline.results_table()?.schema()),
+        labels: table(LABELS, &config.labels.topic, labels.schema()),
+        labels_folder: folder(LABELS, &config.labels.topic),
+        key_column: column_of_field(key),
+        answer: answer(pipeline)?,
+        ttl_seconds: config.labels.ttl_seconds,
+        memory_bytes: JOIN_BYTES,
+    };
+    let clock = monitoring::clock(config)?;
+    let (root, topic) = (&config.archive.directory, &config.output.topic);
+    Ok(Some(Outcomes::open(root, topic, clock, &config.instance(), settings)?))
+}
+
+/// Joins every window that is due. What was found is told before it is published: whoever is killed
+/// in between is told again. `tell` answers whether to go on.
+pub(crate) fn look(
+    outcomes: &mut Outcomes,
+    reports: &Reports,
+    mut tell: impl FnMut(&Outcome) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let Some(judged) = reports.judged()? else { return Ok(()) };
+    loop {
+        let now = jiff::Timestamp::now().as_microsecond();
+        let next = outcomes.next(judged.clone(), now).context("joining labels")?;
+        let Some(outcome) = next else { return Ok(()) };
+        let goes_on = tell(&outcome)?;
+        outcomes.publish(&outcome)?;
+        if !goes_on {
+            return Ok(());
+        }
+    }
+}
+
+/// The tables of labels and performance under their SQL names.
+pub(crate) fn sql_tables(pipeline: &Pipeline) -> anyhow::Result<Vec<SqlTable>> {
+    let config = &pipeline.config;
+    let (Some(labels), Some(outcomes)) = (table(pipeline)?, outcomes(pipeline)?) else {
+        return Ok(vec![]);
+    };
+    Ok(vec![
+        SqlTable::folder(
+            LABELS,
+            topic_folder(&config.archive.directory, LABELS, &config.labels.topic),
+            Some(labels.schema()),
+        ),
+        SqlTable::folder(
+            "performance",
+            outcomes.folder().to_path_buf(),
+            Some(performance_schema()),
+        ),
+    ])
+}
+
+fn usage(message: String) -> anyhow::Error {
+    WithExit { message, exit: Exit::Usage }.into()
+}

@@ -1,0 +1,256 @@
+//! Windows of performance as the policy reads them: how far each figure is worse than its baseline.
+//!
+//! A realised window is handed in as of the time when it could be known, its end and the
+//! time-to-live: the policy forgets subjects that are silent, and estimates run ahead by as much.
+
+use std::collections::BTreeMap;
+
+use monitor::deliver::ModelFacts;
+use monitor::outcomes::{Figures, Kind, Outcome, OutcomeRow};
+use monitor::policy::{Finding, JudgedWindow, Measure, Rule, Subject, Time};
+use serde_json::{Value, json};
+
+use crate::monitoring::instant;
+use crate::pipeline::Pipeline;
+
+/// A figure with a baseline.
+struct Figure {
+    /// As in the table.
+    name: &'static str,
+    /// What the metrics of a package may call it.
+    called: &'static [&'static str],
+    of: fn(&Figures) -> Option<f64>,
+    higher_is_better: bool,
+}
+
+const FIGURES: [Figure; 9] = [
+    figure("accuracy", &["accuracy"], |of| of.accuracy, true),
+    figure("precision", &["precision"], |of| of.precision, true),
+    figure("recall", &["recall"], |of| of.recall, true),
+    figure("f1", &["f1", "f1_score"], |of| of.f1, true),
+    figure("auc", &["auc", "roc_auc"], |of| of.auc, true),
+    figure("log_loss", &["log_loss"], |of| of.log_loss, false),
+    figure("brier", &["brier", "brier_score"], |of| of.brier, false),
+    figure("mae", &["mae", "mean_absolute_error"], |of| of.mae, false),
+    figure("rmse", &["rmse", "root_mean_squared_error"], |of| of.rmse, false),
+];
+
+const fn figure(
+    name: &'static str,
+    called: &'static [&'static str],
+    of: fn(&Figures) -> Option<f64>,
+    higher_is_better: bool,
+) -> Figure {
+    Figure { name, called, of, higher_is_better }
+}
+
+/// Names that a baseline may have.
+pub(crate) fn figures() -> impl Iterator<Item = &'static str> {
+    FIGURES.iter().map(|figure| figure.name)
+}
+
+/// Figures that a drop is measured from: as configured, else the package's metrics of these names.
+pub(crate) fn baseline(pipeline: &Pipeline) -> BTreeMap<&'static str, f64> {
+    let (configured, metrics) =
+        (&pipeline.config.labels.baseline, &pipeline.package.descriptor().metrics);
+    let of = |figure: &Figure| {
+        let own = configured.get(figure.name);
+        own.or_else(|| figure.called.iter().find_map(|name| metrics.get(*name))).copied()
+    };
+    FIGURES.iter().filter_map(|figure| Some((figure.name, of(figure)?))).collect()
+}
+
+/// The windows of `outcome`, each with what its rules find and what a request to train says of it.
+pub(crate) fn judged(
+    pipeline: &Pipeline,
+    outcome: &Outcome,
+    rules: &[Rule],
+    baseline: &BTreeMap<&'static str, f64>,
+) -> Vec<(JudgedWindow, Vec<ModelFacts>)> {
+    let known_after_ms = match outcome.kind {
+        Kind::Estimated => 0,
+        Kind::Realised => i64::from(pipeline.config.labels.ttl_seconds) * 1_000,
+    };
+    let mut windows: BTreeMap<i64, Vec<&OutcomeRow>> = BTreeMap::new();
+    outcome.rows.iter().for_each(|row| windows.entry(row.window).or_default().push(row));
+    let judge = |rows: Vec<&OutcomeRow>| {
+        let (start_us, end_us) = (rows[0].start_us, rows[0].end_us);
+        let window = JudgedWindow {
+            start_ms: start_us.div_euclid(1_000) + known_after_ms,
+            end_ms: end_us.div_euclid(1_000) + known_after_ms,
+            time: Time::Event,
+            findings: rows.iter().flat_map(|row| findings(row, rules, baseline)).collect(),
+        };
+        (window, facts(pipeline, &rows, baseline))
+    };
+    windows.into_values().map(judge).collect()
+}
+
+fn findings(
+    row: &OutcomeRow,
+    rules: &[Rule],
+    baseline: &BTreeMap<&'static str, f64>,
+) -> Vec<Finding> {
+    let (measure, figures, rows, how) = match row.kind {
+        Kind::Realised => (Measure::PerformanceDrop, &row.realised, row.labelled, "is"),
+        Kind::Estimated => (Measure::EstimatedDrop, &row.estimated, row.n, "is estimated at"),
+    };
+    let model = row.model_name.clone().unwrap_or_default();
+    let (from, to) = (instant(row.start_us), instant(row.end_us));
+    let mut found = Vec::new();
+    for figure in &FIGURES {
+        let Some((value, base)) = (figure.of)(figures).zip(baseline.get(figure.name)) else {
+            continue;
+        };
+        let worse = if figure.higher_is_better { base - value } else { value - base };
+        let of_this = |rule: &&Rule| rule.measure == measure && rule.applies(&model, figure.name);
+        found.extend(rules.iter().filter(of_this).map(|rule| Finding {
+            of: Subject {
+                model: model.clone(),
+                version: row.model_version.clone().unwrap_or_default(),
+                arm: row.arm.clone().unwrap_or_default(),
+                segment: String::new(),
+                rule: rule.name.clone(),
+                subject: figure.name.to_owned(),
+            },
+            value: worse.max(0.0),
+            q: None,
+            rows,
+            reason: format!(
+                "{} {how} {value:.4} and was {base:.4} when the model was made; {rows} rows of {from} to {to}",
+                figure.name
+            ),
+        }));
+    }
+    found
+}
+
+fn facts(
+    pipeline: &Pipeline,
+    rows: &[&OutcomeRow],
+    baseline: &BTreeMap<&'static str, f64>,
+) -> Vec<ModelFacts> {
+    let mut models: BTreeMap<&str, Vec<&OutcomeRow>> = BTreeMap::new();
+    for row in rows {
+        models.entry(row.model_name.as_deref().unwrap_or_default()).or_default().push(row);
+    }
+    models
+        .into_iter()
+        .map(|(model, rows)| {
+            let mut versions: BTreeMap<&str, u64> = BTreeMap::new();
+            for row in &rows {
+                *versions.entry(row.model_version.as_deref().unwrap_or_default()).or_default() +=
+                    row.n;
+            }
+            let (from, to) = (instant(rows[0].start_us), instant(rows[0].end_us));
+            let sql = format!(
+                "SELECT * FROM results LEFT JOIN labels ON {} = label_key \
+                 WHERE event_time >= '{from}' AND event_time < '{to}'",
+                pipeline.contract.key().map_or_else(String::new, schemas::column_of_field)
+            );
+            ModelFacts {
+                model: model.to_owned(),
+                rows: rows.iter().map(|row| row.n).sum(),
+                versions: json!(versions),
+                reference: Value::Null,
+                offsets: Value::Null,
+                performance: json!({ "baseline": baseline, "windows": said(&rows) }),
+                data: json!({ "folder": pipeline.config.archive.directory, "sql": sql }),
+            }
+        })
+        .collect()
+}
+
+/// Rows for a request: without the confusion matrix, which may be larger than a request.
+fn said(rows: &[&OutcomeRow]) -> Vec<Value> {
+    let said = |row: &&OutcomeRow| {
+        json!({
+            "kind": row.kind,
+            "model_version": row.model_version,
+            "arm": row.arm,
+            "window_start": instant(row.start_us),
+            "window_end": instant(row.end_us),
+            "rows": row.n,
+            "labelled": row.labelled,
+            "realised": row.realised,
+            "estimated": row.estimated,
+        })
+    };
+    rows.iter().map(said).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor::policy::{Reference, Severity};
+
+    use super::*;
+
+    fn rule(measure: Measure, columns: &[&str]) -> Rule {
+        Rule {
+            name: "r".into(),
+            measure,
+            reference: Reference::Training,
+            severity: Severity::Warning,
+            threshold: 0.05,
+            resolve: 0.02,
+            critical: None,
+            level: None,
+            min_rows: 1,
+            breaches: 1,
+            windows: 1,
+            clear_windows: 1,
+            cool_down_ms: 0,
+            models: vec![],
+            columns: columns.iter().map(|&column| column.to_owned()).collect(),
+        }
+    }
+
+    fn row(kind: Kind) -> OutcomeRow {
+        let figures = |accuracy, rmse| Figures { accuracy, rmse, ..Figures::default() };
+        OutcomeRow {
+            window: 3,
+            start_us: 0,
+            end_us: 3_600_000_000,
+            kind,
+            model_name: Some("m".into()),
+            model_version: Some("1".into()),
+            arm: Some("stable".into()),
+            positive: None,
+            n: 100,
+            labelled: 40,
+            invalid: 0,
+            realised: figures(Some(0.75), Some(9.0)),
+            auc_error: None,
+            estimated: figures(Some(0.5), None),
+            confusion: None,
+            labels_until_us: None,
+        }
+    }
+
+    #[test]
+    fn a_drop_is_how_much_worse_a_figure_is_than_its_baseline() {
+        let baseline = BTreeMap::from([("accuracy", 0.875), ("rmse", 10.0), ("auc", 0.9)]);
+        let (realised, estimated) = (Measure::PerformanceDrop, Measure::EstimatedDrop);
+        for (kind, measure, columns, expected) in [
+            // What became better has not dropped; what is not defined is not judged.
+            (Kind::Realised, realised, &[][..], vec![("accuracy", 0.125, 40), ("rmse", 0.0, 40)]),
+            (Kind::Realised, realised, &["rm*"], vec![("rmse", 0.0, 40)]),
+            (Kind::Realised, estimated, &[], vec![]),
+            (Kind::Estimated, estimated, &[], vec![("accuracy", 0.375, 100)]),
+            (Kind::Estimated, realised, &[], vec![]),
+            (Kind::Realised, Measure::Psi, &[], vec![]),
+        ] {
+            let found = findings(&row(kind), &[rule(measure, columns)], &baseline);
+            let found: Vec<_> =
+                found.iter().map(|it| (it.of.subject.as_str(), it.value, it.rows)).collect();
+            assert_eq!(found, expected, "{kind:?} {measure:?}");
+        }
+        let found = findings(&row(Kind::Realised), &[rule(realised, &["accuracy"])], &baseline);
+        let reason = &found[0].reason;
+        assert!(reason.contains("accuracy is 0.7500 and was 0.8750"), "{reason}");
+        assert!(reason.contains("40 rows of 1970-01-01T00:00:00Z"), "{reason}");
+        assert!(
+            findings(&row(Kind::Realised), &[rule(realised, &[])], &BTreeMap::new()).is_empty()
+        );
+    }
+}

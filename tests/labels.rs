@@ -1,0 +1,189 @@
+//! Labels that come later, on a topic of their own: archived once, whatever they look like.
+
+use std::time::Duration;
+
+use crate::harness::{Broker, FLIGHTS, Pipeline, ended_with, flight, root, run, scored};
+
+const SOON: Duration = Duration::from_secs(60);
+const EVENTS: usize = 300;
+
+/// The topic's name follows from the pipeline's.
+fn labels_topic(pipeline: &Pipeline) -> String {
+    format!("{}-labels", pipeline.name())
+}
+
+#[test]
+fn labels_are_archived_once_across_a_kill_and_join_on_the_key() {
+    let Some(broker) = Broker::shared() else { return };
+    let pipeline = Pipeline::new(broker, "labels", &["labels.label=arr_delay"]);
+    let topic = labels_topic(&pipeline);
+    let events: Vec<Vec<u8>> = (0..EVENTS).map(|id| flight(&format!("f{id}"), "")).collect();
+    pipeline.send(&events);
+    // Half of the flights have landed; three records are no labels, and the last is none at all.
+    let mut labels: Vec<Vec<u8>> = (0..EVENTS / 2)
+        .map(|id| format!(r#"{{"id":"f{id}","arr_delay":{}}}"#, id as i32 - 40).into_bytes())
+        .collect();
+    labels.extend([&b"{"[..], br#"{"id":"f1"}"#, br#"{"id":"f1","arr_delay":[1]}"#].map(Vec::from));
+    pipeline.send_to(&topic, 2, 0, &labels[..100]);
+    pipeline.send_to(&topic, 2, 1, &labels[100..]);
+    let setting = format!("labels.topic={topic}");
+    let mut child = pipeline.run_until_with("a", "archive.before_publish", 2, &[&setting]);
+    assert!(!child.wait(SOON).success(), "it was not killed:\n{}", child.log());
+    let mut child = pipeline.run_with("a", &[&setting]);
+    let verified = pipeline.command(&["verify"], &["--wait", "60", "--set", &setting]);
+    ended_with(&verified, 0);
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(said.contains("labels"), "{said}");
+    let sql = |query: &str| {
+        let output =
+            pipeline.command(&["sql"], &["--set", &setting, "--format", "csv", "-c", query]);
+        ended_with(&output, 0);
+        let text = String::from_utf8(output.stdout).expect("CSV is UTF-8");
+        text.lines().nth(1).unwrap_or_default().to_owned()
+    };
+    let rows = "SELECT count(*), count(label_number), min(label_number), max(label_number), \
+                count(undecodable), count(undecodable_reason), count(DISTINCT label_key) FROM labels";
+    assert_eq!(sql(rows), "153,150,-40.0,109.0,3,3,150");
+    let joined = "SELECT count(*), sum(label_number) FROM results JOIN labels ON id = label_key";
+    assert_eq!(sql(joined), format!("150,{}.0", (0..150).map(|id| id - 40).sum::<i32>()));
+    child.terminate();
+    assert!(child.wait(SOON).success(), "{}", child.log());
+}
+
+#[test]
+fn mistakes_about_labels_are_named() {
+    let config = root().join("deploy/demo/tidegate.toml");
+    let config = config.to_string_lossy();
+    for (sets, said) in [
+        (vec!["labels.topic=l"], "labels.label is empty"),
+        (vec!["labels.topic=l", "labels.label=x", "labels.score=y"], "it has arr_delay"),
+        (vec!["labels.topic=l", "labels.label=x", "labels.ttl_seconds=0"], "must be 1 to"),
+        (vec!["labels.topic=flights", "labels.label=x"], "is input.topic"),
+        (vec!["labels.topic=flights-scored", "labels.label=x"], "is output.topic"),
+    ] {
+        let mut arguments = vec!["check", "--offline", "--config", &config];
+        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        let output = run(&arguments);
+        ended_with(&output, 2);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains(said), "{sets:?}: {text}");
+    }
+    let arguments = ["archive", "accept-gap", "--config", &config, "--table", "labels"];
+    let output = run(&[&arguments[..], &["--partition", "0"]].concat());
+    ended_with(&output, 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no labels are archived"));
+}
+
+/// What `performance` says of each day, and what a join asked by another way says.
+const MEASURED: &str = "SELECT window_start, n, labelled, round(accuracy, 9), round(precision, 9), \
+    round(recall, 9), round(brier, 9) FROM performance WHERE kind = 'realised' ORDER BY 1";
+const DIRECT: &str = "WITH j AS (SELECT r.id, r.event_time, r.prediction_verdict = 'late' AS said, \
+    r.prediction_late_probability AS p, l.label = 'true' AS was, l.label_time AS t, \
+    l.\"offset\" AS o FROM results r LEFT JOIN labels l ON r.id = l.label_key \
+    AND l.label_time BETWEEN r.event_time AND r.event_time + INTERVAL '2 hours'), \
+    one AS (SELECT id, event_time, said, p, last_value(was ORDER BY t, o) AS was FROM j \
+    GROUP BY id, event_time, said, p), \
+    n AS (SELECT *, CAST(said AND was AS INT) AS hit, CAST(was AS DOUBLE) AS y FROM one) \
+    SELECT date_trunc('day', event_time), count(*), count(was), \
+    round(avg(CASE WHEN said = was THEN 1.0 ELSE 0.0 END) FILTER (WHERE was IS NOT NULL), 9), \
+    round(sum(hit) / CAST(NULLIF(count(*) FILTER (WHERE said AND was IS NOT NULL), 0) AS DOUBLE), 9), \
+    round(sum(hit) / CAST(NULLIF(count(*) FILTER (WHERE was), 0) AS DOUBLE), 9), \
+    round(avg((p - y) * (p - y)), 9) FROM n \
+    WHERE event_time < (SELECT max(window_end) FROM performance WHERE kind = 'realised') \
+    GROUP BY 1 ORDER BY 1";
+
+#[test]
+fn performance_is_what_a_join_by_hand_says_and_a_kill_changes_nothing() {
+    let Some(broker) = Broker::shared() else { return };
+    let sets = [
+        "model.name=flight-late",
+        "labels.label=late",
+        "labels.time=known_at",
+        "labels.ttl_seconds=7200",
+        "monitor.window_seconds=86400",
+        "monitor.slide_seconds=86400",
+        // Labels turn one verdict in six: the model answers far worse than this.
+        "labels.baseline.accuracy=0.99",
+    ];
+    let pipeline = Pipeline::new(broker, "performance", &sets);
+    let topic = labels_topic(&pipeline);
+    let pipeline = pipeline.with_set(format!("labels.topic={topic}"));
+    assert!(pipeline.produce(FLIGHTS, None).wait(SOON).success());
+    pipeline.send_to(&topic, 1, 0, &[]);
+    scored(&pipeline);
+    let rows = |query: &str| -> Vec<String> {
+        let output = pipeline.command(&["sql"], &["--format", "csv", "-c", query]);
+        ended_with(&output, 0);
+        let text = String::from_utf8(output.stdout).expect("CSV is UTF-8");
+        text.lines().skip(1).map(str::to_owned).collect()
+    };
+    // Every seventh flight is never heard of, every fifth is reported twice, every eleventh too late.
+    let mut labels = Vec::new();
+    let flights = rows(
+        "SELECT id, CAST(event_time AS BIGINT) / 1000, prediction_late_probability > 0.4 \
+         FROM results ORDER BY event_time, id",
+    );
+    for (place, flight) in flights.iter().enumerate().filter(|(place, _)| place % 7 > 0) {
+        let parts: Vec<&str> = flight.split(',').collect();
+        let [id, at, late] = parts.as_slice() else { panic!("three columns: {flight}") };
+        let late = (*late == "true") != (place % 6 == 0);
+        let at: i64 = at.parse().expect("milliseconds");
+        let after = if place % 11 == 0 { 7_200_001 } else { 3_600_000 };
+        let mut say = |late: bool, at: i64| {
+            let text = format!(r#"{{"id":"{id}","late":{late},"known_at":{at}}}"#);
+            labels.push(text.into_bytes());
+        };
+        if place % 5 == 0 {
+            say(!late, at);
+        }
+        say(late, at + after);
+    }
+    assert_eq!(flights.len() as u64, FLIGHTS);
+    pipeline.send_to(&topic, 1, 0, &labels);
+    scored(&pipeline);
+    let results = pipeline.archive().join("results").to_string_lossy().into_owned();
+    let reference = pipeline.archive().join("reference.parquet").to_string_lossy().into_owned();
+    let contract = root().join("deploy/demo/contract.toml");
+    let contract = contract.to_string_lossy();
+    ended_with(&run(&["baseline", "fit", &results, "-o", &reference, "--contract", &contract]), 0);
+    let reference = format!("monitor.reference={reference}");
+    // Killed as the reports are about to be published, then the first realised rows, the same again, and
+    // the next.
+    ended_with(&pipeline.command(&["monitor", "count"], &["--set", &reference]), 0);
+    for passages in [1, 2, 1, 2] {
+        let mut child = pipeline.command_until(
+            &["monitor", "evaluate"],
+            &["--set", &reference],
+            "archive.before_publish",
+            passages,
+        );
+        assert!(!child.wait(SOON).success(), "it was not killed:\n{}", child.log());
+    }
+    let state = pipeline.archive().join("alerts/state.sqlite").to_string_lossy().into_owned();
+    let rules = "rules=[{name=\"performance\",min_rows=5}]".to_owned();
+    let alerts = [format!("alerts.state={state}"), reference.clone(), rules];
+    let flags: Vec<&str> = alerts.iter().flat_map(|set| ["--set", set]).collect();
+    let mut child = pipeline.run_with_flags("a", "monitor", &flags);
+    child.wait_for("Estimated", SOON);
+    child.terminate();
+    assert!(child.wait(SOON).success(), "{}", child.log());
+    let listed = pipeline.command(&["alerts", "list", "--json"], &flags);
+    ended_with(&listed, 0);
+    let episodes = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(episodes.contains("performance") && episodes.contains("accuracy"), "{episodes}");
+    let measured = rows(MEASURED);
+    assert!(measured.len() > 3, "several days are realised: {measured:?}");
+    for (measured, direct) in measured.iter().zip(rows(DIRECT)) {
+        assert_eq!(*measured, direct);
+    }
+    assert_eq!(measured.len(), rows(DIRECT).len());
+    let again = pipeline.command(&["monitor", "evaluate", "--json"], &["--set", &reference]);
+    ended_with(&again, 0);
+    assert_eq!(rows(MEASURED), measured, "a window is realised once");
+    let estimated = rows(
+        "SELECT count(*), max(abs(e.estimated_accuracy - r.estimated_accuracy)) < 1e-12 FROM performance e \
+         JOIN performance r ON e.window_start = r.window_start AND r.kind = 'realised' \
+         WHERE e.kind = 'estimated'",
+    );
+    assert_eq!(estimated, [format!("{},true", measured.len())]);
+}
