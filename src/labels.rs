@@ -8,7 +8,7 @@ use batch::topic_folder;
 use infer::{Output, OutputKind};
 use monitor::evaluate::Reports;
 use monitor::outcomes::{Answer, Outcome, Outcomes, Score, Settings, performance_schema};
-use schemas::{LabelMembers, LabelTable, column_of_field};
+use schemas::{LabelMembers, LabelTable, column_of_field, column_of_output};
 
 pub(crate) use judge::{baseline, figures, judged};
 
@@ -120,11 +120,6 @@ fn answer(pipeline: &Pipeline) -> anyhow::Result<Answer> {
             }),
         }),
     }
-}
-
-/// Column of a model's output in the table of results.
-fn column_of_output(name: &str) -> String {
-    format!("prediction_{name}")
 }
 
 /// The class that a probability is of.

@@ -139,7 +139,8 @@ impl Dashboard {
             "performance": {
                 "realised": null,
                 "estimated": null,
-                "reason": "No labels: performance is neither measured nor estimated in this build",
+                "reason": "Figures of performance are in SQL only so far: tidegate sql -c \"SELECT * FROM \
+                           performance ORDER BY window_start DESC\", where [labels] names a topic",
             },
             "alerts": alerts,
             "alerts_problem": problem,
