@@ -67,9 +67,9 @@ async fn supervise(
         tasks.spawn(async { ("server", served.await.context("serving HTTP")) });
     }
     let mut hops = spawn_hops(pipeline, only, &health, telemetry, &stop, started);
-    {
+    let groups = hops::groups(pipeline, |hop| runs(only, hop));
+    if !groups.is_empty() {
         let (pipeline, stop) = (pipeline.clone(), stop.clone());
-        let groups = hops::groups(&pipeline, |hop| runs(only, hop));
         // Not waited for at the end: a question to a broker that is away may take its time.
         tasks.spawn(on_thread("members", move || hops::look_after(&pipeline, &groups, &stop)));
     }
