@@ -30,7 +30,7 @@ for target in "${targets[@]}"; do
   mkdir -p "$corpus"
   case $target in
     contract) seeds=(../deploy/demo/contract.toml) ;;
-    descriptor) seeds=(../deploy/demo/models/*/1/model.toml) ;;
+    descriptor) seeds=(../deploy/demo/models/flight-late/1/model.toml) ;;
     graph) seeds=(../deploy/demo/models/flight-delay/1/model.onnx) ;;
     *) seeds=(seeds/"$target"/*) ;;
   esac
