@@ -8,6 +8,7 @@ use schemas::FooterPosition;
 fuzz_target!(|text: &str| {
     let Ok(footer) = FooterPosition::from_json(Some(text)) else { return };
     assert!(footer.start <= footer.end, "{footer:?}");
-    let again = FooterPosition::from_json(Some(&footer.to_json())).expect("what it writes it reads");
+    let again =
+        FooterPosition::from_json(Some(&footer.to_json())).expect("what it writes it reads");
     assert_eq!(again, footer);
 });
