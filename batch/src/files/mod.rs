@@ -67,7 +67,7 @@ pub(crate) fn ensure_dir(files: &dyn Files, dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes `dir`, what is in it and its own name up to that of `root` durable.
+/// Makes `dir`, what is in it and its own name, with those of all folders above it, durable.
 ///
 /// Whoever builds on a name that another process published calls this first: that process may
 /// have died before its own sync, and the name could still vanish beneath what follows it.
@@ -78,11 +78,16 @@ pub(crate) fn sync_up_to(files: &dyn Files, root: &Path, dir: &Path) -> io::Resu
             break;
         }
     }
-    match sync_parent(files, root) {
-        // The folder above the archive is not ours; it need not even be readable.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        other => other,
+    // A folder above may be of an earlier start of ours that could not sync it: all of them, then.
+    for above in root.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match files.sync_dir(above) {
+            // They are not ours; they need not even be readable.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            other => other?,
+        }
     }
+    Ok(())
 }
 
 fn sync_parent(files: &dyn Files, dir: &Path) -> io::Result<()> {
