@@ -1,6 +1,8 @@
 //! Commands as a newcomer meets them, on the demo's assets.
 
-use crate::harness::{ended_with, root, run};
+use std::process::Command;
+
+use crate::harness::{ended_with, output, root, run};
 
 fn demo(path: &str) -> String {
     root().join("deploy/demo").join(path).to_string_lossy().into_owned()
@@ -94,17 +96,10 @@ fn an_otlp_endpoint_that_cannot_be_spoken_to_is_refused() {
 #[test]
 fn a_missing_onnx_runtime_names_the_fix_and_does_not_hang() {
     let library = root().join("no-such-library.so");
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
-        .args([
-            "model",
-            "check",
-            &demo("models/flight-delay/1"),
-            "--contract",
-            &demo("contract.toml"),
-        ])
-        .env("TIDEGATE_ORT_LIB", &library)
-        .output()
-        .expect("the built binary starts");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["model", "check", &demo("models/flight-delay/1")]);
+    command.args(["--contract", &demo("contract.toml")]).env("TIDEGATE_ORT_LIB", &library);
+    let output = output(&mut command);
     ended_with(&output, 1);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("TIDEGATE_ORT_LIB") && said.contains("no-such-library.so"), "{said}");

@@ -119,7 +119,7 @@ impl Monitored {
         if let Some(name) = failpoint {
             process.env("TIDEGATE_FAILPOINT", name);
         }
-        process.output().expect("the built binary starts")
+        crate::harness::output(&mut process)
     }
 
     pub(crate) fn fit(&self, files: &[&str]) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -230,11 +230,9 @@ fn a_finished_job_does_nothing_and_needs_no_model() {
     let file = output.join("results/000000.parquet");
     let before = fs::metadata(&file).expect("published").modified().expect("a time");
     let arguments = arguments(&flights, &output, &["--where", "dep_delay > 0", "--json"]);
-    let again = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
-        .args(&arguments)
-        .env("TIDEGATE_ORT_LIB", root().join("no-such-library.so"))
-        .output()
-        .expect("the built binary starts");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(&arguments).env("TIDEGATE_ORT_LIB", root().join("no-such-library.so"));
+    let again = crate::harness::output(&mut command);
     ended_with(&again, 0);
     let summary = json(&again);
     assert_eq!(summary["parts"], summary["parts_before"]);

@@ -2,16 +2,15 @@
 //! query may leave unread.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Float32Type;
 use batch::parquet_io::ParquetRows;
 use serde_json::Value;
 
-use crate::harness::{ended_with, folder, root, run};
+use crate::harness::{ended_with, folder, output, output_of, root, run};
 use crate::monitor::archive;
 
 /// The features of the demo's model, in the order of its package.
@@ -191,37 +190,40 @@ fn every_way_in() {
     let output = sql(&data, &["-f", &text(&file), "--format", "json"]);
     ended_with(&output, 0);
     assert_eq!(output.stdout, b"{\"n\":600}\n{\"n\":0}\n");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-        .args(arguments(&data, &["--format", "csv"]))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the built binary starts");
-    child.stdin.take().expect("piped").write_all(b"SELECT 1 AS one").expect("it reads");
-    let output = child.wait_with_output().expect("it ends");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(arguments(&data, &["--format", "csv"]));
+    let output = output_of(&mut command, b"SELECT 1 AS one");
     assert_eq!(output.stdout, b"one\n1\n");
 }
 
-/// Types into a terminal of its own and prints what it says; `arguments` are the command's.
+/// Types into a terminal of its own, a line at a prompt, and reads what it says until it ends;
+/// `arguments` are the command's.
 const TERMINAL: &str = r#"
 import os, pty, select, sys, time
 child, terminal = pty.fork()
 if child == 0:
     os.execv(sys.argv[1], sys.argv[1:])
 said = b""
-def until(word):
-    global said
-    end = time.monotonic() + 30
-    while word not in said:
-        if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
-            sys.exit(f"no {word!r} in {said!r}")
-        said += os.read(terminal, 65536)
-for line, answer in [("", b"sql> "), ("SELECT 40 +", b"-> "), ("2 AS answer;", b"42"), ("selec;", b"selec"),
-                     ("\\d", b"dead_letters"), ("SELECT 'x' || 'y';", b"xy")]:
+end = time.monotonic() + 60
+def read():
+    if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+        sys.exit(f"nothing more after {said!r}")
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+# What is typed before a prompt stands may be lost with the terminal's former mode.
+for line, answer, prompt in [("", b"", b"sql> "), ("SELECT 40 +", b"", b"-> "), ("2 AS answer;", b"42", b"sql> "),
+                             ("selec;", b"rror", b"sql> "), ("\\d", b"dead_letters", b"sql> "),
+                             ("SELECT 'x' || 'y';", b"xy", b"sql> ")]:
     if line:
+        said = b""
         os.write(terminal, line.encode() + b"\r")
-    until(answer)
+    while answer not in said or prompt not in said[said.find(answer):]:
+        said += read()
 os.write(terminal, b"\x04")
+while more := read():
+    said += more
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 "#;
 
@@ -230,13 +232,10 @@ fn a_terminal_has_a_prompt_that_remembers() {
     let folder = folder();
     let data = folder.path().join("data");
     archive(&data, 0..1, 99);
-    let output = Command::new("python3")
-        .args(["-c", TERMINAL, env!("CARGO_BIN_EXE_tidegate")])
-        .args(arguments(&data, &[]))
-        .env("XDG_STATE_HOME", folder.path().join("state"))
-        .env("TERM", "xterm")
-        .output()
-        .expect("Python 3 is needed for the tests");
+    let mut command = Command::new("python3");
+    command.args(["-c", TERMINAL, env!("CARGO_BIN_EXE_tidegate")]).args(arguments(&data, &[]));
+    command.env("XDG_STATE_HOME", folder.path().join("state")).env("TERM", "xterm");
+    let output = output(&mut command);
     ended_with(&output, 0);
     let history = std::fs::read_to_string(folder.path().join("state/tidegate/sql_history"));
     let history = history.expect("it is kept");

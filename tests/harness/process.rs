@@ -1,6 +1,6 @@
 //! Child processes of the built binary: output kept line by line, waits bounded, SIGKILL on drop.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -156,14 +156,22 @@ fn binary() -> PathBuf {
 
 /// Runs `tidegate` to its end and returns what it printed.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    let mut child = Command::new(binary())
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the built binary starts");
+    output(Command::new(binary()).args(arguments))
+}
+
+/// Runs a command to its end, with nothing to read, and returns what it printed.
+pub(crate) fn output(command: &mut Command) -> Output {
+    output_of(command, b"")
+}
+
+/// The same with something to read, which a pipe must hold.
+pub(crate) fn output_of(command: &mut Command, input: &[u8]) -> Output {
+    let (stdin, stdout, stderr) = (Stdio::piped(), Stdio::piped(), Stdio::piped());
+    let started = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn();
+    let mut child = started.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let (stdout, stderr) = (all(child.stdout.take()), all(child.stderr.take()));
+    // An error means that it has ended without reading, which its status and output say better.
+    let _ = child.stdin.take().expect("stdin is piped").write_all(input);
     let end = Instant::now() + RUN_BOUND;
     let status = loop {
         match child.try_wait().expect("a child can be waited for") {
@@ -174,7 +182,7 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
                 child.wait().expect("a child can be waited for");
                 let said = stderr.join().expect("the reader does not panic");
                 let said = String::from_utf8_lossy(&said);
-                panic!("tidegate {} did not end within {RUN_BOUND:?}:\n{said}", arguments.join(" "))
+                panic!("{command:?} did not end within {RUN_BOUND:?}:\n{said}")
             }
         }
     };

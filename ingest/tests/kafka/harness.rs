@@ -12,6 +12,9 @@ use schemas::MicroBatch;
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
+/// A pipe that was asked to end, or that must end by itself, ends within this.
+const BOUND: Duration = Duration::from_secs(180);
+
 /// The broker to test with; `None` (with a line that says so) when there is none.
 pub(crate) fn kafka() -> Option<String> {
     match std::env::var("TIDEGATE_TEST_KAFKA") {
@@ -231,10 +234,14 @@ impl Pipe {
 
     /// Waits for the end: exit code and what it printed.
     pub(crate) fn wait(&mut self) -> (i32, String) {
-        // Waiting closes standard input, whose end is the request to stop: it is held open.
-        let open = self.0.stdin.take();
-        let code = self.0.wait().unwrap().code().unwrap_or(-1);
-        drop(open);
+        let end = Instant::now() + BOUND;
+        let code = loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                break status.code().unwrap_or(-1);
+            }
+            assert!(Instant::now() < end, "the pipe did not end within {BOUND:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        };
         let mut printed = String::new();
         if let Some(mut out) = self.0.stdout.take() {
             out.read_to_string(&mut printed).unwrap();
