@@ -80,12 +80,8 @@ pub(crate) fn keep_running(
             wait_ms = wait.as_millis() as u64,
             "hop failed; starting it again"
         );
-        let until = Instant::now() + wait;
-        while Instant::now() < until {
-            if stop.is_raised() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        if stop.sleep(wait) {
+            return Ok(());
         }
     }
 }

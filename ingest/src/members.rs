@@ -36,8 +36,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const ASK: Duration = Duration::from_secs(5);
 /// Patience with the rebalance: members hand over within their revoke time-out, or are put out.
 const REBALANCE_WAIT: Duration = Duration::from_secs(60);
-/// Pause between two looks at `stop`.
-const NAP: Duration = Duration::from_millis(50);
+/// One wait for the visitor's events: a stop is seen within it.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Looks after `groups` until `stop`; a broker that does not answer is asked again.
 pub fn look_after(
@@ -54,7 +54,7 @@ pub fn look_after(
     let admin = admin(connection)?;
     let mut seen: Vec<BTreeSet<i32>> = vec![BTreeSet::new(); groups.len()];
     let mut mock = None;
-    while !nap(LOOK_EVERY, stop) {
+    while !stop.sleep(LOOK_EVERY) {
         // The mock broker does not describe groups.
         mock = mock.or_else(|| is_mock(admin.inner(), ASK));
         if mock != Some(false) {
@@ -147,7 +147,7 @@ fn visit(
     let deadline = Instant::now() + REBALANCE_WAIT;
     let rebalanced = loop {
         // Nothing is ever assigned, so nothing is ever read.
-        if let Some(Err(error)) = visitor.poll(NAP) {
+        if let Some(Err(error)) = visitor.poll(POLL) {
             tracing::debug!(group = group.name, %error, "visitor");
         }
         if visitor.context().next().is_some() {
@@ -159,15 +159,6 @@ fn visit(
     };
     visitor.context().close(&visitor);
     rebalanced
-}
-
-/// Sleeps; true when asked to stop.
-fn nap(length: Duration, stop: &Stop) -> bool {
-    let until = Instant::now() + length;
-    while Instant::now() < until && !stop.is_raised() {
-        std::thread::sleep(NAP);
-    }
-    stop.is_raised()
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ use crate::window::{GroupSums, PartitionTimes, Windows, bytes_of, sums, watermar
 pub use finding::{Finding, FindingRule};
 pub(crate) use judge::counts;
 pub use judge::judge;
-pub(crate) use reports::kind as kind_of;
 pub use reports::{REPORTS_KEY, ReportFooter, Reports};
+pub(crate) use reports::{kind as kind_of, newest_end};
 pub use row::{GroupNames, Reference, ReportRow, State, Statistics};
 pub use table::report_schema;
 

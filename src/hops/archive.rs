@@ -166,10 +166,9 @@ fn describe(pipeline: &Pipeline, topic: &str, stop: &Stop) -> Result<Option<Topi
             }
             Err(error) => return Err(admin_trouble(error)),
         }
-        if stop.is_raised() {
+        if stop.sleep(TOPIC_WAIT) {
             return Ok(None);
         }
-        std::thread::sleep(TOPIC_WAIT);
     }
 }
 

@@ -36,7 +36,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const STANDBY: Duration = Duration::from_secs(10);
 /// Pause after performance could not be measured: a join that failed costs as much again.
 const MEASURE_AGAIN: Duration = Duration::from_secs(300);
-/// Longest sleep: a stop is seen within it.
+/// From one look at what is due to the next.
 const NAP: Duration = Duration::from_millis(100);
 /// Values of a segment column that are judged apart, and the rest.
 const SEGMENT_VALUES: usize = 33;
@@ -88,7 +88,7 @@ fn open(
             }
             Err(error) => return Err(Trouble::Again(error.into())),
         }
-        if nap(STANDBY, stop) {
+        if stop.sleep(STANDBY) {
             return Ok(None);
         }
     }
@@ -173,7 +173,7 @@ fn rounds(
             looked = Some(Instant::now());
             pulse.take(&watched, rules, alerts)?;
         }
-        if nap(NAP, stop) {
+        if stop.sleep(NAP) {
             return Ok(());
         }
     }
@@ -326,17 +326,4 @@ fn facts(pipeline: &Pipeline, rows: &[&ReportRow]) -> Vec<ModelFacts> {
 
 fn named(name: &Option<String>) -> &str {
     name.as_deref().unwrap_or_default()
-}
-
-/// Sleeps; true when asked to stop.
-fn nap(length: Duration, stop: &Stop) -> bool {
-    let until = Instant::now() + length;
-    while !stop.is_raised() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return false;
-        }
-        std::thread::sleep(left.min(NAP));
-    }
-    true
 }

@@ -3,6 +3,8 @@
 //! A page is the same for everybody; what it shows it asks the API for. The policy forbids whatever
 //! is not one of these files, so that a name from a topic can never become code.
 
+use std::sync::LazyLock;
+
 /// What a browser may do with a page.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
@@ -11,6 +13,15 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
+
+static OVERVIEW: LazyLock<String> =
+    LazyLock::new(|| in_shell("Overview", "overview", include_str!("pages/overview.html")));
+static COLUMN: LazyLock<String> =
+    LazyLock::new(|| in_shell("Column", "column", include_str!("pages/column.html")));
+static ALERTS: LazyLock<String> =
+    LazyLock::new(|| in_shell("Alerts", "alerts", include_str!("pages/alerts.html")));
+static ALERT: LazyLock<String> =
+    LazyLock::new(|| in_shell("Alert", "alert", include_str!("pages/alert.html")));
 
 /// A file to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +38,9 @@ pub fn page(path: &str) -> Option<Page> {
     let html = |text| Page { kind: HTML, text };
     let script = |text| Page { kind: SCRIPT, text };
     Some(match path {
-        "/" => html(include_str!("pages/overview.html")),
-        "/column" => html(include_str!("pages/column.html")),
-        "/alerts" => html(include_str!("pages/alerts.html")),
+        "/" => html(&OVERVIEW),
+        "/column" => html(&COLUMN),
+        "/alerts" => html(&ALERTS),
         "/assets/style.css" => Page { kind: STYLE, text: include_str!("pages/style.css") },
         "/assets/common.js" => script(include_str!("pages/common.js")),
         "/assets/charts.js" => script(include_str!("pages/charts.js")),
@@ -38,12 +49,27 @@ pub fn page(path: &str) -> Option<Page> {
         "/assets/alerts.js" => script(include_str!("pages/alerts.js")),
         "/assets/alert.js" => script(include_str!("pages/alert.js")),
         path => match path.strip_prefix("/alerts/") {
-            Some(id) if !id.is_empty() && !id.contains('/') => {
-                html(include_str!("pages/alert.html"))
-            }
+            Some(id) if !id.is_empty() && !id.contains('/') => html(&ALERT),
             Some(_) | None => return None,
         },
     })
+}
+
+/// A page around its `main`; head and navigation are those of all pages.
+fn in_shell(title: &str, script: &str, main: &str) -> String {
+    // One alert lies a folder deeper.
+    let (up, home) = if script == "alert" { ("../", "../") } else { ("", "./") };
+    let current = |page| if page == script { " aria-current=\"page\"" } else { "" };
+    format!(
+        include_str!("pages/shell.html"),
+        title = title,
+        script = script,
+        up = up,
+        home = home,
+        on_overview = current("overview"),
+        on_alerts = current("alerts"),
+        main = main
+    )
 }
 
 #[cfg(test)]

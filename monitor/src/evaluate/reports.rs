@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use batch::StoreError;
 use batch::derived::Derived;
 use batch::source::Columns;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Clock;
@@ -84,22 +85,8 @@ impl Reports {
     }
 
     fn load(&self, clock: Clock) -> Result<Option<i64>, StoreError> {
-        let Some((start, path)) = self.derived.files(PARTITION)?.pop() else { return Ok(None) };
-        let file = Columns::open(&path)?;
-        let footer = file.text(REPORTS_KEY).and_then(|text| serde_json::from_str(text).ok());
-        let fits = |footer: &ReportFooter| {
-            footer.start == start
-                && footer.end > start
-                && footer.length_seconds == clock.windows.length_seconds
-                && footer.slide_seconds == clock.windows.slide_seconds
-        };
-        match footer.filter(fits) {
-            Some(footer) => Ok(Some(footer.end)),
-            None => Err(StoreError::Foreign {
-                path,
-                reason: "it does not say which windows it covers".into(),
-            }),
-        }
+        let extent = |of: &ReportFooter| (of.start..of.end, of.length_seconds, of.slide_seconds);
+        newest_end(&self.derived, PARTITION, REPORTS_KEY, clock, extent)
     }
 
     /// Publishes the rows of these windows; answers whether nobody else had.
@@ -128,6 +115,33 @@ impl Reports {
         whole.for_each(|row| *seen.entry(row.window).or_insert(0) += 1);
         self.groups = self.groups.max(seen.into_values().max().unwrap_or(0));
         Ok(first)
+    }
+}
+
+/// The end of the newest file of a chain of windows, by its footer; `extent` are the windows that a
+/// footer covers, their length and their slide.
+pub(crate) fn newest_end<F: DeserializeOwned>(
+    derived: &Derived,
+    partition: i32,
+    key: &str,
+    clock: Clock,
+    extent: impl Fn(&F) -> (Range<i64>, u32, u32),
+) -> Result<Option<i64>, StoreError> {
+    let Some((start, path)) = derived.files(partition)?.pop() else { return Ok(None) };
+    let file = Columns::open(&path)?;
+    let footer: Option<F> = file.text(key).and_then(|text| serde_json::from_str(text).ok());
+    let fits = |(windows, length, slide): &(Range<i64>, u32, u32)| {
+        windows.start == start
+            && windows.end > start
+            && *length == clock.windows.length_seconds
+            && *slide == clock.windows.slide_seconds
+    };
+    match footer.as_ref().map(extent).filter(fits) {
+        Some((windows, ..)) => Ok(Some(windows.end)),
+        None => Err(StoreError::Foreign {
+            path,
+            reason: "it does not say which windows it covers".into(),
+        }),
     }
 }
 

@@ -5,11 +5,10 @@ use std::path::Path;
 
 use batch::StoreError;
 use batch::derived::Derived;
-use batch::source::Columns;
 use serde::{Deserialize, Serialize};
 
 use super::row::{Kind, OutcomeRow, performance_schema, table};
-use crate::evaluate::{Clock, kind_of};
+use crate::evaluate::{Clock, kind_of, newest_end};
 
 /// Key of the footer's JSON.
 pub const PERFORMANCE_KEY: &str = "tidegate.performance";
@@ -65,24 +64,8 @@ impl Chain {
     }
 
     fn load(&self, clock: Clock) -> Result<Option<i64>, StoreError> {
-        let Some((start, path)) = self.derived.files(self.partition)?.pop() else {
-            return Ok(None);
-        };
-        let file = Columns::open(&path)?;
-        let footer = file.text(PERFORMANCE_KEY).and_then(|text| serde_json::from_str(text).ok());
-        let fits = |footer: &OutcomesFooter| {
-            footer.start == start
-                && footer.end > start
-                && footer.length_seconds == clock.windows.length_seconds
-                && footer.slide_seconds == clock.windows.slide_seconds
-        };
-        match footer.filter(fits) {
-            Some(footer) => Ok(Some(footer.end)),
-            None => Err(StoreError::Foreign {
-                path,
-                reason: "it does not say which windows it covers".into(),
-            }),
-        }
+        let extent = |of: &OutcomesFooter| (of.start..of.end, of.length_seconds, of.slide_seconds);
+        newest_end(&self.derived, self.partition, PERFORMANCE_KEY, clock, extent)
     }
 
     /// Publishes the rows of these windows, unless another process was faster: then its rows stand.
