@@ -231,7 +231,8 @@ pub(crate) struct ModelCheckArgs {
 pub(crate) struct ModelInitArgs {
     /// The .onnx file; model.toml is written beside it
     pub(crate) model: PathBuf,
-    /// Event contract: its fields become features where names or numbers agree
+    /// Event contract: its fields become features where names or numbers agree; ./contract.toml when
+    /// left out and there is one
     #[arg(long, value_name = "FILE")]
     pub(crate) contract: Option<PathBuf>,
     /// Overwrite an existing model.toml

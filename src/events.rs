@@ -58,7 +58,8 @@ fn lines(mut input: impl BufRead, name: &str, each: Each<'_>) -> anyhow::Result<
             "{name}, line {number}: longer than {MAX_LINE_BYTES} bytes; write one record a line"
         );
         let record = line.trim_ascii_end();
-        if !record.is_empty() && each(record)?.is_break() {
+        let at = || format!("{name}, line {number}");
+        if !record.is_empty() && each(record).with_context(at)?.is_break() {
             break;
         }
     }

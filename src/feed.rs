@@ -109,8 +109,10 @@ impl Feed {
 /// The value of a top-level member as key bytes: a string's text, anything else as JSON.
 fn member_of(event: &[u8], member: &str) -> anyhow::Result<Vec<u8>> {
     let shown = || String::from_utf8_lossy(&event[..event.len().min(120)]).into_owned();
+    // Where it breaks is told by the event itself: each is line 1 of its own.
     let parsed: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(event)
-        .with_context(|| format!("--key: not a JSON object: {}", shown()))?;
+        .ok()
+        .with_context(|| format!("--key {member}: this is not a JSON object: {}", shown()))?;
     match parsed.get(member) {
         Some(serde_json::Value::String(text)) => Ok(text.clone().into_bytes()),
         Some(value) => Ok(value.to_string().into_bytes()),

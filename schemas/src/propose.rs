@@ -38,7 +38,8 @@ pub enum ProposeError {
 ///
 /// Types, nullability (missing or null in any sample), the observed range of numbers, categories
 /// where few distinct strings repeat, instants by their form (and integers by name and size), lists
-/// of numbers. Samples that are not JSON objects are counted in a comment.
+/// of numbers; the key and the event time where only one member can be meant. Samples that are not
+/// JSON objects are counted in a comment, and so is each role that nobody has yet.
 pub fn propose<'a>(
     name: &str,
     samples: impl IntoIterator<Item = &'a [u8]>,
@@ -75,8 +76,16 @@ pub fn propose<'a>(
             Ok(field) => usable(field, &mut comments),
             Err(why) => skip(member, &why, &mut comments),
         });
-    let fields = fields.collect();
-    finish(name, fields, &comments)
+    let mut fields: Vec<Field> = fields.collect();
+    let is_key = |field: &&mut Field| {
+        let mut of = members.iter().filter(|(member, _)| *member == field.name);
+        of.any(|(member, observed)| observed.is_key(member, events))
+    };
+    let mut keys = fields.iter_mut().filter(is_key);
+    if let (Some(only), None) = (keys.next(), keys.next()) {
+        only.role = Some(Role::Key);
+    }
+    finish(name, fields, comments)
 }
 
 /// A contract of the columns of a table (a Parquet file's schema), as TOML text.
@@ -94,13 +103,28 @@ pub fn propose_from_schema(name: &str, schema: &Schema) -> Result<String, Propos
         ),
     });
     let fields = fields.collect();
-    finish(name, fields, &comments)
+    finish(name, fields, comments)
 }
 
-fn finish(name: &str, mut fields: Vec<Field>, comments: &str) -> Result<String, ProposeError> {
+fn finish(
+    name: &str,
+    mut fields: Vec<Field>,
+    mut comments: String,
+) -> Result<String, ProposeError> {
     let mut instants = fields.iter_mut().filter(|field| field.kind.timestamp_forms().is_some());
     if let (Some(only), None) = (instants.next(), instants.next()) {
         only.role = Some(Role::EventTime);
+    }
+    for (role, what) in [
+        (Role::Key, "says which event it is"),
+        (Role::EventTime, "says when it happened"),
+        (Role::Label, "says what turned out to be true, if one does"),
+    ] {
+        if fields.iter().all(|field| field.role != Some(role)) {
+            let name = role.name();
+            let _ =
+                writeln!(comments, "No field has role = {name:?}: set it on the one that {what}.");
+        }
     }
     let contract = Contract::new(name, fields).map_err(ProposeError::Contract)?;
     let comments = comments.lines().fold(String::new(), |text, line| text + "# " + line + "\n");
@@ -199,6 +223,11 @@ mod tests {
         let categories = &contract.field("carrier").unwrap().categories;
         assert_eq!(*categories, ["B6", "UA"].map(|text| Category::Text(text.into())));
         assert!(contract.field("id").unwrap().categories.is_empty());
+        assert_eq!(contract.key().unwrap().name, "id");
+        assert!(
+            text.contains("# No field has role = \"event_time\": set it"),
+            "two could be meant"
+        );
         assert!(text.contains("formats = [\"epoch_millis\"]"), "{text}");
         for left_out in
             ["1 samples are no JSON", "\"nested\"", "\"arm\"", "\"never\"", "\"either\""]
@@ -214,6 +243,19 @@ mod tests {
             batch.push(0, offset, 0, None, Some(sample.as_bytes())).unwrap();
         }
         assert_eq!(Decoder::new(&contract).decode(&batch).rejects, []);
+    }
+
+    #[test]
+    fn an_identifier_has_no_range_and_repeated_is_no_key() {
+        let rows: Vec<String> =
+            (0..30).map(|row| format!("{{\"id\":{row},\"userId\":{},\"n\":1}}", row / 2)).collect();
+        let text = propose("x", rows.iter().map(String::as_bytes)).unwrap();
+        let contract = Contract::from_toml(&text).unwrap();
+        assert_eq!(contract.key().unwrap().name, "id");
+        let range = |name: &str| contract.field(name).unwrap().range;
+        assert_eq!((range("id"), range("userId"), range("n")), (None, None, Some((1.0, 1.0))));
+        let few = propose("x", rows[..5].iter().map(String::as_bytes)).unwrap();
+        assert!(Contract::from_toml(&few).unwrap().key().is_none(), "five may be chance");
     }
 
     #[test]

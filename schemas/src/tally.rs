@@ -124,13 +124,14 @@ impl Tally {
     }
 
     /// What `self`, the positions seen, lacks and has too much of against `expected`, the positions
-    /// that exist.
+    /// that exist. What is unseen from the position reached in its partition on is waiting; without
+    /// one it is missing.
     ///
     /// # Panics
     /// When the two tallies are of different extents.
     #[must_use]
-    pub fn against(&self, expected: &Self) -> Difference {
-        difference::difference(expected, self)
+    pub fn against(&self, expected: &Self, reached: &BTreeMap<i32, i64>) -> Difference {
+        difference::difference(expected, self, reached)
     }
 }
 

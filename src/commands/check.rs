@@ -90,7 +90,11 @@ fn ask_broker(pipeline: &Pipeline, problems: &mut Vec<String>) -> Option<TopicIn
     let connection = pipeline.connection();
     let mut ask = |key: &str, topic: &str| match ingest::topic_info(&connection, topic, ASK) {
         Ok(info) => Some(info),
-        Err(ingest::AdminError::NoTopic(_)) if output.create_topics && key != "input.topic" => None,
+        Err(ingest::AdminError::NoTopic(_))
+            if output.create_topics && ["output.topic", "dead_letters.topic"].contains(&key) =>
+        {
+            None
+        }
         Err(error) => {
             problems.push(format!("{key} = {topic:?}: {error}"));
             None

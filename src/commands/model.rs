@@ -60,7 +60,9 @@ fn golden_rows(path: &Path) -> anyhow::Result<Option<RecordBatch>> {
 }
 
 fn init(args: &ModelInitArgs) -> anyhow::Result<Exit> {
-    let contract = args.contract.as_deref().map(super::read_contract).transpose()?;
+    let here = Path::new("contract.toml");
+    let file = args.contract.as_deref().or_else(|| here.exists().then_some(here));
+    let contract = file.map(super::read_contract).transpose()?;
     let descriptor = infer::init(&args.model, contract.as_ref())?;
     let to = args.model.with_file_name("model.toml");
     anyhow::ensure!(
@@ -71,7 +73,15 @@ fn init(args: &ModelInitArgs) -> anyhow::Result<Exit> {
     std::fs::write(&to, descriptor.to_toml())
         .with_context(|| format!("writing {}", to.display()))?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "wrote {}: fill in what is empty, then `tidegate model check`", to.display())?;
+    let features = match file {
+        Some(file) => format!("features by {}", file.display()),
+        None => "no contract to take features from, see --contract".to_owned(),
+    };
+    writeln!(
+        out,
+        "wrote {} ({features}): fill in what is empty, then `tidegate model check`",
+        to.display()
+    )?;
     Ok(Exit::Fine)
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use anyhow::Context as _;
 use ingest::{AdminError, Connection, CreateTopic};
 
 use crate::cli::ProduceArgs;
@@ -24,8 +25,27 @@ pub(crate) fn run(args: &ProduceArgs) -> anyhow::Result<Exit> {
     topic_exists(&connection, args)?;
     let mut feed = Feed::new(&connection, &args.topic, args.rate, args.key.clone())?
         .with_headers(super::named("--header", &args.header)?);
-    let limit = args.limit.unwrap_or(u64::MAX);
     let mut progress = Progress::start("records", args.limit);
+    let fed = push_all(&mut feed, args, &mut progress);
+    let sent = feed.sent();
+    feed.finish()?;
+    let (records, took) = progress.finish();
+    fed.with_context(|| match sent {
+        0 => "nothing was sent".to_owned(),
+        _ => format!("{sent} records before it were sent to {} and acknowledged", args.topic),
+    })?;
+    let rate = records as f64 / took.as_secs_f64().max(1e-9);
+    eprintln!(
+        "{records} records to {} in {:.1} s, {rate:.0}/s, all acknowledged",
+        args.topic,
+        took.as_secs_f64()
+    );
+    Ok(Exit::Fine)
+}
+
+/// Pushes the events, again and again as asked, up to the limit.
+fn push_all(feed: &mut Feed, args: &ProduceArgs, progress: &mut Progress) -> anyhow::Result<()> {
+    let limit = args.limit.unwrap_or(u64::MAX);
     for _ in 0..args.repeat {
         if feed.sent() >= limit {
             break;
@@ -36,15 +56,7 @@ pub(crate) fn run(args: &ProduceArgs) -> anyhow::Result<Exit> {
             Ok(if feed.sent() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
     }
-    feed.finish()?;
-    let (records, took) = progress.finish();
-    let rate = records as f64 / took.as_secs_f64().max(1e-9);
-    eprintln!(
-        "{records} records to {} in {:.1} s, {rate:.0}/s, all acknowledged",
-        args.topic,
-        took.as_secs_f64()
-    );
-    Ok(Exit::Fine)
+    Ok(())
 }
 
 fn topic_exists(connection: &Connection, args: &ProduceArgs) -> anyhow::Result<()> {

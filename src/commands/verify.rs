@@ -59,7 +59,10 @@ fn wait_and_verify(claim: &Claim, bound: Duration) -> anyhow::Result<Verdict> {
     loop {
         let verdict = verify(claim);
         let may_change = match &verdict {
-            Ok(verdict) => verdict.exit() == Exit::Unchecked && verdict.all_waiting() > 0,
+            Ok(verdict) => {
+                verdict.exit() == Exit::Unchecked
+                    && (verdict.all_waiting() > 0 || !verdict.absent.is_empty())
+            }
             Err(error) => matches!(
                 error.downcast_ref(),
                 Some(AdminError::NoTopic(_) | AdminError::Unreachable(_))

@@ -24,10 +24,11 @@ pub(crate) struct Verdict {
     pub(crate) unreadable: u64,
     /// Input positions that retention has taken, counted from zero.
     pub(crate) retained_from: u64,
-    /// Input records behind the committed position that are not scored yet.
-    pub(crate) waiting: u64,
-    /// Input positions against those found in output and dead letters.
+    /// Input positions against those found in output and dead letters; those from the committed
+    /// position on are waiting.
     pub(crate) topics: Difference,
+    /// Topics of others that do not exist yet, and nothing of them is archived.
+    pub(crate) absent: Vec<String>,
     /// Output positions against Parquet rows.
     pub(crate) archives: Vec<ArchiveReport>,
 }
@@ -41,8 +42,7 @@ pub(crate) struct ArchiveReport {
     pub(crate) rows: u64,
     /// Rows of records that came after the topic was described.
     pub(crate) newer: u64,
-    /// Records that are not archived yet.
-    pub(crate) waiting: u64,
+    /// Records from the archive's end on are waiting.
     pub(crate) difference: Difference,
 }
 
@@ -50,21 +50,18 @@ impl Verdict {
     /// 0 only when each record is there exactly once; 4 when nothing is wrong and something could
     /// not be checked.
     pub(crate) fn exit(&self) -> Exit {
-        let lost = self.topics.missing.count > self.waiting;
-        let doubled = self.topics.doubled.count + self.topics.unexpected.count > 0;
-        if lost
-            || doubled
-            || self.unreadable > 0
-            || self.archives.iter().any(ArchiveReport::is_wrong)
-        {
+        let archived = self.archives.iter().map(|each| &each.difference);
+        if self.unreadable > 0 || archived.chain([&self.topics]).any(is_wrong) {
             return Exit::NotExactlyOnce;
         }
-        if self.all_waiting() > 0 || self.retained_from > 0 { Exit::Unchecked } else { Exit::Fine }
+        let unchecked = self.all_waiting() > 0 || self.retained_from > 0 || !self.absent.is_empty();
+        if unchecked { Exit::Unchecked } else { Exit::Fine }
     }
 
     /// Records that are still to come, in the topics or in a table.
     pub(crate) fn all_waiting(&self) -> u64 {
-        self.waiting + self.archives.iter().map(|each| each.waiting).sum::<u64>()
+        let archived = self.archives.iter().map(|each| each.difference.waiting.count);
+        self.topics.waiting.count + archived.sum::<u64>()
     }
 
     /// The verdict as a script reads it.
@@ -88,7 +85,7 @@ impl Verdict {
             .map(|each| {
                 serde_json::json!({
                     "table": each.table, "files": each.files, "rows": each.rows,
-                    "newer": each.newer, "waiting": each.waiting,
+                    "newer": each.newer, "waiting": each.difference.waiting.count,
                     "findings": findings(&each.difference),
                 })
             })
@@ -103,18 +100,17 @@ impl Verdict {
             "foreign": self.foreign,
             "unreadable": self.unreadable,
             "positions_taken_by_retention": self.retained_from,
-            "waiting": self.waiting,
+            "waiting": self.topics.waiting.count,
+            "absent": self.absent,
             "findings": findings(&self.topics),
             "archives": archives,
         })
     }
 }
 
-impl ArchiveReport {
-    fn is_wrong(&self) -> bool {
-        self.difference.missing.count > self.waiting
-            || self.difference.doubled.count + self.difference.unexpected.count > 0
-    }
+/// Lost, doubled or unexpected; what waits is none of these.
+fn is_wrong(difference: &Difference) -> bool {
+    difference.missing.count + difference.doubled.count + difference.unexpected.count > 0
 }
 
 impl fmt::Display for Verdict {
@@ -146,12 +142,9 @@ impl fmt::Display for Verdict {
                     writeln!(out, "{:<12}  {what}: {finding}", each.table)?;
                 }
             }
-            if each.waiting > 0 {
-                writeln!(
-                    out,
-                    "{:<12}  {} of these are not archived yet",
-                    each.table, each.waiting
-                )?;
+            if each.difference.waiting.count > 0 {
+                let waiting = &each.difference.waiting;
+                writeln!(out, "{:<12}  not archived yet: {waiting}", each.table)?;
             }
         }
         if self.unreadable > 0 {
@@ -160,8 +153,11 @@ impl fmt::Display for Verdict {
         if self.foreign > 0 {
             writeln!(out, "foreign       {} records come from another input topic", self.foreign)?;
         }
-        if self.waiting > 0 {
-            writeln!(out, "waiting       {} of the lost are not scored yet", self.waiting)?;
+        if self.topics.waiting.count > 0 {
+            writeln!(out, "waiting       not scored yet: {}", self.topics.waiting)?;
+        }
+        for topic in &self.absent {
+            writeln!(out, "unchecked     topic {topic:?} does not exist yet")?;
         }
         if self.retained_from > 0 {
             writeln!(

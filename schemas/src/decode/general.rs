@@ -52,9 +52,7 @@ impl General {
         };
         walk.cursor.whitespace();
         if !walk.cursor.take(b'{') {
-            let found =
-                kind_at(walk.cursor.peek()).ok_or(walk.cursor.syntax("an object was expected"))?;
-            return Err(Problem::NotAnObject { found }.into());
+            return Err(not_an_object(&mut walk.cursor, 0).into());
         }
         walk.object(&layout.top, 1)?;
         let object_end = walk.cursor.at - 1;
@@ -144,10 +142,11 @@ impl Walk<'_> {
                         self.object(&layout.objects[object].1, depth + 1)?;
                     }
                     Some(b'n') => self.cursor.word(b"null")?,
-                    byte => {
-                        let found =
-                            kind_at(byte).ok_or(self.cursor.syntax("an object was expected"))?;
-                        return Err(Fault { problem: Problem::NotAnObject { found }, place });
+                    _ => {
+                        return Err(Fault {
+                            problem: not_an_object(&mut self.cursor, depth),
+                            place,
+                        });
                     }
                 }
             }
@@ -215,4 +214,12 @@ impl Names {
         self.spans.truncate(first);
         twins
     }
+}
+
+/// What is wrong with what stands where an object was expected: another value, or no JSON at all.
+fn not_an_object(cursor: &mut Cursor<'_>, depth: u32) -> Problem {
+    let Some(found) = kind_at(cursor.peek()) else {
+        return cursor.syntax("an object was expected");
+    };
+    cursor.skip_value(depth).err().unwrap_or(Problem::NotAnObject { found })
 }

@@ -194,12 +194,14 @@ fn bad_records_leave_their_neighbours_alone() {
         "{{{}\"x\":1,\"k7\":0}}",
         (0..40).map(|k| format!("\"k{k}\":0,")).collect::<String>()
     );
-    let cases: [(Option<&[u8]>, &str); 22] = [
+    let cases: [(Option<&[u8]>, &str); 24] = [
         (None, "a tombstone"),
         (Some(b""), "the value is empty"),
         (Some(b"   "), "an object was expected"),
         (Some(b"[1]"), "an array was found"),
         (Some(b"7"), "a number was found"),
+        (Some(b"null"), "null was found"),
+        (Some(b"not json"), "not JSON at byte 0"),
         (Some(b"{\"x\":1"), "a comma or the end of an object"),
         (Some(b"{\"x\":"), "the record ends where a value"),
         (Some(b"{\"x"), "the record ends inside a string"),

@@ -1,6 +1,6 @@
 //! What was seen of one member over all samples, and the field that follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::Value;
 
@@ -12,6 +12,9 @@ const MAX_CATEGORIES: usize = 32;
 
 /// Each category was seen this often on average, or the strings are just few.
 const MIN_REPEATS: usize = 4;
+
+/// Events that must have distinct identifiers before one is taken for the key.
+const MIN_KEYS: usize = 20;
 
 /// What was seen of one member.
 #[derive(Default)]
@@ -26,6 +29,9 @@ pub(super) struct Observed {
     instants: usize,
     /// Up to one more than [`MAX_CATEGORIES`].
     distinct: BTreeSet<String>,
+    /// Strings and integers; empty from the first repetition on.
+    unique: HashSet<String>,
+    repeated: bool,
     lists: usize,
     items: Numbers,
     /// Shortest and longest list.
@@ -44,6 +50,13 @@ struct Numbers {
 impl Observed {
     pub(super) fn add(&mut self, value: &Value) {
         self.seen += 1;
+        if !self.repeated && (value.is_string() || value.is_i64() || value.is_u64()) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.repeated = !self.unique.insert(text);
+            if self.repeated {
+                self.unique = HashSet::new();
+            }
+        }
         match value {
             Value::Null => self.nulls += 1,
             Value::Bool(_) => self.bools += 1,
@@ -102,6 +115,8 @@ impl Observed {
         let mut field = Field::new(name, kind);
         field.nullable = self.nulls > 0 || self.seen < events;
         field.range = match kind {
+            // The next one lies beyond it.
+            FieldType::Number(_) if names_something(name) => None,
             FieldType::Number(_) => self.numbers.range,
             FieldType::List(_) | FieldType::FixedList(..) => self.items.range,
             FieldType::Bool | FieldType::String | FieldType::Bytes | FieldType::Timestamp(_) => {
@@ -112,6 +127,11 @@ impl Observed {
             field.categories = self.distinct.iter().cloned().map(Category::Text).collect();
         }
         Ok(field)
+    }
+
+    /// Whether it is named like an identifier, and each of `events` events had one of its own.
+    pub(super) fn is_key(&self, name: &str, events: usize) -> bool {
+        names_something(name) && events >= MIN_KEYS && self.unique.len() == events
     }
 
     /// Integers of a member that is named like a time and whose values lie in 2001 to 2100.
@@ -130,6 +150,16 @@ impl Observed {
         })?;
         Some(FieldType::Timestamp(TimestampForms { rfc3339: false, epoch: Some(unit) }))
     }
+}
+
+/// Whether a member's name is that of an identifier: `id`, `flight_id`, `orderId`, `uuid`.
+fn names_something(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    ["id", "key", "uuid", "guid"].iter().any(|word| {
+        lower == *word
+            || lower.ends_with(&format!("_{word}"))
+            || name.ends_with(&format!("{}{}", word[..1].to_uppercase(), &word[1..]))
+    })
 }
 
 impl Numbers {

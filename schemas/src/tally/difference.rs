@@ -1,5 +1,6 @@
 //! Expected against seen, a word of 32 positions at a time.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -24,8 +25,10 @@ pub struct Difference {
     pub expected: u64,
     /// Of these, those seen at least once.
     pub found: u64,
-    /// Positions that exist and were not seen.
+    /// Positions that exist, come before those reached, and were not seen.
     pub missing: Finding,
+    /// Positions that exist, were not seen, and were not reached either.
+    pub waiting: Finding,
     /// Positions that exist and were seen more than once.
     pub doubled: Finding,
     /// Positions inside the extents that were seen and do not exist.
@@ -79,13 +82,17 @@ impl Difference {
     /// Whether every position that exists was seen exactly once and nothing else was.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        [&self.missing, &self.doubled, &self.unexpected, &self.outside]
+        [&self.missing, &self.waiting, &self.doubled, &self.unexpected, &self.outside]
             .iter()
             .all(|finding| finding.count == 0)
     }
 }
 
-pub(super) fn difference(expected: &Tally, seen: &Tally) -> Difference {
+pub(super) fn difference(
+    expected: &Tally,
+    seen: &Tally,
+    reached: &BTreeMap<i32, i64>,
+) -> Difference {
     let extents = |tally: &Tally| {
         let each = tally.partitions.iter();
         each.map(|(id, counters)| (*id, counters.start, counters.end)).collect::<Vec<_>>()
@@ -93,6 +100,7 @@ pub(super) fn difference(expected: &Tally, seen: &Tally) -> Difference {
     assert_eq!(extents(expected), extents(seen), "tallies of the same extents are compared");
     let mut all = Difference { outside: seen.outside.clone(), ..Difference::default() };
     for ((&partition, want), have) in expected.partitions.iter().zip(seen.partitions.values()) {
+        let reached = reached.get(&partition).copied().unwrap_or(i64::MAX);
         for index in 0..want.chunks.len() * CHUNK_WORDS {
             let (want, count) = (present(want.word(index)), have.word(index));
             if want == 0 && count == 0 {
@@ -103,15 +111,24 @@ pub(super) fn difference(expected: &Tally, seen: &Tally) -> Difference {
             all.found += u64::from((want & have).count_ones());
             let first =
                 expected.partitions[&partition].start + (index as u64 * WORD_POSITIONS) as i64;
-            all.missing.add_bits(partition, first, want & !have);
+            let (unseen, passed) = (want & !have, before(reached, first));
+            all.missing.add_bits(partition, first, unseen & passed);
+            all.waiting.add_bits(partition, first, unseen & !passed);
             all.doubled.add_bits(partition, first, want & doubled);
             all.unexpected.add_bits(partition, first, have & !want);
         }
     }
     assert_eq!(
-        all.found + all.missing.count,
+        all.found + all.missing.count + all.waiting.count,
         all.expected,
-        "each expected position is found or missing"
+        "each expected position is found, missing or waiting"
     );
     all
+}
+
+/// The bits of a word that begins at `first` whose positions come before `reached`.
+fn before(reached: i64, first: i64) -> u64 {
+    let positions = reached.saturating_sub(first).clamp(0, WORD_POSITIONS as i64) as u32;
+    // A word that is passed as a whole cannot be shifted out in one step.
+    u64::MAX.checked_shr(u64::BITS - 2 * positions).unwrap_or(0)
 }
