@@ -7,7 +7,9 @@ use batch::sql::SqlTable;
 use batch::topic_folder;
 use infer::{Output, OutputKind};
 use monitor::evaluate::Reports;
-use monitor::outcomes::{Answer, Outcome, Outcomes, Score, Settings, performance_schema};
+use monitor::outcomes::{
+    Answer, Outcome, Outcomes, PerformanceFiles, Score, Settings, performance_schema,
+};
 use schemas::{LabelMembers, LabelTable, column_of_field, column_of_output};
 
 pub(crate) use judge::{baseline, figures, judged};
@@ -148,6 +150,17 @@ pub(crate) fn outcomes(pipeline: &Pipeline) -> anyhow::Result<Option<Outcomes>> 
     let clock = monitoring::clock(config)?;
     let (root, topic) = (&config.archive.directory, &config.output.topic);
     Ok(Some(Outcomes::open(root, topic, clock, &config.instance(), settings)?))
+}
+
+/// What was joined so far, for the dashboard; `None` when no topic holds labels.
+pub(crate) fn performance_files(pipeline: &Pipeline) -> anyhow::Result<Option<PerformanceFiles>> {
+    let config = &pipeline.config;
+    if !has_labels(pipeline) {
+        return Ok(None);
+    }
+    let (root, topic) = (&config.archive.directory, &config.output.topic);
+    let clock = monitoring::clock(config)?;
+    Ok(Some(PerformanceFiles::open(root, topic, clock, &config.instance())?))
 }
 
 /// Joins every window that is due. What was found is told before it is published: whoever is killed

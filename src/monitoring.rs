@@ -211,6 +211,7 @@ pub(crate) fn dashboard(pipeline: &Pipeline) -> anyhow::Result<Dashboard> {
         windows: clock(config)?.windows,
         rules: rules(config),
         alerts: config.alerts.state.clone(),
+        performance: crate::labels::performance_files(pipeline)?,
     }))
 }
 

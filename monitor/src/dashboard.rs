@@ -9,6 +9,7 @@ mod gauges;
 mod histogram;
 mod history;
 mod pages;
+mod performance;
 mod query;
 mod series;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::sync::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use crate::evaluate::{Reports, Rules, Watched};
+use crate::outcomes::PerformanceFiles;
 use crate::window::Windows;
 pub use gauges::DriftGauges;
 use history::{History, MOST_ROWS};
@@ -46,6 +48,8 @@ pub struct Settings {
     pub rules: Rules,
     /// The alert state.
     pub alerts: PathBuf,
+    /// The joined windows, where labels are configured.
+    pub performance: Option<PerformanceFiles>,
 }
 
 /// See the module. Shared by the threads that answer; what is read from disk is read by one at a time.
@@ -54,6 +58,7 @@ pub struct Dashboard {
     windows: Windows,
     rules: Rules,
     alerts: PathBuf,
+    performance: Option<PerformanceFiles>,
     files: Mutex<Files>,
 }
 
@@ -68,10 +73,10 @@ impl Dashboard {
     /// Nothing is read yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let Settings { pipeline, reports, watched, windows, rules, alerts } = settings;
+        let Settings { pipeline, reports, watched, windows, rules, alerts, performance } = settings;
         let history = History::new(reports, MOST_ROWS);
         let files = Mutex::new(Files { history, looked: None, watched });
-        Self { pipeline, windows, rules, alerts, files }
+        Self { pipeline, windows, rules, alerts, performance, files }
     }
 
     /// The answer of `/api/v1/<resource>?<query>` at `now`, as the bytes of its JSON. Blocks.
@@ -93,10 +98,12 @@ impl Dashboard {
             "heat" => series::heat(&self.files(now)?.history, self.rules, query),
             "column" => series::column(&self.files(now)?.history, self.rules, query),
             "histogram" => histogram::histogram(&mut self.files(now)?.watched, self.windows, query),
+            "performance" => performance::performance(self.performance.as_ref(), query),
             "alerts" => alerts::list(&self.alerts, now.as_millisecond(), query),
             "alert" => alerts::one(&self.alerts, query),
             other => {
-                let fix = "ask for overview, heat, column, histogram, alerts, alert or process";
+                let fix = "ask for overview, heat, column, histogram, performance, alerts, alert or \
+                           process";
                 Err(Problem::nothing("no such resource", other, fix))
             }
         }?;
@@ -136,12 +143,7 @@ impl Dashboard {
             },
             "thresholds": series::thresholds(self.rules),
             "models": series::models(history),
-            "performance": {
-                "realised": null,
-                "estimated": null,
-                "reason": "Figures of performance are in SQL only so far: tidegate sql -c \"SELECT * FROM \
-                           performance ORDER BY window_start DESC\", where [labels] names a topic",
-            },
+            "has_labels": self.performance.is_some(),
             "alerts": alerts,
             "alerts_problem": problem,
         }))

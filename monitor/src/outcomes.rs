@@ -30,7 +30,7 @@ use chain::Chain;
 use tally::Tallies;
 use times::LabelTimes;
 
-pub use chain::{OutcomesFooter, PERFORMANCE_KEY};
+pub use chain::{OutcomesFooter, PERFORMANCE_KEY, PerformanceFiles};
 pub use row::{Figures, Kind, OutcomeRow, performance_schema};
 pub use tally::{Answer, MAX_GROUPS, Score};
 

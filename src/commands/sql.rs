@@ -35,6 +35,11 @@ pub(crate) fn run(args: &SqlArgs) -> anyhow::Result<Exit> {
         }
     };
     let session = Session::open(&asked(&pipeline)?)?;
+    let config = &pipeline.config;
+    if !topic_folder(&config.archive.directory, RESULTS, &config.output.topic).is_dir() {
+        let (directory, topic) = (config.archive.directory.display(), &config.output.topic);
+        eprintln!("{directory} holds nothing of topic {topic:?} yet: the table results is empty");
+    }
     let Some(text) = text else { return prompt::run(&session, &format) };
     match (&args.output, &format) {
         (Some(path), Format::Table | Format::Csv | Format::Json) => {

@@ -11,7 +11,9 @@ use crate::config::LogFormat;
 ///
 /// Called once per process; a second call changes nothing.
 pub(crate) fn init(filter: &str, format: LogFormat) {
-    let (directives, complaint) = match EnvFilter::try_new(filter) {
+    // It tells at `info` of each of its own parts that starts.
+    let quiet = if filter.contains("opentelemetry") { "" } else { ",opentelemetry=warn" };
+    let (directives, complaint) = match EnvFilter::try_new(format!("{filter}{quiet}")) {
         Ok(directives) => (directives, None),
         Err(error) => (EnvFilter::new("info"), Some(error)),
     };

@@ -146,7 +146,9 @@ impl<'a> Worker<'a> {
         let mut frame = self.session.read_table(self.table(part, read)?).map_err(explain)?;
         if let Some(text) = self.predicate {
             let wrong = |error: DataFusionError| {
+                // The scan has no name that its user gave it.
                 let said = error.strip_backtrace();
+                let said = said.replace("\"?table?\".", "").replace("?table?.", "");
                 StoreError::Query(format!(
                     "the condition `{text}` is not one on these columns: {said}"
                 ))

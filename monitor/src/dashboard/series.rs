@@ -251,6 +251,6 @@ pub(super) fn thresholds(rules: Rules) -> Value {
 }
 
 /// Six significant digits: what is drawn needs no more, and answers are a third as long.
-fn rounded(value: Option<f64>) -> Option<f64> {
+pub(super) fn rounded(value: Option<f64>) -> Option<f64> {
     value.map(|value| format!("{value:.5e}").parse().unwrap_or(value))
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use batch::sql::SqlTable;
 use serde_json::Value;
 
 use super::*;
@@ -10,6 +11,9 @@ use crate::count::MICROS;
 use crate::count::tests::{Dice, HOUR, archive, count, counter};
 use crate::evaluate::{
     Clock, GroupNames, Reference, ReportRow, Round, State, Statistics, Versions, publish,
+};
+use crate::outcomes::{
+    self, Answer, Figures, Kind, OutcomeRow, Outcomes, PerformanceFiles, performance_schema,
 };
 
 pub(super) const MODEL: &str = "model";
@@ -115,6 +119,7 @@ fn dashboard(root: &Path, watched: Vec<Watched>) -> Dashboard {
         windows: clock().windows,
         rules: Rules::default(),
         alerts: root.join("alerts.db"),
+        performance: None,
     })
 }
 
@@ -151,7 +156,7 @@ fn windows_are_told_as_they_are_published() {
     // 1, 1/2, 1/3, 1/4; the segment's 9 is not among them.
     assert_eq!(model["columns"]["training"]["drift"], 2);
     assert_eq!(model["state"], "drift");
-    assert!(overview["performance"]["realised"].is_null(), "{overview}");
+    assert_eq!(overview["has_labels"], false);
     assert!(overview["alerts"].is_null(), "there is no state: {overview}");
     made.publish(3, ["c0003", HOSTILE].into_iter());
     let kept = |ms| ask_at(&dashboard, "overview", &[], ms).unwrap()["windows"]["kept"].clone();
@@ -189,6 +194,73 @@ fn the_strip_has_the_worst_first_and_pages_of_columns() {
     assert_eq!(column["column"], HOSTILE);
     assert_eq!(column["points"][0]["reference_null_share"], 0.01);
     assert_eq!(column["points"].as_array().unwrap().len(), 1);
+}
+
+/// Publishes a row a window, of two versions.
+fn joined(root: &Path, kind: Kind, windows: std::ops::Range<i64>) {
+    let table = |name: &str| SqlTable::folder(name, root.join(name), Some(performance_schema()));
+    let settings = outcomes::Settings {
+        results: table("results"),
+        labels: table("labels"),
+        labels_folder: root.join("labels"),
+        key_column: "id".into(),
+        answer: Answer::Number { column: "x".into() },
+        ttl_seconds: 60,
+        memory_bytes: 1 << 20,
+    };
+    let figures = |accuracy| Figures { accuracy: Some(accuracy), ..Figures::default() };
+    let is_realised = kind == Kind::Realised;
+    let row = |window: i64, version: &str| OutcomeRow {
+        window,
+        start_us: window * 3600 * MICROS,
+        end_us: (window + 1) * 3600 * MICROS,
+        kind,
+        model_name: Some(MODEL.into()),
+        model_version: Some(version.into()),
+        arm: Some("stable".into()),
+        positive: Some(HOSTILE.into()),
+        n: 200,
+        labelled: if is_realised { 150 } else { 0 },
+        invalid: 0,
+        realised: if is_realised { figures(0.9) } else { Figures::default() },
+        auc_error: None,
+        estimated: if is_realised { Figures::default() } else { figures(0.8) },
+        confusion: None,
+        labels_until_us: None,
+    };
+    let rows = windows.clone().flat_map(|at| ["1", "2"].map(|version| row(at, version))).collect();
+    let mut outcomes = Outcomes::open(root, "scored", clock(), "test", settings).unwrap();
+    outcomes.publish(&outcomes::Outcome { kind, windows, rows }).unwrap();
+}
+
+#[test]
+fn performance_is_realised_beside_what_was_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let without = ask(&dashboard(root, vec![]), "performance", &WHOSE).unwrap_err();
+    assert_eq!((without.status, without.message.as_str()), (404, "no labels are configured"));
+    let performance = PerformanceFiles::open(root, "scored", clock(), "test").unwrap();
+    let of = Dashboard { performance: Some(performance), ..dashboard(root, vec![]) };
+    assert_eq!(ask(&of, "overview", &[]).unwrap()["has_labels"], true);
+    let points = |more: &[(&str, &str)]| ask(&of, "performance", &whose(more)).unwrap();
+    assert_eq!(points(&[])["points"], serde_json::json!([]), "nothing is joined yet");
+    let first = HOUR / 3600;
+    joined(root, Kind::Estimated, first..first + 2);
+    joined(root, Kind::Estimated, first + 2..first + 4);
+    joined(root, Kind::Realised, first..first + 2);
+    let answer = points(&[("windows", "3")]);
+    assert_eq!(answer["positive_class"], HOSTILE);
+    let shown = answer["points"].as_array().unwrap();
+    let both =
+        |at: usize| (&shown[at]["realised"]["accuracy"], &shown[at]["estimated"]["accuracy"]);
+    assert_eq!(shown.len(), 3, "{answer:#}");
+    assert_eq!(both(0), (&0.9.into(), &0.8.into()), "the estimate stays beside what came true");
+    assert_eq!(both(2), (&Value::Null, &0.8.into()));
+    assert_eq!((&shown[0]["labelled"], &shown[0]["coverage"]), (&150.into(), &0.75.into()));
+    let from = jiff::Timestamp::from_second(HOUR + 3 * 3600).unwrap().to_string();
+    assert_eq!(points(&[("from", &from)])["points"].as_array().unwrap().len(), 1);
+    let other = ask(&of, "performance", &[("model", MODEL), ("version", "3"), ("arm", "stable")]);
+    assert_eq!(other.unwrap()["points"], serde_json::json!([]));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The performance files: two chains of windows, one of estimates and one of what was realised.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use batch::StoreError;
 use batch::derived::Derived;
@@ -29,6 +29,33 @@ pub struct OutcomesFooter {
     pub ttl_seconds: u32,
 }
 
+/// The published files, for readers beside whoever joins.
+pub struct PerformanceFiles(Derived);
+
+impl PerformanceFiles {
+    /// Names the files below `root`; windows of another length or slide have a folder of their own.
+    pub fn open(
+        root: &Path,
+        topic: &str,
+        clock: Clock,
+        instance: &str,
+    ) -> Result<Self, StoreError> {
+        Derived::open(root, "performance", topic, &kind_of(clock), instance).map(Self)
+    }
+
+    /// Those of one kind in order of their first windows.
+    pub(crate) fn of(&self, kind: Kind) -> Result<Vec<(i64, PathBuf)>, StoreError> {
+        self.0.files(partition(kind))
+    }
+}
+
+fn partition(kind: Kind) -> i32 {
+    match kind {
+        Kind::Estimated => 0,
+        Kind::Realised => 1,
+    }
+}
+
 /// Files of one kind of rows.
 pub(super) struct Chain {
     derived: Derived,
@@ -44,12 +71,8 @@ impl Chain {
         instance: &str,
         kind: Kind,
     ) -> Result<Self, StoreError> {
-        let derived = Derived::open(root, "performance", topic, &kind_of(clock), instance)?;
-        let partition = match kind {
-            Kind::Estimated => 0,
-            Kind::Realised => 1,
-        };
-        let mut chain = Self { derived, partition, position: None };
+        let PerformanceFiles(derived) = PerformanceFiles::open(root, topic, clock, instance)?;
+        let mut chain = Self { derived, partition: partition(kind), position: None };
         chain.position = chain.load(clock)?;
         Ok(chain)
     }

@@ -112,12 +112,14 @@ impl Concern {
         }
     }
 
-    /// `dep_delay psi 0.412, limit 0.2`, with the segment where there is one.
+    /// `dep_delay psi 0.412, limit 0.2`, with the segment where there is one. One that still fires
+    /// below its limit has to stay there for some windows before it is clear.
     pub fn line(&self) -> String {
         let Subject { subject, segment, .. } = &self.of;
         let within = if segment.is_empty() { String::new() } else { format!(" [{segment}]") };
+        let below = if self.value < self.threshold { ", not clear yet" } else { "" };
         format!(
-            "{subject}{within} {} {}, limit {}",
+            "{subject}{within} {} {}, limit {}{below}",
             self.measure,
             number(self.value),
             number(self.threshold)

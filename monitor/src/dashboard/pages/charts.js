@@ -45,18 +45,19 @@ function text(x, y, anchor, said) {
 }
 
 /**
- * One number of `points` over time. `of` and `other` pick it; `limit` is drawn across; `form` writes it.
+ * One number of `points` over time. `of` and `other` pick it, `others` says what the other one is; `limit` is
+ * drawn across; `form` writes it.
  */
-export function line(points, width, { title, of, other, limit, form = number }) {
+export function line(points, width, { title, of, other, others: what = "the reference", limit, form = number }) {
   const known = points.map(of).filter((value) => value !== null && value !== undefined);
   const newest = points.length > 0 ? of(points[points.length - 1]) : null;
-  const label = known.length === 0
-    ? `${title}: nothing could be computed`
-    : `${title}: newest ${form(newest)}, lowest ${form(Math.min(...known))}, highest ${form(Math.max(...known))}`;
   const others = other ? points.map(other).filter((value) => value !== null && value !== undefined) : [];
+  const label = known.length === 0
+    ? `${title}: ${others.length === 0 ? "nothing could be computed" : `${what} only`}`
+    : `${title}: newest ${form(newest)}, lowest ${form(Math.min(...known))}, highest ${form(Math.max(...known))}`;
   const most = Math.max(...known, ...others, limit ?? 0, 0) || (form === percent ? 0.01 : 1);
   const high = most * 1.08;
-  const low = Math.min(0, ...known);
+  const low = Math.min(0, ...known, ...others);
   const room = { width: width - EDGE.left - EDGE.right, height: HEIGHT - EDGE.top - EDGE.bottom };
   const x = (at) => EDGE.left + (points.length < 2 ? room.width / 2 : (at / (points.length - 1)) * room.width);
   const y = (value) => EDGE.top + (1 - (value - low) / (high - low)) * room.height;
@@ -83,7 +84,7 @@ export function line(points, width, { title, of, other, limit, form = number }) 
     }
   }
   const limited = limit !== undefined && limit !== null ? ` Dashed: the limit, ${form(limit)}.` : "";
-  const second = other ? " Dotted: the reference." : "";
+  const second = other ? ` Dotted: ${what}.` : "";
   return el("figure", {}, out, el("figcaption", {}, `${title}.${limited}${second}`));
 }
 

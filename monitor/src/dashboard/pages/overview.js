@@ -1,13 +1,15 @@
 // The first page: which models are watched, how far their columns are, what this process does.
 
-import { strip } from "./charts.js";
+import { line, strip } from "./charts.js";
 import { address, ask, badge, changed, choice, count, el, facts, fill, follow, heading, minute, named, number,
-  percent, remember, shown, state, table, time, whose } from "./common.js";
+  onWidth, percent, redraw, remember, shown, state, table, time, whose } from "./common.js";
 
 const form = document.getElementById("choice");
 /** Columns asked for at a time, and so far. */
 const PAGE = 50;
 let columns = PAGE;
+/** What is drawn now, for another width. */
+let performance = null;
 /** How a share of nulls is coloured: there is no limit on it as such. */
 const NULLS = 0.1;
 
@@ -17,17 +19,22 @@ const again = follow(async () => {
   const chosen = pick(overview.models);
   changed("summary", [overview.alerts, overview.alerts_problem, overview.windows], () => summary(overview));
   changed("models", [overview.models, chosen], () => models(overview.models, chosen));
-  changed("performance", overview.performance, (of) => fill("performance", of.reason));
   document.getElementById("columns").hidden = chosen === undefined;
   if (chosen) {
     const { reference, measure, windows } = choice(form);
     const { model, version, arm } = chosen;
     const heat = await ask("heat", { model, version, arm, reference, measure, windows, columns });
     changed("heat", heat, strips);
+    performance = overview.has_labels ? await ask("performance", { model, version, arm, windows }) : null;
   }
+  changed("performance", [performance, chosen === undefined], () => figures());
   process(await ask("process"));
 });
 remember(form, again);
+onWidth(() => {
+  redraw("performance");
+  figures();
+});
 document.getElementById("more").addEventListener("click", () => {
   columns = Math.min(columns + PAGE, 200);
   again();
@@ -115,6 +122,49 @@ function strips(heat) {
   const more = document.getElementById("more");
   more.hidden = heat.next_offset === null || columns >= 200;
   more.textContent = `More columns (${heat.columns.length} of ${heat.total_columns} shown)`;
+}
+
+/** Figures by their names in the answer: how they are called and written. */
+const FIGURES = {
+  accuracy: ["Accuracy", percent], f1: ["F1", number], auc: ["AUC", number], precision: ["Precision", percent],
+  recall: ["Recall", percent], log_loss: ["Log loss", number], brier: ["Brier score", number],
+  mae: ["Mean absolute error", number], rmse: ["Root mean squared error", number], bias: ["Mean error", number],
+};
+
+function figures() {
+  const note = (said) => fill("performance", el("p", { class: "note" }, said));
+  if (performance === null) return note("No labels are configured: [labels] names the topic that tells what turned out to be true.");
+  const { points, positive_class: positive } = performance;
+  if (points.length === 0) return note("No window is joined with labels yet, and no score was there to expect anything of.");
+  const room = Math.max(260, document.getElementById("performance").clientWidth);
+  const each = room >= 848 ? (room - 16) / 2 : room;
+  const of = (kind, name) => (point) => point[kind]?.[name] ?? null;
+  const known = (kind, name) => points.some((point) => of(kind, name)(point) !== null);
+  const names = Object.keys(FIGURES).filter((name) => known("realised", name) || known("estimated", name));
+  const drawn = names.slice(0, 3).map((name) => {
+    const [title, form] = FIGURES[name];
+    const other = known("estimated", name) ? of("estimated", name) : undefined;
+    return line(points, each, { title, of: of("realised", name), other, others: "estimated without labels", form });
+  });
+  if (points.some((point) => point.coverage !== null)) {
+    drawn.push(line(points, each, { title: "Share of results with a label", of: (point) => point.coverage, form: percent }));
+  }
+  const heads = ["Window", "#Rows", "#Labelled", ...names.flatMap((name) => {
+    const [title] = FIGURES[name];
+    return known("estimated", name) ? [`#${title}`, "#estimated"] : [`#${title}`];
+  })];
+  const rows = [...points].reverse().map((point) => [
+    minute(point.window_start), count(point.n), count(point.labelled), ...names.flatMap((name) => {
+      const [, form] = FIGURES[name];
+      const realised = form(of("realised", name)(point));
+      return known("estimated", name) ? [realised, form(of("estimated", name)(point))] : [realised];
+    }),
+  ]);
+  const whose = positive === null ? "" : ` Precision, recall, F1 and AUC are of the class ${shown(positive)}.`;
+  fill("performance", el("div", { class: "multiples" }, drawn),
+    el("p", { class: "note" }, `Windows are realised when their labels are complete; until then only the estimate is there.${whose}`),
+    el("details", {}, el("summary", {}, "As a table"), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Figures of performance" },
+      table("Newest first", heads, rows))));
 }
 
 function process(of) {
