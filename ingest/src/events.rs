@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
@@ -31,6 +31,7 @@ pub struct PipeEvents {
     score_seconds: Histogram<f64>,
     flush_seconds: Histogram<f64>,
     commit_seconds: Histogram<f64>,
+    latency_seconds: Histogram<f64>,
     transaction_records: Histogram<u64>,
     queued_to_publish: Gauge<u64>,
     queued_to_score: Gauge<u64>,
@@ -128,6 +129,10 @@ impl PipeEvents {
                 "tidegate_commit_seconds",
                 "A whole commit, from offsets to end",
             ),
+            latency_seconds: seconds(
+                "tidegate_latency_seconds",
+                "From the timestamp of a commit's oldest record to its commit",
+            ),
             transaction_records: rows(
                 "tidegate_transaction_records",
                 "Input records of a transaction",
@@ -196,6 +201,16 @@ impl PipeEvents {
         self.committed.add(records as u64, &self.pipeline);
     }
 
+    /// A commit whose oldest record has this timestamp, if it has one.
+    pub(crate) fn latency(&self, oldest_ms: Option<i64>) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if let Some(oldest) = oldest_ms {
+            // A producer's clock may be ahead of ours.
+            let age_ms = (now.as_millis() as i64 - oldest).max(0);
+            self.latency_seconds.record(age_ms as f64 / 1e3, &self.pipeline);
+        }
+    }
+
     pub(crate) fn queued(&self, to_publish: usize, to_score: usize) {
         self.queued_to_publish.record(to_publish as u64, &self.pipeline);
         self.queued_to_score.record(to_score as u64, &self.pipeline);
@@ -229,16 +244,18 @@ pub(crate) struct Committed {
     pub(crate) flush: Duration,
     pub(crate) commit: Duration,
     pub(crate) whole: Duration,
+    pub(crate) oldest_ms: Option<i64>,
 }
 
 impl Committed {
     pub(crate) fn emit(&self, events: &PipeEvents) {
         events.acknowledged(self.records);
+        events.latency(self.oldest_ms);
         events.commits.add(1, &events.pipeline);
         events.flush_seconds.record(self.flush.as_secs_f64(), &events.pipeline);
         events.commit_seconds.record(self.whole.as_secs_f64(), &events.pipeline);
         events.transaction_records.record(self.records as u64, &events.pipeline);
-        let Self { records, bytes, open, flush, commit, whole } = self;
+        let Self { records, bytes, open, flush, commit, whole, oldest_ms: _ } = self;
         tracing::trace!(records, bytes, ?open, ?flush, ?commit, ?whole, "committed");
     }
 }

@@ -2,8 +2,7 @@
 //! rejected, how far behind the input is, which hop is down. Pure: instants and totals in, a judged
 //! window out.
 //!
-//! What is not known is not judged: a process that only monitors knows nothing of the other hops. The
-//! latency of an event is measured nowhere yet, and rules about it are fed nothing.
+//! What is not known is not judged: a process that only monitors knows nothing of the other hops.
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +25,7 @@ pub struct Newest {
 }
 
 /// What hop 1 of this process has done since its start, as its own instruments have it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Totals {
     /// Records read.
     pub read: u64,
@@ -36,6 +35,10 @@ pub struct Totals {
     pub committed: u64,
     /// Records that wait to be read, now.
     pub lag: u64,
+    /// Commits of records with a timestamp,
+    pub commits: u64,
+    /// and the sum over them of how old the oldest record was, in seconds.
+    pub latency_s: f64,
 }
 
 /// What is known at one instant.
@@ -181,6 +184,7 @@ fn rates(before: &Pulse, now: &Pulse) -> Vec<Measured> {
                 reason: format!("{rejected} of {read} records became dead letters"),
             });
         }
+        measured.extend(latency(&had, &have));
     }
     let errors = now.errors.saturating_sub(before.errors);
     measured.push(Measured {
@@ -195,4 +199,18 @@ fn rates(before: &Pulse, now: &Pulse) -> Vec<Measured> {
         },
     });
     measured
+}
+
+/// How old the oldest record of a commit was, on average and in milliseconds. While more waits than
+/// was done since the last look, that is what [`Measure::Lag`] says.
+fn latency(had: &Totals, have: &Totals) -> Option<Measured> {
+    let commits = have.commits.saturating_sub(had.commits);
+    let rows = have.committed.saturating_sub(had.committed);
+    if commits == 0 || have.lag > rows {
+        return None;
+    }
+    let value = (have.latency_s - had.latency_s).max(0.0) * 1e3 / commits as f64;
+    let reason = format!("the oldest record of a commit was {value:.0} ms old, on average");
+    let subject = "input".to_owned();
+    Some(Measured { measure: Measure::Latency, subject, value, rows, reason })
 }

@@ -194,6 +194,12 @@ impl MicroBatch {
         self.headers(row).find(|(have, _)| *have == name.as_bytes()).and_then(|(_, value)| value)
     }
 
+    /// The smallest timestamp of its records; `None` where no record has one.
+    #[must_use]
+    pub fn oldest_ms(&self) -> Option<i64> {
+        self.records.iter().map(|record| record.timestamp_ms).filter(|at| *at >= 0).min()
+    }
+
     /// What the batch covers.
     #[must_use]
     pub fn offsets(&self) -> &Offsets {

@@ -14,7 +14,7 @@ use prometheus::proto::MetricFamily;
 use super::SCORE;
 use crate::health::Health;
 use crate::pipeline::Pipeline;
-use crate::telemetry::sum;
+use crate::telemetry::{sum, told};
 
 /// See the module.
 pub(super) struct Pulse<'a> {
@@ -77,7 +77,10 @@ fn newest(watched: &[Watched]) -> Newest {
 }
 
 fn totals(families: &[MetricFamily]) -> Totals {
+    let (commits, latency_s) = told(families, "tidegate_latency_seconds").unwrap_or_default();
     Totals {
+        commits,
+        latency_s,
         read: count(families, "tidegate_records_in_total"),
         rejected: count(families, "tidegate_dead_letters_total"),
         committed: count(families, "tidegate_records_committed_total"),

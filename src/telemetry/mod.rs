@@ -144,6 +144,18 @@ pub(crate) fn sum(families: &[MetricFamily], name: &str) -> Option<f64> {
     }
 }
 
+/// How many values a histogram was told, and their sum; `None` when nobody has told any.
+pub(crate) fn told(families: &[MetricFamily], name: &str) -> Option<(u64, f64)> {
+    let family = families.iter().find(|family| family.name() == name)?;
+    if family.get_field_type() != MetricType::HISTOGRAM {
+        return None;
+    }
+    let of = family.get_metric().iter().map(|metric| metric.get_histogram());
+    Some(of.fold((0, 0.0), |(count, sum), one| {
+        (count + one.get_sample_count(), sum + one.get_sample_sum())
+    }))
+}
+
 /// Everything in `registry` in Prometheus' text format.
 pub(crate) fn render(registry: &Registry) -> Result<Vec<u8>, prometheus::Error> {
     let mut text = Vec::new();

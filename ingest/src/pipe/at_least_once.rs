@@ -115,6 +115,7 @@ impl Publisher<'_> {
         let mut memory = self.shared.memory();
         for batch in &freed {
             self.events.acknowledged(batch.source().len());
+            self.events.latency(batch.source().oldest_ms());
             if !memory.is_clean() {
                 for (partition, extent) in batch.source().offsets().iter() {
                     memory.committed(partition, extent.end);

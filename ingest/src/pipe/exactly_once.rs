@@ -47,6 +47,7 @@ struct Transaction {
     ends: Offsets,
     bytes: usize,
     records: usize,
+    oldest_ms: Option<i64>,
     since: Instant,
 }
 
@@ -137,11 +138,12 @@ impl Publisher<'_> {
         if self.open.is_none() {
             self.begin(ticket.epoch)?;
         }
-        let records = scored.source().len();
+        let (records, oldest_ms) = (scored.source().len(), scored.source().oldest_ms());
         let bytes = self.outbox.place(scored)?;
         failpoint::pass("pipe.placed");
         let open = self.open.as_mut().expect("begun above");
         open.records += records;
+        open.oldest_ms = open.oldest_ms.into_iter().chain(oldest_ms).min();
         open.bytes += bytes;
         open.ends.extend(&ticket.offsets).map_err(|overlap| Failure::Retry(overlap.to_string()))?;
         if open.bytes >= self.config.commit.max_bytes {
@@ -162,8 +164,9 @@ impl Publisher<'_> {
             }
         })?;
         failpoint::pass("pipe.begun");
-        let since = Instant::now();
-        self.open = Some(Transaction { epoch, ends: Offsets::new(), bytes: 0, records: 0, since });
+        let (ends, since) = (Offsets::new(), Instant::now());
+        let open = Transaction { epoch, ends, bytes: 0, records: 0, oldest_ms: None, since };
+        self.open = Some(open);
         Ok(())
     }
 
@@ -216,7 +219,7 @@ impl Publisher<'_> {
         self.shared.cell().ledger.committed(open.epoch, &open.ends);
         self.note_committed(&open);
         self.release()?;
-        let Transaction { records, bytes, since, .. } = open;
+        let Transaction { records, bytes, oldest_ms, since, .. } = open;
         self.settling.committed(Instant::now(), records <= SMALL, committing - since);
         let (flush, commit) = (committing - flushing, committing.elapsed());
         let committed = Committed {
@@ -226,6 +229,7 @@ impl Publisher<'_> {
             flush,
             commit,
             whole: begun.elapsed(),
+            oldest_ms,
         };
         committed.emit(self.events);
         Ok(())

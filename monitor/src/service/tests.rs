@@ -33,6 +33,7 @@ fn rules() -> Vec<Rule> {
         ("silent", Measure::NoData, 1800.0),
         ("rejects", Measure::RejectRate, 0.01),
         ("errors", Measure::Errors, 10.0),
+        ("slow", Measure::Latency, 1_000.0),
         ("lag", Measure::Lag, 120.0),
         ("down", Measure::HopDown, 120.0),
         ("psi", Measure::Psi, 0.2),
@@ -83,7 +84,7 @@ fn only_a_live_stream_is_old_or_silent() {
 fn rates_are_between_two_pulses() {
     let mut pulses = Pulses::default();
     let mut at = |minute: i64, (read, rejected, committed, lag): (u64, u64, u64, u64), errors| {
-        let totals = Some(Totals { read, rejected, committed, lag });
+        let totals = Some(Totals { read, rejected, committed, lag, ..Totals::default() });
         let now_ms = NOW_MS + minute * EVERY_MS;
         let window =
             pulses.judge(Pulse { now_ms, totals, errors, ..Pulse::default() }, "m", &rules());
@@ -103,12 +104,27 @@ fn rates_are_between_two_pulses() {
 }
 
 #[test]
+fn latency_is_of_commits_and_a_backlog_is_not_slow_but_behind() {
+    let mut pulses = Pulses::default();
+    let mut at = |minute: i64, committed: u64, lag: u64, commits: u64, latency_s: f64| {
+        let totals = Totals { committed, lag, commits, latency_s, ..Totals::default() };
+        let now_ms = NOW_MS + minute * EVERY_MS;
+        let pulse = Pulse { now_ms, totals: Some(totals), ..Pulse::default() };
+        value(&pulses.judge(pulse, "m", &rules()), "slow")
+    };
+    assert_eq!(at(0, 900, 0, 70, 9.0), None, "nothing to compare with");
+    assert_eq!(at(1, 1_900, 10, 80, 10.0), Some(100.0));
+    assert_eq!(at(2, 1_900, 0, 80, 10.0), None, "nothing was committed");
+    assert_eq!(at(3, 2_900, 1_001, 90, 90_010.0), None, "it catches up");
+}
+
+#[test]
 fn a_process_without_the_hop_says_nothing_of_it() {
     let mut pulses = Pulses::default();
     for minute in 0..3 {
         let now_ms = NOW_MS + minute * EVERY_MS;
         let window = pulses.judge(Pulse { now_ms, ..Pulse::default() }, "m", &rules());
-        for rule in ["fresh", "silent", "rejects", "lag", "down", "psi"] {
+        for rule in ["fresh", "silent", "rejects", "slow", "lag", "down", "psi"] {
             assert_eq!(value(&window, rule), None, "{rule}");
         }
     }
