@@ -11,8 +11,9 @@ const BATCH_RECORDS: usize = 1024;
 /// Bytes of one batch: large events go in small batches.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// How long the brokers may take to acknowledge.
-const ACKNOWLEDGE: Duration = Duration::from_secs(60);
+/// How long the brokers may take to acknowledge: Kafka's own default of `delivery.timeout.ms`, which a
+/// broker that starts again on a busy machine needs.
+const ACKNOWLEDGE: Duration = Duration::from_secs(120);
 
 /// Pause between batches at a rate; what is due is sent then.
 const TICK: Duration = Duration::from_millis(1);

@@ -17,7 +17,7 @@ fn a_broker_restart_under_load_is_survived_in_the_process() {
     std::thread::sleep(Duration::from_secs(2));
     broker.kill();
     broker.start_again();
-    assert!(producer.wait(Duration::from_secs(120)).success(), "{}", producer.log());
+    assert!(producer.wait(Duration::from_secs(180)).success(), "{}", producer.log());
     ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
     assert!(child.running(), "the broker's restart ended it:\n{}", child.log());
 }
