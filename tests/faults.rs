@@ -76,6 +76,23 @@ fn one_partition_and_twelve() {
 }
 
 #[test]
+fn partitions_added_while_it_runs_are_read_and_archived() {
+    let Some(broker) = Broker::shared() else { return };
+    // New partitions are seen at the next look at the topics, each minute unless told otherwise.
+    let look = "kafka.properties.topic.metadata.refresh.interval.ms=1000";
+    let pipeline = Pipeline::new(broker, "grown", &[look]).with_partitions(1);
+    let mut before = pipeline.produce(FLIGHTS, None);
+    let mut child = pipeline.run("a");
+    assert!(before.wait(SOON).success(), "{}", before.log());
+    ended_with(&pipeline.command(&["verify"], &["--wait", "60"]), 0);
+    pipeline.add_partitions(4);
+    let mut after = pipeline.produce(FLIGHTS, None);
+    assert!(after.wait(SOON).success(), "{}", after.log());
+    ended_with(&pipeline.command(&["verify"], &["--wait", "60"]), 0);
+    assert!(child.running(), "new partitions ended it:\n{}", child.log());
+}
+
+#[test]
 fn a_full_disk_stops_the_archive_until_there_is_space() {
     let Some(broker) = Broker::shared() else { return };
     let Some(disk) = SmallDisk::mount() else { return };

@@ -3,7 +3,7 @@
 //! Nothing here decides whether a test passes; the tests do.
 
 mod broker;
-mod delete_records;
+mod by_hand;
 mod http;
 mod kills;
 mod otlp;
@@ -12,7 +12,7 @@ mod process;
 mod proxy;
 
 pub(crate) use broker::Broker;
-pub(crate) use delete_records::delete_records;
+pub(crate) use by_hand::{add_partitions, delete_records};
 pub(crate) use http::Request;
 pub(crate) use kills::{Dice, Kills, seed};
 pub(crate) use otlp::Receiver;

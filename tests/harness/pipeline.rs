@@ -10,7 +10,7 @@ use ingest::{Connection, CreateTopic, Outgoing, Producer, ScanConfig, Stop, scan
 use schemas::MicroBatch;
 use tempfile::TempDir;
 
-use super::{Broker, Child, delete_records, folder, root, run, unique};
+use super::{Broker, Child, add_partitions, delete_records, folder, root, run, unique};
 
 /// Events in the demo's data.
 pub(crate) const FLIGHTS: u64 = 7_320;
@@ -153,6 +153,13 @@ impl Pipeline {
         let end = info.expect("the topic is there").partitions[0].high;
         delete_records(&self.broker, topic, end);
         end
+    }
+
+    /// Grows the input and the output topic to so many partitions.
+    pub(crate) fn add_partitions(&self, partitions: i32) {
+        for topic in [self.input(), self.output()] {
+            add_partitions(&self.broker, &topic, partitions);
+        }
     }
 
     /// The pipeline's name.

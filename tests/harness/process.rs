@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// A command that ends by itself ends within this, or the test fails.
-const RUN_BOUND: Duration = Duration::from_secs(120);
+const RUN_BOUND: Duration = Duration::from_secs(180);
 
 /// Lines kept for the message of a failed wait.
 const SHOWN_LINES: usize = 40;
