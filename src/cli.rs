@@ -184,6 +184,9 @@ pub(crate) struct BenchArgs {
     /// After the drain, measure latency at this rate (events/s) for --seconds; 0: no latency part
     #[arg(long, default_value_t = 5_000.0)]
     pub(crate) rate: f64,
+    /// Before the drain, time the raw parts by themselves: consume, decode to encode, produce
+    #[arg(long)]
+    pub(crate) limits: bool,
     /// Length of the latency part
     #[arg(long, default_value_t = 10)]
     pub(crate) seconds: u64,

@@ -5,6 +5,7 @@
 
 mod child;
 mod latency;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,10 +20,11 @@ use crate::config::Config;
 use crate::events;
 use crate::exit::{Exit, WithExit};
 use crate::feed::Feed;
-use crate::pipeline::{self, ASK};
+use crate::pipeline::{self, ASK, Pipeline};
 use crate::progress::Progress;
 use child::Child;
 use latency::Latency;
+use limits::Limits;
 
 /// Distinct events sent again and again.
 const SAMPLE: usize = 20_000;
@@ -49,6 +51,8 @@ struct Report {
     stages_us_per_event: BTreeMap<&'static str, f64>,
     startup_cpu_seconds: f64,
     peak_mib: f64,
+    /// What the raw parts cost by themselves.
+    limits: Option<Limits>,
     latency: Option<Latency>,
 }
 
@@ -73,6 +77,13 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     let sample = events::sample(&args.file, SAMPLE)?;
     let event_bytes = sample.iter().map(Vec::len).sum::<usize>() as f64 / sample.len() as f64;
     load(&connection, &names.input, &sample, args.events)?;
+    let limits = match args.limits {
+        false => None,
+        true => {
+            let pipeline = Pipeline::open(config.clone())?;
+            Some(limits::measure(&pipeline, &connection, &names, args.events)?)
+        }
+    };
     let folder = tempfile::tempdir_in(
         config
             .archive
@@ -116,6 +127,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
         stages_us_per_event: stages.iter().map(|(stage, cpu)| (*stage, per_event(*cpu))).collect(),
         startup_cpu_seconds: started.cpu.as_secs_f64(),
         peak_mib: peak as f64 / f64::from(1 << 20),
+        limits,
         latency,
     };
     use std::io::Write as _;
@@ -224,6 +236,10 @@ impl fmt::Display for Report {
             writeln!(out, "         {cpu:>10.2} µs {stage}")?;
         }
         write!(out, "memory   {:>10.0} MiB peak", self.peak_mib)?;
+        if let Some(limits) = &self.limits {
+            let times = self.cpu_us_per_event / limits.sum;
+            write!(out, "\nparts    {limits}; the pipeline takes {times:.2} times their sum")?;
+        }
         if let Some(latency) = &self.latency {
             write!(out, "\n{latency}")?;
         }

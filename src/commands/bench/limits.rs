@@ -1,0 +1,122 @@
+//! What the raw parts of hop 1 cost by themselves, in this process, on the topic that is drained
+//! next: reading in batches, a worker's decode, model and encode, and producing in batches. What the
+//! pipe costs on top of their sum is its own: cutting, order, offsets, transactions.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use ingest::{Connection, Outgoing, Producer, ScanConfig, Stop, scan};
+use schemas::ScoredBatch;
+use serde::Serialize;
+
+use super::Names;
+use crate::pipeline::Pipeline;
+use crate::process;
+
+/// Results kept to be produced again and again.
+const KEPT: usize = 200_000;
+/// How long the brokers may take to acknowledge.
+const ACKNOWLEDGE: Duration = Duration::from_secs(60);
+
+/// CPU of each part in µs per event, all threads.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Limits {
+    consume: f64,
+    decode_predict_encode: f64,
+    produce: f64,
+    /// The three together.
+    pub(super) sum: f64,
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { consume, decode_predict_encode, produce, sum } = self;
+        write!(
+            out,
+            "{sum:>10.2} µs/event: consume {consume:.2}, decode to encode \
+             {decode_predict_encode:.2}, produce {produce:.2}"
+        )
+    }
+}
+
+/// Times the parts; results go to the run's output topic, which the pipeline has not seen yet.
+pub(super) fn measure(
+    pipeline: &Pipeline,
+    connection: &Connection,
+    names: &Names,
+    events: u64,
+) -> anyhow::Result<Limits> {
+    let per_event = |cpu: Duration| cpu.as_secs_f64() * 1e6 / events as f64;
+    let config = ScanConfig::new(connection.clone(), &names.input);
+    let begun = used()?;
+    scan::scan(&config, &Stop::new(), |_| Ok(()))?;
+    let consume = used()? - begun;
+    let (score, kept) = score(pipeline, &config)?;
+    let produce = produce(connection, &names.output, &kept, events)?;
+    let [consume, decode_predict_encode, produce] = [consume, score, produce].map(per_event);
+    let sum = consume + decode_predict_encode + produce;
+    Ok(Limits { consume, decode_predict_encode, produce, sum })
+}
+
+/// One worker over the whole topic; the reading between its batches is not counted.
+fn score(pipeline: &Pipeline, config: &ScanConfig) -> anyhow::Result<(Duration, Vec<ScoredBatch>)> {
+    let mut worker = pipeline.workers()?.swap_remove(0);
+    let (mut cpu, mut kept, mut rows) = (Duration::ZERO, Vec::new(), 0);
+    scan::scan(config, &Stop::new(), |batch| {
+        let begun = thread_used()?;
+        let scored = worker(batch)?;
+        cpu += thread_used()?.saturating_sub(begun);
+        if rows < KEPT {
+            rows += scored.results().len();
+            kept.push(scored);
+        }
+        Ok(())
+    })?;
+    Ok((cpu, kept))
+}
+
+/// Produces as many results as there are events; copying them together is not counted.
+fn produce(
+    connection: &Connection,
+    topic: &str,
+    kept: &[ScoredBatch],
+    events: u64,
+) -> anyhow::Result<Duration> {
+    let begun = used()?;
+    let (mut copying, mut sent) = (Duration::ZERO, 0);
+    let mut producer = Producer::new(connection, topic, ACKNOWLEDGE)?;
+    for batch in kept.iter().cycle() {
+        if sent >= events {
+            break;
+        }
+        anyhow::ensure!(!batch.results().is_empty(), "a batch of the sample gives no result");
+        let copied = thread_used()?;
+        let mut records = Outgoing::new();
+        for result in batch.results() {
+            let key = batch.source().key(result.row as usize);
+            records.push(key, result.value.of(batch.values()), None);
+        }
+        copying += thread_used()?.saturating_sub(copied);
+        sent += records.len() as u64;
+        producer.send(records)?;
+    }
+    producer.flush()?;
+    let cpu = used()?.saturating_sub(begun + copying);
+    // Whether a few more than asked for were sent is told apart by no digit that is shown.
+    Ok(cpu.mul_f64(events as f64 / sent.max(1) as f64))
+}
+
+/// CPU of this process so far.
+fn used() -> anyhow::Result<Duration> {
+    Ok(process::usage(std::process::id())?.cpu)
+}
+
+/// CPU of this thread so far, to the nanosecond.
+fn thread_used() -> anyhow::Result<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanos = text.split_ascii_whitespace().next().and_then(|first| first.parse().ok());
+    nanos
+        .map(Duration::from_nanos)
+        .context("/proc/thread-self/schedstat does not begin with a number")
+}
