@@ -58,6 +58,7 @@ fn at_work(state: &std::path::Path) -> Alerts {
             authorities_pem: vec![],
         },
         publish: None,
+        offsets: None,
         clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
     })
     .expect("the state opens");

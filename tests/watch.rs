@@ -89,7 +89,13 @@ fn a_drift_reaches_the_webhook_once_and_a_quiet_stream_stays_silent() {
     };
     let text = of("alert.fired").to_string();
     assert!(text.contains("flight-delay") && text.contains("dep_delay"), "{text}");
-    let request = of("retraining.requested").to_string();
+    let request = of("retraining.requested");
+    // Hour 10 is the sixth of its partition.
+    let offsets = serde_json::json!({
+        "flights": {"0": [6_000, 6_600]}, "flights-scored": {"0": [3_000, 3_600]},
+    });
+    assert_eq!(request["data"]["window"]["offsets"], offsets, "{request}");
+    let request = request.to_string();
     assert!(
         request.contains("flight-delay") && request.contains("SELECT * FROM results"),
         "{request}"

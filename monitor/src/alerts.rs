@@ -21,8 +21,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::deliver::{
-    Event, GuardSettings, Http, HttpError, HttpSettings, Kind, Message, ModelFacts, Publish,
-    Rendering, Route, Target,
+    Event, GuardSettings, Http, HttpError, HttpSettings, Kind, Message, ModelFacts, OffsetsOf,
+    Publish, Rendering, Route, Target,
 };
 use crate::policy::{Book, Changes, Episode, JudgedWindow, Rule, Transition};
 use crate::state::{Holder, Outbox, StateError, Store};
@@ -57,6 +57,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// The way to a topic, for routes to one.
     pub publish: Option<Publish>,
+    /// Offsets of a window, for requests to train again.
+    pub offsets: Option<OffsetsOf>,
     /// The time.
     pub clock: Clock,
 }
@@ -85,6 +87,7 @@ pub struct Alerts {
     guards: GuardSettings,
     http: Http,
     publish: Option<Publish>,
+    offsets: Option<OffsetsOf>,
     clock: Clock,
     metrics: Metrics,
     inner: Mutex<Inner>,
@@ -142,6 +145,7 @@ impl Alerts {
             guards: settings.guards,
             http: Http::new(settings.http)?,
             publish: settings.publish,
+            offsets: settings.offsets,
             clock: settings.clock,
             metrics: Metrics::new(),
             inner: Mutex::new(inner),

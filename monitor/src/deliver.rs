@@ -21,7 +21,7 @@ pub(crate) mod tests;
 mod webhook;
 
 pub use address::{Allowed, AllowedError, is_private};
-pub use guards::{GuardSettings, MAX_RETRAINING_BYTES, ModelFacts};
+pub use guards::{GuardSettings, MAX_RETRAINING_BYTES, ModelFacts, OffsetsOf};
 pub use http::{Http, HttpError, HttpSettings, Outcome};
 pub use message::{Kind, Message};
 pub use pagerduty::{MAX_DEDUP_BYTES, MAX_SUMMARY_CHARS, PAGERDUTY_URL};
@@ -30,5 +30,5 @@ pub use route::{Event, Route, RouteProblem, Target};
 pub use schedule::{GIVE_UP_MS, MAX_RETRY_AFTER_MS, Next, RETRY_MS, next};
 pub use secret::{Secret, SigningKey, SigningKeyError};
 
-pub(crate) use guards::{Withheld, request as retraining_request};
+pub(crate) use guards::{Withheld, add_offsets, request as retraining_request};
 pub(crate) use render::{Rendered, rendered};

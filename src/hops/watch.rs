@@ -119,6 +119,7 @@ fn settings(pipeline: &Pipeline, rules: &[Rule]) -> anyhow::Result<Settings> {
         },
         http: alerts.http_settings().context("alerts.http.ca_file")?,
         publish: Some(alerting::publish(pipeline::connection(config))),
+        offsets: Some(alerting::offsets(pipeline)?),
         clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
     })
 }
@@ -317,7 +318,6 @@ fn facts(pipeline: &Pipeline, rows: &[&ReportRow]) -> Vec<ModelFacts> {
             rows,
             versions: json!(versions),
             reference: json!(profiles),
-            offsets: Value::Null,
             performance: Value::Null,
             data: json!({ "folder": pipeline.config.archive.directory, "sql": sql }),
         })

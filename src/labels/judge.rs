@@ -153,7 +153,6 @@ fn facts(
                 rows: rows.iter().map(|row| row.n).sum(),
                 versions: json!(versions),
                 reference: Value::Null,
-                offsets: Value::Null,
                 performance: json!({ "baseline": baseline, "windows": said(&rows) }),
                 data: json!({ "folder": pipeline.config.archive.directory, "sql": sql }),
             }

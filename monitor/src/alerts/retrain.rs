@@ -2,7 +2,7 @@
 //! once, unless a guard holds it back, which is said once, too.
 
 use super::{Alerts, AlertsError, Inner, posts};
-use crate::deliver::{Kind, Message, ModelFacts, Withheld, retraining_request};
+use crate::deliver::{Kind, Message, ModelFacts, Withheld, add_offsets, retraining_request};
 use crate::policy::{Class, Group, MAX_NAME_BYTES, clean};
 use crate::state::REQUESTED;
 
@@ -41,7 +41,10 @@ impl Alerts {
                 )
             };
             match request {
-                Ok(request) => {
+                Ok(mut request) => {
+                    if let Some(of) = &self.offsets {
+                        add_offsets(&mut request, &episode, of);
+                    }
                     let mut message =
                         Message::about(&episode, Kind::Retraining, &self.pipeline, now_ms);
                     message.request = Some(request);

@@ -92,6 +92,7 @@ pub(super) fn settings(state: &Path, hand: &Hand, routes: Vec<Route>) -> Setting
         guards: GuardSettings { cool_down_ms: 7 * 24 * HOUR_MS, min_rows: 100 },
         http: HttpSettings { allowed: loopback(), ..http_settings() },
         publish: None,
+        offsets: None,
         clock: hand.clock(),
     }
 }

@@ -1,6 +1,8 @@
 //! The retraining request: an event of at most ten members and under 64 kB, so that GitHub, Argo
 //! and Airflow take it as it is, and the guards that hold it back: training on broken data is harm.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -33,13 +35,15 @@ pub struct ModelFacts {
     pub versions: Value,
     /// The reference profile: its id and where it lies.
     pub reference: Value,
-    /// The window's offsets per topic and partition.
-    pub offsets: Value,
     /// Realised and estimated performance; null where neither is known.
     pub performance: Value,
     /// Where the data lie, with the SQL that selects them.
     pub data: Value,
 }
+
+/// The offsets of a model's window, by its name, start and end in milliseconds since 1970: as
+/// `{"topic": {"partition": [first, behind the last]}}`. Asked only when a request is made.
+pub type OffsetsOf = Arc<dyn Fn(&str, i64, i64) -> Value + Send + Sync>;
 
 /// Why no request is made now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +79,7 @@ pub(crate) fn request(
     if since.is_some_and(|since| since < guards.cool_down_ms) {
         return Err(Withheld::CoolDown(guards.cool_down_ms / 3_600_000));
     }
+    let (start_ms, end_ms) = (episode.window_start_ms, episode.window_end_ms);
     let mut request = Map::new();
     let mut put = |key: &str, value: Value| request.insert(key.to_owned(), value);
     put("episode", json!(episode.id));
@@ -84,8 +89,8 @@ pub(crate) fn request(
     put(
         "window",
         json!({
-            "start": rfc3339(episode.window_start_ms), "end": rfc3339(episode.window_end_ms),
-            "rows": facts.rows, "offsets": bounded(&facts.offsets),
+            "start": rfc3339(start_ms), "end": rfc3339(end_ms),
+            "rows": facts.rows, "offsets": null,
         }),
     );
     put("columns", json!(listed(&episode.concerns)));
@@ -103,6 +108,13 @@ pub(crate) fn request(
     let request = Value::Object(request);
     assert!(request.to_string().len() < MAX_RETRAINING_BYTES, "every part is bounded");
     Ok(request)
+}
+
+/// Looks up the offsets of a request that is made.
+pub(crate) fn add_offsets(request: &mut Value, episode: &Episode, of: &OffsetsOf) {
+    let (start_ms, end_ms) = (episode.window_start_ms, episode.window_end_ms);
+    request["window"]["offsets"] = bounded(&of(&episode.group.model, start_ms, end_ms));
+    assert!(request.to_string().len() < MAX_RETRAINING_BYTES, "every part is bounded");
 }
 
 /// A part as it is, or a note that it was too long.

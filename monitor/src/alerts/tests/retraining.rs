@@ -12,7 +12,6 @@ fn facts(rows: u64) -> Vec<ModelFacts> {
         rows,
         versions: json!({"1": {"model.onnx": "sha256:00"}}),
         reference: json!({"profile": "abc"}),
-        offsets: json!({"scores": {"0": [0, 1_000]}}),
         performance: json!(null),
         data: json!({"sql": "SELECT * FROM results"}),
     }]
@@ -35,6 +34,9 @@ fn with_topic(state: &Path, hand: &Hand, receiver: &Receiver) -> (Alerts, Publis
             sink.lock().map_err(|error| error.to_string())?.push(entry);
             Ok(())
         })),
+        offsets: Some(Arc::new(
+            |model, start_ms, end_ms| json!({ "scores": {"0": [0, 1_000]}, "of": [model, start_ms, end_ms] }),
+        )),
         ..settings(state, hand, vec![topic, hook])
     };
     (Alerts::open(settings).expect("the state opens"), published)
@@ -57,6 +59,7 @@ fn drift_asks_for_training_once_by_webhook_and_topic() {
     assert_eq!(received[0].body, *bytes, "the same bytes both ways");
     let data = &received[0].json()["data"];
     assert_eq!(data["window"]["offsets"]["scores"]["0"], json!([0, 1_000]));
+    assert_eq!(data["window"]["offsets"]["of"][0], "m");
     assert_eq!(data["columns"][0]["column"], "dep_delay");
     assert!(data.as_object().unwrap().len() <= 10 && bytes.len() < 64_000);
 }

@@ -1,5 +1,7 @@
 //! The documented shapes and limits of every receiver, also with hostile names.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::*;
@@ -194,8 +196,7 @@ fn a_retraining_request_is_small_however_large_its_parts() {
         rows: 5_000,
         versions: huge.clone(),
         reference: serde_json::json!({"id": "abc"}),
-        offsets: huge.clone(),
-        performance: Value::Null,
+        performance: huge.clone(),
         data: serde_json::json!({"sql": "SELECT 1"}),
     };
     let guards = GuardSettings { cool_down_ms: 3_600_000, min_rows: 1_000 };
@@ -210,7 +211,10 @@ fn a_retraining_request_is_small_however_large_its_parts() {
             10_000_000,
         )
     };
-    let request = ask(&facts, None, false).unwrap();
+    let mut request = ask(&facts, None, false).unwrap();
+    let offsets: OffsetsOf = Arc::new(move |_, _, _| huge.clone());
+    add_offsets(&mut request, &episode(1, ""), &offsets);
+    assert!(request["window"]["offsets"]["left_out_bytes"].is_u64(), "{request}");
     assert_eq!(request.as_object().unwrap().len(), 10);
     assert!(request.to_string().len() < MAX_RETRAINING_BYTES);
     assert_eq!(request["reference"]["id"], "abc");
