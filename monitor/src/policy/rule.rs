@@ -191,13 +191,16 @@ impl Measure {
             | Self::NewCategories
             | Self::OutOfRange
             | Self::SchemaChange
-            | Self::Volume
-            | Self::Freshness
-            | Self::NoData => Class::Quality,
+            | Self::Volume => Class::Quality,
             Self::PerformanceDrop | Self::EstimatedDrop => Class::Performance,
-            Self::RejectRate | Self::Errors | Self::Latency | Self::Lag | Self::HopDown => {
-                Class::Service
-            }
+            // An alarm about silence must not hold one about the data back, nor the other way round.
+            Self::Freshness
+            | Self::NoData
+            | Self::RejectRate
+            | Self::Errors
+            | Self::Latency
+            | Self::Lag
+            | Self::HopDown => Class::Service,
         }
     }
 

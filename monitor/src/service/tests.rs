@@ -152,7 +152,7 @@ fn each_hop_that_is_down_fires_by_itself_and_silence_ends_with_data() {
     assert!(at(1, 60.0, 900).is_empty());
     assert_eq!(at(2, 130.0, 1000), ["fired service score"]);
     assert_eq!(at(3, 0.0, 1799), ["resolved service"]);
-    assert_eq!(at(4, 0.0, 1800), ["fired quality stream"]);
+    assert_eq!(at(4, 0.0, 1800), ["fired service stream"]);
     assert!(at(5, 0.0, 1860).is_empty());
-    assert_eq!(at(6, 0.0, 3), ["resolved quality"]);
+    assert_eq!(at(6, 0.0, 3), ["resolved service"]);
 }
