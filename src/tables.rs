@@ -35,6 +35,8 @@ pub(crate) struct Reading {
     pub(crate) salt: Vec<u8>,
     pub(crate) memory_bytes: u64,
     pub(crate) threads: usize,
+    /// Whether progress is shown.
+    pub(crate) shown: bool,
 }
 
 impl Reading {
@@ -53,6 +55,7 @@ impl Reading {
             salt,
             memory_bytes: args.memory.saturating_mul(1 << 20),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            shown: true,
         })
     }
 

@@ -78,6 +78,8 @@ pub enum Measure {
     Lag,
     /// Seconds since the hop was last alive.
     HopDown,
+    /// 1 when the job's latest run failed for good, else 0.
+    JobFailed,
 }
 
 /// On which side of the threshold the trouble lies.
@@ -195,9 +197,12 @@ impl Measure {
             | Self::Freshness
             | Self::NoData => Class::Quality,
             Self::PerformanceDrop | Self::EstimatedDrop => Class::Performance,
-            Self::RejectRate | Self::Errors | Self::Latency | Self::Lag | Self::HopDown => {
-                Class::Service
-            }
+            Self::RejectRate
+            | Self::Errors
+            | Self::Latency
+            | Self::Lag
+            | Self::HopDown
+            | Self::JobFailed => Class::Service,
         }
     }
 
@@ -210,7 +215,8 @@ impl Measure {
             | Self::Errors
             | Self::Latency
             | Self::Lag
-            | Self::HopDown => Time::Wall,
+            | Self::HopDown
+            | Self::JobFailed => Time::Wall,
             Self::Psi
             | Self::Ks
             | Self::JensenShannon
