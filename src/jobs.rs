@@ -1,6 +1,7 @@
 //! Jobs: files scored at once ([`scoring`]), and one run of a scheduled job from its begin to what is
 //! written down of it ([`make`]). When a run is due is [`batch::jobs`]' to say.
 
+mod events;
 mod make;
 mod scoring;
 mod watermark;
@@ -15,6 +16,7 @@ use crate::exit::{Exit, WithExit};
 use crate::models;
 use crate::pipeline::Pipeline;
 
+pub(crate) use events::Events;
 pub(crate) use make::Maker;
 pub(crate) use scoring::{Asked, Drift, Scored, Scoring};
 pub(crate) use watermark::Watermark;

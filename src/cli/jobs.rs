@@ -42,6 +42,9 @@ pub(crate) struct JobsRunArgs {
     /// The run that was to start at this instant, of a job with several a day
     #[arg(long, value_name = "RFC3339", conflicts_with = "date")]
     pub(crate) time: Option<Timestamp>,
+    /// Start over what was begun, instead of going on with it: for a run whose input has changed since
+    #[arg(long)]
+    pub(crate) anew: bool,
     /// Print the run as JSON
     #[arg(long)]
     pub(crate) json: bool,

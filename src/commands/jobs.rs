@@ -164,7 +164,13 @@ fn make(args: &JobsRunArgs) -> anyhow::Result<Exit> {
     let run = match known {
         Some(run) if run.outcome == Outcome::Succeeded && made_is_there(&run) => run,
         _ => {
-            let maker = Maker { pipeline: &pipeline, state: &state, by: &who, shown: true };
+            let maker = Maker {
+                pipeline: &pipeline,
+                state: &state,
+                by: &who,
+                shown: true,
+                anew: args.anew,
+            };
             maker.make(job, &Due { moment, missed: 0 }, &|| false)?
         }
     };

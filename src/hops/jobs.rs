@@ -1,28 +1,27 @@
 //! Hop 4: jobs whose time has come, some at a time, each on a thread of its own.
 //!
-//! What is due is asked twice a second and decided by [`batch::jobs::due`]; a run is written down before
-//! and after. Asked to stop, a run leaves what it has published and goes on at the next start.
+//! What is due is decided by [`batch::jobs::due`], as soon as a minute begins or a run ends, and now and then
+//! for what other processes did; a run is written down before and after. Asked to stop, a run leaves what it has published and goes on at the next start.
 
 use std::collections::BTreeMap;
 use std::thread::{Scope, ScopedJoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use batch::jobs::{Due, Held, HoldError, Outcome, Run, State, Trigger};
+use batch::jobs::{Due, Held, HoldError, State, Trigger};
 use ingest::Stop;
 use jiff::Timestamp;
-use opentelemetry::metrics::{Counter, Gauge, Histogram};
-use opentelemetry::{KeyValue, global};
 
 use crate::config::{Job, resolved_jobs};
 use crate::exit::{Exit, WithExit};
 use crate::health::Health;
-use crate::jobs::{Board, Maker, Watermark, problems, state, who};
+use crate::jobs::{Board, Events, Maker, Watermark, problems, state, who};
 use crate::pipeline::Pipeline;
 use crate::supervise::{Trouble, keep_running};
-use crate::telemetry::JOB_DURATION;
 
 /// From one look at the clock to the next.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const NAP: Duration = Duration::from_millis(250);
+/// From one look at what is due to the next, when nothing calls for it before.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// A run that is being made.
 type Making<'scope> = ScopedJoinHandle<'scope, anyhow::Result<()>>;
@@ -38,7 +37,7 @@ pub(crate) fn jobs(pipeline: &Pipeline, health: &Health, stop: &Stop) -> anyhow:
     let (state, who, events) = (state(&pipeline.config), who(&pipeline.config), Events::new());
     keep_running(&health.hop("jobs"), stop, || {
         let _held = hold(&state, &who)?;
-        let maker = Maker { pipeline, state: &state, by: &who, shown: false };
+        let maker = Maker { pipeline, state: &state, by: &who, shown: false, anew: false };
         let hop = Hop { pipeline, jobs: &jobs, state: &state, who: &who, maker, events: &events };
         part.set(true);
         let ended = hop.run(stop);
@@ -79,16 +78,21 @@ impl<'a> Hop<'a> {
         }
         std::thread::scope(|scope| {
             let mut making: BTreeMap<&str, Making<'_>> = BTreeMap::new();
+            let mut looked: Option<(Instant, i64)> = None;
             let ended = loop {
-                if let Err(error) = reap(&mut making) {
-                    break Err(error);
-                }
-                if let Err(error) = self.start(scope, stop, &mut board, &mut watermark, &mut making)
-                {
-                    break Err(error);
-                }
-                if stop.sleep(LOOK_EVERY) {
-                    break Ok(());
+                let minute = Timestamp::now().as_second().div_euclid(60);
+                let idle =
+                    |(at, before): (Instant, i64)| before == minute && at.elapsed() < LOOK_EVERY;
+                let one = match reap(&mut making) {
+                    Ok(false) if looked.is_some_and(idle) => Ok(()),
+                    Ok(_) => {
+                        looked = Some((Instant::now(), minute));
+                        self.start(scope, stop, &mut board, &mut watermark, &mut making)
+                    }
+                    Err(error) => Err(error),
+                };
+                if one.is_err() || stop.sleep(NAP) {
+                    break one;
                 }
             };
             // Asked to stop, they end after the batch that they are at; after an error they are let be.
@@ -143,99 +147,15 @@ impl<'a> Hop<'a> {
     }
 }
 
-/// Takes the runs that have ended off the list.
-fn reap(making: &mut BTreeMap<&str, Making<'_>>) -> anyhow::Result<()> {
+/// Takes the runs that have ended off the list; answers whether there were any.
+fn reap(making: &mut BTreeMap<&str, Making<'_>>) -> anyhow::Result<bool> {
     let ended: Vec<&str> =
         making.iter().filter(|(_, made)| made.is_finished()).map(|(name, _)| *name).collect();
-    ended.into_iter().filter_map(|name| making.remove(name)).try_for_each(join)
+    let some = !ended.is_empty();
+    ended.into_iter().filter_map(|name| making.remove(name)).try_for_each(join)?;
+    Ok(some)
 }
 
 fn join(made: Making<'_>) -> anyhow::Result<()> {
     made.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the thread of a run panicked")))
-}
-
-/// Log and metrics of runs.
-struct Events {
-    runs: Counter<u64>,
-    rows: Counter<u64>,
-    duration: Histogram<f64>,
-    failed: Gauge<u64>,
-    last_success: Gauge<f64>,
-}
-
-impl Events {
-    fn new() -> Self {
-        let meter = global::meter("tidegate");
-        Self {
-            runs: meter
-                .u64_counter("tidegate.job.runs")
-                .with_description("Starts of runs that ended, by job and outcome")
-                .build(),
-            rows: meter
-                .u64_counter("tidegate.job.rows")
-                .with_description("Rows of runs that succeeded, by job and what became of them")
-                .build(),
-            duration: meter
-                .f64_histogram(JOB_DURATION)
-                .with_unit("s")
-                .with_description("Time from a run's first start to its success, by job")
-                .with_boundaries(vec![1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0])
-                .build(),
-            failed: meter
-                .u64_gauge("tidegate.job.failed")
-                .with_description("1 when the job's latest run failed and is not tried again")
-                .build(),
-            last_success: meter
-                .f64_gauge("tidegate.job.last_success")
-                .with_unit("s")
-                .with_description("When a run of the job succeeded last, in seconds since 1970")
-                .build(),
-        }
-    }
-
-    /// What was so before this process.
-    fn known<'r>(&self, job: &Job, runs: impl DoubleEndedIterator<Item = &'r Run> + Clone) {
-        let of = [KeyValue::new("job", job.spec.name.clone())];
-        let over = runs.clone().rev().find(|run| run.is_over());
-        self.failed.record(u64::from(over.is_some_and(|run| run.outcome == Outcome::Failed)), &of);
-        let success = runs.rev().find(|run| run.outcome == Outcome::Succeeded);
-        if let Some(at) = success.and_then(|run| run.ended) {
-            self.last_success.record(at.as_millisecond() as f64 / 1e3, &of);
-        }
-    }
-
-    fn ended(&self, job: &Job, run: &Run) {
-        let name = &job.spec.name;
-        let of = KeyValue::new("job", name.clone());
-        let with = |key: &'static str, value: &'static str| [of.clone(), KeyValue::new(key, value)];
-        let (scheduled, error) = (run.scheduled, run.error.as_deref().unwrap_or_default());
-        let outcome = match run.outcome {
-            Outcome::Succeeded => "succeeded",
-            Outcome::Failed => "failed",
-            Outcome::Interrupted | Outcome::Running => "interrupted",
-        };
-        self.runs.add(1, &with("outcome", outcome));
-        if run.is_over() {
-            let failed = u64::from(run.outcome == Outcome::Failed);
-            self.failed.record(failed, std::slice::from_ref(&of));
-        }
-        match (&run.made, run.outcome) {
-            (Some(made), Outcome::Succeeded) => {
-                let ended = run.ended.unwrap_or(run.started);
-                let seconds = ended.duration_since(run.started).as_secs_f64();
-                self.rows.add(made.scored, &with("outcome", "scored"));
-                self.rows.add(made.rejected, &with("outcome", "rejected"));
-                self.duration.record(seconds, std::slice::from_ref(&of));
-                let at = ended.as_millisecond() as f64 / 1e3;
-                self.last_success.record(at, std::slice::from_ref(&of));
-                let (rows, rejected, drift) = (made.rows, made.rejected, made.drift);
-                tracing::info!(job = name, %scheduled, rows, rejected, drift, "a run succeeded");
-            }
-            (_, Outcome::Failed) => {
-                let retry_at = run.retry_at.map(|at| at.to_string());
-                tracing::error!(job = name, %scheduled, error, retry_at, "a run failed");
-            }
-            _ => tracing::info!(job = name, %scheduled, "a run was asked to end; it goes on later"),
-        }
-    }
 }

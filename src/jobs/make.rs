@@ -23,6 +23,8 @@ pub(crate) struct Maker<'a> {
     pub(crate) by: &'a str,
     /// Whether progress is shown.
     pub(crate) shown: bool,
+    /// Whether what was begun is thrown away instead of gone on with.
+    pub(crate) anew: bool,
 }
 
 impl Maker<'_> {
@@ -77,14 +79,23 @@ impl Maker<'_> {
             return self.open(job, moment, &output)?.run(asked_to_end);
         }
         let hidden = hidden(&output)?;
-        let scoring = match self.open(job, moment, &hidden) {
-            // Of other files or another model: what was begun cannot be gone on with.
-            Err(_) if hidden.join("manifest.json").exists() => {
-                let cleared = std::fs::remove_dir_all(&hidden);
-                cleared.with_context(|| format!("removing {}", hidden.display()))?;
-                self.open(job, moment, &hidden)?
-            }
-            other => other?,
+        let begun = hidden.join("manifest.json").exists();
+        if self.anew && begun {
+            let cleared = std::fs::remove_dir_all(&hidden);
+            cleared.with_context(|| format!("removing {}", hidden.display()))?;
+        }
+        // The input that a run began with is its input: half of another is not put beside half of this.
+        let scoring = self.open(job, moment, &hidden);
+        let scoring = if begun && !self.anew {
+            scoring.with_context(|| {
+                let (name, date) = (&job.spec.name, moment.date);
+                format!(
+                    "what was begun cannot be gone on with; `tidegate jobs run {name} --date {date} --anew` \
+                     starts over"
+                )
+            })?
+        } else {
+            scoring?
         };
         let Some(scored) = scoring.run(asked_to_end)? else { return Ok(None) };
         failpoint::pass("jobs.before_publish");

@@ -13,8 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::template::day_start;
 use super::{Calendar, Moment, Outcome, Run};
 
-/// Most missed runs that are counted.
-const MOST_MISSED: u32 = 1_000;
+/// Most missed runs that are counted: each costs a look at some days of the calendar.
+const MOST_MISSED: u32 = 100;
 
 /// What starts a job.
 #[derive(Clone, Debug)]

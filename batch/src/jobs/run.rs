@@ -129,6 +129,7 @@ impl Run {
         let again = (self.failures <= job.retries).then(|| now.saturating_add(wait));
         self.retry_at = again.and_then(Result::ok);
         self.ended = Some(now);
-        self.error = Some(error.chars().take(MAX_ERROR_CHARS).collect());
+        let line = error.chars().map(|c| if c.is_control() { ' ' } else { c });
+        self.error = Some(line.take(MAX_ERROR_CHARS).collect());
     }
 }
