@@ -79,15 +79,7 @@ impl Input {
         reading: &Reading,
         columns: &[String],
     ) -> anyhow::Result<Self> {
-        let config = RowsConfig {
-            inputs: paths.to_vec(),
-            predicate: predicate.map(str::to_owned),
-            declared: declared(reading.contract()),
-        };
-        let rows = Rows::open(&config)?;
-        let wishes = Wishes { contract: reading.contract(), columns };
-        let plan = plan(rows.schema(), wishes)
-            .map_err(|error| WithExit { message: error.to_string(), exit: Exit::Usage })?;
+        let (rows, plan) = planned(paths, predicate, reading, columns)?;
         let count = rows.count().with_context(|| reads(&rows))?;
         Ok(Self { rows, count, plan })
     }
@@ -126,6 +118,33 @@ impl Input {
         );
         Ok(())
     }
+}
+
+/// Finds out whether `paths` can be compared with this condition, without reading all of them.
+pub(crate) fn check(
+    paths: &[PathBuf],
+    predicate: Option<&str>,
+    reading: &Reading,
+) -> anyhow::Result<()> {
+    planned(paths, predicate, reading, &[]).map(drop)
+}
+
+fn planned(
+    paths: &[PathBuf],
+    predicate: Option<&str>,
+    reading: &Reading,
+    columns: &[String],
+) -> anyhow::Result<(Rows, Vec<Planned>)> {
+    let config = RowsConfig {
+        inputs: paths.to_vec(),
+        predicate: predicate.map(str::to_owned),
+        declared: declared(reading.contract()),
+    };
+    let rows = Rows::open(&config)?;
+    let wishes = Wishes { contract: reading.contract(), columns };
+    let plan = plan(rows.schema(), wishes)
+        .map_err(|error| WithExit { message: error.to_string(), exit: Exit::Usage })?;
+    Ok((rows, plan))
 }
 
 fn reads(rows: &Rows) -> String {

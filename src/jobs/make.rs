@@ -103,7 +103,7 @@ impl Maker<'_> {
         Ok(Some(scored))
     }
 
-    fn open(&self, job: &Job, moment: &Moment, output: &Path) -> anyhow::Result<Scoring<'_>> {
+    fn open(&self, job: &Job, moment: &Moment, output: &Path) -> anyhow::Result<Scoring> {
         let config = &self.pipeline.config;
         let inputs = job.inputs.iter().map(|input| Ok(PathBuf::from(input.render(moment)?)));
         let predicate = job.predicate.as_ref().map(|text| text.render(moment)).transpose()?;

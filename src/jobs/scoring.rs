@@ -14,17 +14,20 @@ use infer::Package;
 use monitor::report::{Report, Rule, Source, Verdict, html};
 use schemas::Contract;
 
+use crate::commands::baseline;
 use crate::commands::drift::reference;
 use crate::config::Config;
 use crate::exit::{Exit, WithExit};
 use crate::progress::Progress;
-use crate::tables::{Input, Reading, against, said};
+use crate::tables::{Input, Reading, against, check, said};
 use crate::{models, monitoring};
 
 /// Bytes of a row of text until some were read.
 const TEXT_ROW_BYTES: u64 = 200;
 /// Memory for the values of a drift report, as `tidegate drift` takes by itself.
 const DRIFT_BYTES: u64 = 1 << 30;
+/// What an error of it is about.
+const REPORT: &str = "the drift report";
 /// What `tidegate drift --json` and `--html` write.
 const REPORTS: [&str; 2] = ["report.json", "report.html"];
 
@@ -47,12 +50,11 @@ pub(crate) struct Drift {
 }
 
 /// A job that has its output folder.
-pub(crate) struct Scoring<'a> {
-    config: &'a Config,
-    contract: &'a Contract,
+pub(crate) struct Scoring {
     asked: Asked,
     package: Package,
     reference: Option<PathBuf>,
+    reading: Reading,
     threads: usize,
     model: Arc<Model>,
     job: batch::score::Job,
@@ -69,13 +71,9 @@ pub(crate) struct Scored {
     pub(crate) drift: Option<bool>,
 }
 
-impl<'a> Scoring<'a> {
+impl Scoring {
     /// Plans the job; whatever of the request cannot be done is said here.
-    pub(crate) fn open(
-        config: &'a Config,
-        contract: &'a Contract,
-        asked: Asked,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn open(config: &Config, contract: &Contract, asked: Asked) -> anyhow::Result<Self> {
         let package = models::package(config, asked.model.as_deref())?;
         let reference = asked.drift.as_ref().map(|drift| {
             let said = drift.reference.clone();
@@ -87,10 +85,22 @@ impl<'a> Scoring<'a> {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
+        let reading = reading(config, contract, threads, asked.shown);
+        let reported = asked.files.output.join(REPORTS[0]).is_file();
+        if let Some(path) = reference.as_ref().filter(|_| !reported) {
+            // Said now, not after an hour of scoring.
+            let can = || -> anyhow::Result<()> {
+                if baseline::find(path)?.is_none() {
+                    check(std::slice::from_ref(path), None, &reading)?;
+                }
+                check(&asked.files.inputs, asked.files.predicate.as_deref(), &reading)
+            };
+            can().context(REPORT)?;
+        }
         let model = Arc::new(models::model(&package, contract, threads));
         let job =
             batch::score::Job::open(asked.files.clone(), Arc::clone(&model)).map_err(usage)?;
-        Ok(Self { config, contract, asked, package, reference, threads, model, job })
+        Ok(Self { asked, package, reference, reading, threads, model, job })
     }
 
     /// Does what is left; `None` when asked to end before all of it was done.
@@ -149,27 +159,19 @@ impl<'a> Scoring<'a> {
                 .with_context(|| format!("{} is no report: remove it", json.display()))?;
             return Ok(report["drift"] == true);
         }
-        let report = self.report(path).context("the drift report")?;
+        let report = self.report(path).context(REPORT)?;
         write_whole(&page, html::page(&report).as_bytes())?;
         write_whole(&json, serde_json::to_string_pretty(&report)?.as_bytes())?;
         Ok(report.drift)
     }
 
     fn report(&self, path: &Path) -> anyhow::Result<Report> {
-        let reading = Reading {
-            columns: Vec::new(),
-            contract: Some(self.contract.clone()),
-            salt: self.config.contract.hash_salt.expose().as_bytes().to_vec(),
-            memory_bytes: DRIFT_BYTES,
-            threads: self.threads,
-            shown: self.asked.shown,
-        };
-        let files = &self.asked.files;
-        let (reference, of_reference) = reference(path, None, &reading)?;
-        let current = Input::open(&files.inputs, files.predicate.as_deref(), &reading, &[])?;
+        let (files, reading) = (&self.asked.files, &self.reading);
+        let (reference, of_reference) = reference(path, None, reading)?;
+        let current = Input::open(&files.inputs, files.predicate.as_deref(), reading, &[])?;
         let names: Vec<String> = files.inputs.iter().map(|input| said(input)).collect();
         let of_current = Source { name: names.join(", "), rows: current.count(), profile: None };
-        let mut columns = against(reference, &current, &reading, Rule::default())?;
+        let mut columns = against(reference, &current, reading, Rule::default())?;
         // A reference may hold the model's answers; that events do not come with them is no drift.
         let outputs = self.package.output_schema();
         let answers: Vec<String> =
@@ -177,6 +179,17 @@ impl<'a> Scoring<'a> {
         columns
             .retain(|column| column.verdict != Verdict::Missing || !answers.contains(&column.name));
         Ok(Report::new(of_reference, of_current, Rule::default(), columns))
+    }
+}
+
+fn reading(config: &Config, contract: &Contract, threads: usize, shown: bool) -> Reading {
+    Reading {
+        columns: Vec::new(),
+        contract: Some(contract.clone()),
+        salt: config.contract.hash_salt.expose().as_bytes().to_vec(),
+        memory_bytes: DRIFT_BYTES,
+        threads,
+        shown,
     }
 }
 
