@@ -149,7 +149,7 @@ fn guarantee(config: &Config, jobs: &[Job]) -> Vec<String> {
     [topics.to_owned(), archive.to_owned()].into_iter().chain(runs).collect()
 }
 
-/// An upper bound of the resident memory of `run` with all hops, whatever the lag.
+/// An upper bound of the resident memory of `run` with all hops but jobs, whatever the lag.
 fn memory_bound(pipeline: &Pipeline, partitions: usize) -> u64 {
     let columns = pipeline.results_table().map_or(0, |table| table.schema().fields().len());
     // Of labels and dead letters fewer columns are open than of results.
@@ -204,9 +204,14 @@ fn print(report: &Report, out: &mut impl std::io::Write) -> anyhow::Result<()> {
     for line in &report.guarantee {
         writeln!(out, "guarantee  {line}")?;
     }
+    let jobs = if resolved_jobs(&report.configuration).is_empty() {
+        ""
+    } else {
+        "; a run of a job comes on top: a session and the row group being read for each of its threads"
+    };
     writeln!(
         out,
-        "memory     at most {} MiB resident, whatever the lag",
+        "memory     at most {} MiB resident, whatever the lag{jobs}",
         report.memory_bound_bytes >> 20
     )?;
     if report.problems.is_empty() {
