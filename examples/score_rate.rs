@@ -170,6 +170,6 @@ fn run_job(
         output: to.to_path_buf(),
         ..ScoreConfig::default()
     };
-    Job::open(config, Arc::new(model))?.run(threads, SystemTime::now(), &|_| {})?;
+    Job::open(config, Arc::new(model))?.run(threads, SystemTime::now(), &|_| {}, &|| false)?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod drift;
+mod jobs;
 mod monitor;
 mod score;
 
@@ -14,6 +15,7 @@ pub(crate) use alerts::{
     AlertsTestRouteArgs, AlertsUnsilenceArgs,
 };
 pub(crate) use drift::{BaselineCommand, BaselineFitArgs, BaselineShowArgs, DataArgs, DriftArgs};
+pub(crate) use jobs::{JobsCommand, JobsHistoryArgs, JobsListArgs, JobsRunArgs};
 pub(crate) use monitor::{MonitorArgs, MonitorCommand};
 pub(crate) use score::{Include, ScoreArgs};
 
@@ -68,6 +70,9 @@ pub(crate) enum Command {
     /// Count what is archived, and judge its windows
     #[command(subcommand)]
     Monitor(MonitorCommand),
+    /// Show what is scheduled and what was made of it; make a run by hand
+    #[command(subcommand)]
+    Jobs(JobsCommand),
 }
 
 /// Which configuration.
@@ -99,6 +104,8 @@ pub(crate) enum Hop {
     Archive,
     /// Parquet to drift reports and alerts; where the configuration names a reference
     Monitor,
+    /// Files to scored files on a schedule; where the configuration has [[jobs]]
+    Jobs,
 }
 
 #[derive(Debug, Args)]

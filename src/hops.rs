@@ -1,6 +1,8 @@
-//! The hops of a pipeline, each supervised: hop 1 scores here, hop 2 archives in [`mod@archive`].
+//! The hops of a pipeline, each supervised: hop 1 scores here, hop 2 archives in [`mod@archive`], hop 3
+//! watches in [`mod@watch`], and [`mod@jobs`] scores files on a schedule.
 
 mod archive;
+mod jobs;
 mod pulse;
 mod watch;
 
@@ -16,6 +18,7 @@ use crate::pipeline::{ASK, Pipeline, score_group};
 use crate::supervise::{Trouble, keep_running};
 
 pub(crate) use archive::{ArchiveOf, archive, identity, reader_config};
+pub(crate) use jobs::jobs;
 pub(crate) use watch::watch;
 
 /// How often readiness follows the assignment.

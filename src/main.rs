@@ -9,6 +9,7 @@ mod exit;
 mod feed;
 mod health;
 mod hops;
+mod jobs;
 mod labels;
 mod models;
 mod monitoring;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Archive(command) => commands::archive::run(&command),
         Command::Alerts(command) => commands::alerts::run(&command),
         Command::Monitor(command) => commands::monitor::run(&command),
+        Command::Jobs(command) => commands::jobs::run(&command),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use batch::sql::SqlTable;
+use infer::Package;
 use monitor::count::{Counted, Counter, Settings};
 use monitor::dashboard::{self, Dashboard};
 use monitor::evaluate::{
@@ -50,6 +51,17 @@ fn named(pipeline: &Pipeline) -> Vec<Named> {
         named.push(Named { path: packaged, versions: others });
     }
     named
+}
+
+/// What a model's input is compared with, where there is something: the configuration's word on the
+/// configured model, else what lies in the package.
+pub(crate) fn reference_of(config: &Config, package: &Package) -> Option<PathBuf> {
+    let of = &config.monitor;
+    let own = package.name() == config.model.name;
+    let configured = || Some(&of.reference).filter(|path| !path.as_os_str().is_empty());
+    let said = own.then(|| of.references.get(package.version()).or_else(configured)).flatten();
+    let packaged = || Some(package.folder().join(PACKAGED)).filter(|path| path.is_file());
+    said.cloned().or_else(packaged)
 }
 
 /// Whether there is anything to compare with.

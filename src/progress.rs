@@ -11,6 +11,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// A count that goes up, shown on standard error.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
+    shown: bool,
     what: &'static str,
     total: Option<u64>,
     done: u64,
@@ -21,7 +22,12 @@ pub(crate) struct Progress {
 impl Progress {
     /// Starts showing `what` (a plural: "records"); without a total no time left is shown.
     pub(crate) fn start(what: &'static str, total: Option<u64>) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        Self::start_if(true, what, total)
+    }
+
+    /// The same, or counts without showing anything: for work whose process writes a log.
+    pub(crate) fn start_if(shown: bool, what: &'static str, total: Option<u64>) -> Self {
+        let bar = (shown && std::io::stderr().is_terminal()).then(|| {
             let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
             let template = if total.is_some() {
                 "{bar:30} {human_pos}/{human_len} {msg} · {per_sec} · {eta} left"
@@ -33,7 +39,7 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Self { bar, what, total, done: 0, started: now, last_line: now }
+        Self { bar, shown, what, total, done: 0, started: now, last_line: now }
     }
 
     /// `more` are done.
@@ -41,7 +47,7 @@ impl Progress {
         self.done += more;
         match &self.bar {
             Some(bar) => bar.set_position(self.done),
-            None if self.last_line.elapsed() >= LINE_EVERY => {
+            None if self.shown && self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
                 let of = self.total.map_or(String::new(), |total| format!(" of {total}"));
                 let rate = self.done as f64 / self.started.elapsed().as_secs_f64();

@@ -35,6 +35,8 @@ pub(crate) struct Reading {
     pub(crate) salt: Vec<u8>,
     pub(crate) memory_bytes: u64,
     pub(crate) threads: usize,
+    /// Whether progress is shown.
+    pub(crate) shown: bool,
 }
 
 impl Reading {
@@ -53,6 +55,7 @@ impl Reading {
             salt,
             memory_bytes: args.memory.saturating_mul(1 << 20),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            shown: true,
         })
     }
 
@@ -76,15 +79,7 @@ impl Input {
         reading: &Reading,
         columns: &[String],
     ) -> anyhow::Result<Self> {
-        let config = RowsConfig {
-            inputs: paths.to_vec(),
-            predicate: predicate.map(str::to_owned),
-            declared: declared(reading.contract()),
-        };
-        let rows = Rows::open(&config)?;
-        let wishes = Wishes { contract: reading.contract(), columns };
-        let plan = plan(rows.schema(), wishes)
-            .map_err(|error| WithExit { message: error.to_string(), exit: Exit::Usage })?;
+        let (rows, plan) = planned(paths, predicate, reading, columns)?;
         let count = rows.count().with_context(|| reads(&rows))?;
         Ok(Self { rows, count, plan })
     }
@@ -123,6 +118,33 @@ impl Input {
         );
         Ok(())
     }
+}
+
+/// Finds out whether `paths` can be compared with this condition, without reading all of them.
+pub(crate) fn check(
+    paths: &[PathBuf],
+    predicate: Option<&str>,
+    reading: &Reading,
+) -> anyhow::Result<()> {
+    planned(paths, predicate, reading, &[]).map(drop)
+}
+
+fn planned(
+    paths: &[PathBuf],
+    predicate: Option<&str>,
+    reading: &Reading,
+    columns: &[String],
+) -> anyhow::Result<(Rows, Vec<Planned>)> {
+    let config = RowsConfig {
+        inputs: paths.to_vec(),
+        predicate: predicate.map(str::to_owned),
+        declared: declared(reading.contract()),
+    };
+    let rows = Rows::open(&config)?;
+    let wishes = Wishes { contract: reading.contract(), columns };
+    let plan = plan(rows.schema(), wishes)
+        .map_err(|error| WithExit { message: error.to_string(), exit: Exit::Usage })?;
+    Ok((rows, plan))
 }
 
 fn reads(rows: &Rows) -> String {

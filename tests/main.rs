@@ -14,6 +14,7 @@ mod drift;
 mod exactly_once;
 mod faults;
 mod harness;
+mod jobs;
 mod labels;
 mod lifecycle;
 mod monitor;

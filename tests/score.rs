@@ -305,3 +305,35 @@ fn rows_that_are_no_events_are_put_aside() {
     }
     assert_eq!(column("original").as_binary::<i32>().value(2), b"{");
 }
+
+#[test]
+fn a_drift_report_lies_beside_the_results() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    let (flights, reference) = (demo("flights.parquet"), text(&at("reference.parquet")));
+    let fit = ["baseline", "fit", &flights, "-o", &reference, "--contract", &demo("contract.toml")];
+    ended_with(&run(&fit), 0);
+    for (name, condition, drift) in
+        [("all", "distance > 0", false), ("late", "dep_delay > 60", true)]
+    {
+        let more = ["--where", condition, "--drift", "--reference", &reference, "--json"];
+        let output = score(&flights, &at(name), &more);
+        ended_with(&output, 0);
+        assert_eq!(json(&output)["drift"], drift, "{name}");
+        let read = |report: &str| fs::read_to_string(at(name).join(report)).expect("written");
+        let report: Value = serde_json::from_str(&read("report.json")).expect("JSON");
+        assert_eq!(
+            (&report["drift"], &report["current"]["name"]),
+            (&drift.into(), &(&*flights).into())
+        );
+        assert_eq!(report["current"]["rows"], json(&output)["scored"]);
+        assert!(read("report.html").starts_with("<!doctype html>"));
+        // Finished, it says what it said.
+        assert_eq!(json(&score(&flights, &at(name), &more))["drift"], drift);
+    }
+    // The demo's model has no reference of its own.
+    let output = score(&flights, &at("none"), &["--drift", "--model", "flight-late"]);
+    ended_with(&output, 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("baseline fit"));
+    assert!(!at("none").exists());
+}

@@ -5,6 +5,8 @@
 
 #[path = "tidy/crates.rs"]
 mod crates;
+#[path = "tidy/deploy.rs"]
+mod deploy;
 #[path = "tidy/documents.rs"]
 mod documents;
 #[path = "tidy/files.rs"]

@@ -8,6 +8,7 @@ pub mod archive;
 pub mod derived;
 mod error;
 mod files;
+pub mod jobs;
 pub mod parquet_io;
 pub mod positions;
 pub mod rows;

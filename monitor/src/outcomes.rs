@@ -15,7 +15,6 @@ mod row;
 mod tally;
 #[cfg(test)]
 mod tests;
-mod times;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -25,10 +24,9 @@ use batch::sql::SqlTable;
 
 use crate::count::MICROS;
 use crate::evaluate::Clock;
-use crate::window::watermark;
+use crate::window::{TableTimes, watermark};
 use chain::Chain;
 use tally::Tallies;
-use times::LabelTimes;
 
 pub use chain::{OutcomesFooter, PERFORMANCE_KEY, PerformanceFiles};
 pub use row::{Figures, Kind, OutcomeRow, performance_schema};
@@ -61,7 +59,7 @@ pub struct Outcomes {
     clock: Clock,
     estimated: Chain,
     realised: Chain,
-    times: LabelTimes,
+    times: TableTimes,
 }
 
 /// Some windows with their rows, not published yet.
@@ -88,7 +86,7 @@ impl Outcomes {
         Ok(Self {
             estimated: chain(Kind::Estimated)?,
             realised: chain(Kind::Realised)?,
-            times: LabelTimes::default(),
+            times: TableTimes::of_labels(),
             clock,
             settings,
         })
@@ -144,7 +142,7 @@ impl Outcomes {
 
     /// Up to when no label is missing, as far as anybody can know.
     fn labels_complete(&mut self, now: i64) -> Result<Option<i64>, StoreError> {
-        let partitions = self.times.of(&self.settings.labels_folder)?;
+        let partitions = self.times.look(&self.settings.labels_folder)?;
         let Clock { idle_seconds, lateness_seconds, .. } = self.clock;
         Ok(watermark(partitions, &[], now, idle_seconds, lateness_seconds))
     }

@@ -54,6 +54,8 @@ pub struct Pulse {
     pub errors: u64,
     /// The hops that run here, and for how many seconds each has been down.
     pub down: Vec<(String, f64)>,
+    /// The scheduled jobs, and why the latest run of each failed, if it did.
+    pub jobs: Vec<(String, Option<String>)>,
 }
 
 /// Pulses one after the other: rates are between two of them.
@@ -87,6 +89,13 @@ impl Pulses {
             } else {
                 String::new()
             },
+        }));
+        measured.extend(pulse.jobs.iter().map(|(job, error)| Measured {
+            measure: Measure::JobFailed,
+            subject: job.clone(),
+            value: f64::from(u8::from(error.is_some())),
+            rows: 0,
+            reason: error.clone().unwrap_or_default(),
         }));
         // A clock that went back leaves no stretch of time between the two.
         let before = self.before.take().filter(|before| before.now_ms < pulse.now_ms);

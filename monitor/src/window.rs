@@ -5,6 +5,7 @@
 
 mod late;
 mod sums;
+mod times;
 mod watermark;
 
 use std::ops::Range;
@@ -14,6 +15,7 @@ use crate::count::MICROS;
 pub use late::late_rows;
 pub(crate) use sums::bytes_of;
 pub use sums::{ColumnSums, GroupSums, WindowSums, sums};
+pub use times::TableTimes;
 pub use watermark::{PartitionTimes, watermark};
 
 /// The windows of a monitor.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use super::ConfigArgs;
 
@@ -10,7 +11,7 @@ use super::ConfigArgs;
 #[command(
     after_help = "The output folder holds results/ (the input's columns, then prediction_*, model_name, \
 model_version, scored_at, contract_id), rejects/ (rows that contract or model refused, with the reason; \
-only where there are any) and manifest.json. A job that was killed goes on when the same command is started \
+only where there are any), manifest.json and, with --drift, report.json and report.html. A job that was killed goes on when the same command is started \
 again, and a finished one does nothing; the same is: the same files (path, size, time of change), model, \
 contract and options. Exit codes: 0 all rows are scored or rejected · 1 failed · 2 usage, or the folder \
 is another job's"
@@ -37,6 +38,13 @@ pub(crate) struct ScoreArgs {
     /// Add what the output does not have by itself
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) include: Vec<Include>,
+    /// Also compare the input with the model's reference, and write report.json and report.html beside the
+    /// results
+    #[arg(long)]
+    pub(crate) drift: bool,
+    /// Compare with this instead: a profile of `baseline fit`, a file, a folder or a pattern
+    #[arg(long, value_name = "FILE", requires = "drift")]
+    pub(crate) reference: Option<PathBuf>,
     /// Threads, one model session each; as many as there are cores when left out
     #[arg(long, value_name = "NUMBER")]
     pub(crate) threads: Option<usize>,
@@ -46,7 +54,8 @@ pub(crate) struct ScoreArgs {
 }
 
 /// Columns that are added when they are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Include {
     /// input_file and input_position: the row's number from 0, in JSON lines the byte where it starts
     Source,

@@ -57,8 +57,12 @@ struct Report {
 }
 
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
-    if args.only.contains(&Hop::Monitor) {
-        let message = "--only monitor has no drain to time; `count_rate` times counting".into();
+    let no_drain = |hop: &&Hop| matches!(hop, Hop::Monitor | Hop::Jobs);
+    if args.only.iter().any(|hop| no_drain(&hop)) {
+        let message =
+            "--only monitor and --only jobs have no drain to time; the examples `count_rate` and \
+                       `score_rate` time counting and scoring files"
+                .into();
         return Err(WithExit { message, exit: Exit::Usage }.into());
     }
     ingest::tune_allocator();

@@ -8,7 +8,7 @@ use serde::Serialize;
 use toml::Value;
 
 use crate::cli::CheckArgs;
-use crate::config::{Config, DEFAULT, Mode, Problem, Problems};
+use crate::config::{Config, DEFAULT, Job, Mode, Problem, Problems, resolved_jobs};
 use crate::exit::Exit;
 use crate::hops::{ArchiveOf, reader_config};
 use crate::pipeline::{ASK, Pipeline, RESULTS};
@@ -71,13 +71,15 @@ fn report(pipeline: &Pipeline, offline: bool) -> Report {
     if let Err(error) = crate::monitoring::watched(pipeline) {
         problems.push(format!("[monitor]: {error:#}"));
     }
+    let jobs = resolved_jobs(&pipeline.config);
+    problems.extend(crate::jobs::problems(pipeline, &jobs));
     let output = if offline { None } else { ask_broker(pipeline, &mut problems) };
     let partitions = output.map_or(ASSUMED_PARTITIONS, |info| info.partitions.len());
     Report {
         configuration: pipeline.config.clone(),
         contract_id: pipeline.contract.id().to_owned(),
         model: format!("{}@{}", pipeline.package.name(), pipeline.package.version()),
-        guarantee: guarantee(&pipeline.config),
+        guarantee: guarantee(&pipeline.config, &jobs),
         memory_bound_bytes: memory_bound(pipeline, partitions),
         problems,
         broker_asked: !offline,
@@ -128,7 +130,7 @@ fn ask_broker(pipeline: &Pipeline, problems: &mut Vec<String>) -> Option<TopicIn
     results.or(source)
 }
 
-fn guarantee(config: &Config) -> Vec<String> {
+fn guarantee(config: &Config, jobs: &[Job]) -> Vec<String> {
     let topics = match config.delivery.mode {
         Mode::ExactlyOnce => {
             "exactly once: every input record is once in the output or dead-letter topic, \
@@ -146,10 +148,12 @@ fn guarantee(config: &Config) -> Vec<String> {
             "every record of the output topic is once in Parquet, repeated results included"
         }
     };
-    vec![topics.into(), archive.into()]
+    let runs = "every run of a job gives one output folder, whole, with each row once";
+    let runs = (!jobs.is_empty()).then(|| runs.to_owned());
+    [topics.to_owned(), archive.to_owned()].into_iter().chain(runs).collect()
 }
 
-/// An upper bound of the resident memory of `run` with all hops, whatever the lag.
+/// An upper bound of the resident memory of `run` with all hops but jobs, whatever the lag.
 fn memory_bound(pipeline: &Pipeline, partitions: usize) -> u64 {
     let columns = pipeline.results_table().map_or(0, |table| table.schema().fields().len());
     // Of labels and dead letters fewer columns are open than of results.
@@ -204,9 +208,14 @@ fn print(report: &Report, out: &mut impl std::io::Write) -> anyhow::Result<()> {
     for line in &report.guarantee {
         writeln!(out, "guarantee  {line}")?;
     }
+    let jobs = if resolved_jobs(&report.configuration).is_empty() {
+        ""
+    } else {
+        "; a run of a job comes on top: a session and the row group being read for each of its threads"
+    };
     writeln!(
         out,
-        "memory     at most {} MiB resident, whatever the lag",
+        "memory     at most {} MiB resident, whatever the lag{jobs}",
         report.memory_bound_bytes >> 20
     )?;
     if report.problems.is_empty() {

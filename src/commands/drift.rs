@@ -1,6 +1,7 @@
 //! `tidegate drift REFERENCE CURRENT`: one comparison, as a table, as JSON, as a page.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::slice;
 
 use anyhow::Context as _;
@@ -13,7 +14,8 @@ use crate::tables::{Input, Reading, Reference, against, said};
 
 pub(crate) fn run(args: &DriftArgs) -> anyhow::Result<Exit> {
     let reading = Reading::new(&args.data)?;
-    let (reference, of_reference) = reference(args, &reading)?;
+    let (reference, of_reference) =
+        reference(&args.reference, args.reference_where.as_deref(), &reading)?;
     let predicate = args.predicate.as_deref();
     let current = Input::open(slice::from_ref(&args.current), predicate, &reading, &[])?;
     let of_current = Source { name: said(&args.current), rows: current.count(), profile: None };
@@ -38,8 +40,12 @@ pub(crate) fn run(args: &DriftArgs) -> anyhow::Result<Exit> {
     Ok(if args.fail_on_drift && report.drift { Exit::Drift } else { Exit::Fine })
 }
 
-fn reference(args: &DriftArgs, reading: &Reading) -> anyhow::Result<(Reference, Source)> {
-    let (path, predicate) = (&args.reference, args.reference_where.as_deref());
+/// What to compare with: a profile, or the rows of files for which `predicate` holds.
+pub(crate) fn reference(
+    path: &Path,
+    predicate: Option<&str>,
+    reading: &Reading,
+) -> anyhow::Result<(Reference, Source)> {
     let name = said(path);
     if let Some(profile) = baseline::find(path)? {
         if predicate.is_some() {
@@ -52,7 +58,7 @@ fn reference(args: &DriftArgs, reading: &Reading) -> anyhow::Result<(Reference, 
         let source = Source { name, rows: profile.rows, profile: Some(profile.id()) };
         return Ok((Reference::Profile(profile), source));
     }
-    let input = Input::open(slice::from_ref(path), predicate, reading, &reading.columns)?;
+    let input = Input::open(&[path.to_path_buf()], predicate, reading, &reading.columns)?;
     let source = Source { name, rows: input.count(), profile: None };
     Ok((Reference::Rows(Box::new(input)), source))
 }

@@ -7,6 +7,7 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod drift;
+pub(crate) mod jobs;
 pub(crate) mod model;
 pub(crate) mod monitor;
 pub(crate) mod produce;

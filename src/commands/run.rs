@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Hop, RunArgs};
+use crate::config;
 use crate::exit::{Exit, WithExit};
 use crate::health::Health;
 use crate::hops::{self, ArchiveOf};
@@ -35,6 +36,10 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> anyhow::Result<Exit> {
         let message = "--only monitor, and there is no reference to compare with: name one in \
                        monitor.reference, or put reference.parquet into the model's package"
             .into();
+        return Err(WithExit { message, exit: Exit::Usage }.into());
+    }
+    if args.only == [Hop::Jobs] && !has_jobs(&pipeline) {
+        let message = "--only jobs, and the configuration has no [[jobs]] that is enabled".into();
         return Err(WithExit { message, exit: Exit::Usage }.into());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -108,6 +113,10 @@ async fn supervise(
     }
 }
 
+fn has_jobs(pipeline: &Pipeline) -> bool {
+    !config::resolved_jobs(&pipeline.config).is_empty()
+}
+
 /// Whether this process has the monitor's hop.
 fn watches(pipeline: &Pipeline, only: &[Hop]) -> bool {
     runs(only, Hop::Monitor) && monitoring::has_reference(pipeline)
@@ -142,6 +151,10 @@ fn spawn_hops(
         let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
         let registry = telemetry.registry();
         hops.spawn(on_thread("monitor", move || hops::watch(&pipeline, &health, &registry, &stop)));
+    }
+    if runs(only, Hop::Jobs) && has_jobs(pipeline) {
+        let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
+        hops.spawn(on_thread("jobs", move || hops::jobs(&pipeline, &health, &stop)));
     }
     hops
 }

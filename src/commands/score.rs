@@ -2,25 +2,18 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
 
-use batch::StoreError;
-use batch::score::{Job, ScoreConfig, State, Step};
+use batch::score::ScoreConfig;
 use serde::Serialize;
 
 use crate::cli::{Include, ScoreArgs};
-use crate::exit::{Exit, WithExit};
-use crate::models;
-use crate::progress::Progress;
-
-/// Bytes of a row of text until some were read.
-const TEXT_ROW_BYTES: u64 = 200;
+use crate::exit::Exit;
+use crate::jobs::{Asked, Drift, Scored, Scoring};
 
 /// What became of the rows, for people and scripts.
 #[derive(Serialize)]
 struct Summary<'a> {
-    model: String,
+    model: &'a str,
     rows: u64,
     scored: u64,
     rejected: u64,
@@ -32,75 +25,55 @@ struct Summary<'a> {
     /// Rows of this start, in so many seconds.
     rows_now: u64,
     seconds: f64,
+    /// Whether the input has drifted, with --drift.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<bool>,
     output: &'a Path,
 }
 
 pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<Exit> {
     let config = super::resolve(&args.config)?;
     let contract = super::read_contract(&config.contract.file)?;
-    let package = models::package(&config, args.model.as_deref())?;
-    let threads = args.threads.filter(|threads| *threads > 0);
-    let threads =
-        threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let model = Arc::new(models::model(&package, &contract, threads));
-    let asked = ScoreConfig {
-        inputs: args.input.clone(),
-        output: args.output.clone(),
-        predicate: args.predicate.clone(),
-        columns: args.columns.clone(),
-        coordinates: args.include.contains(&Include::Source),
-        salt: config.contract.hash_salt.expose().as_bytes().to_vec(),
+    let asked = Asked {
+        files: ScoreConfig {
+            inputs: args.input.clone(),
+            output: args.output.clone(),
+            predicate: args.predicate.clone(),
+            columns: args.columns.clone(),
+            coordinates: args.include.contains(&Include::Source),
+            salt: config.contract.hash_salt.expose().as_bytes().to_vec(),
+        },
+        model: args.model.clone(),
+        threads: args.threads.unwrap_or(0),
+        drift: args.drift.then(|| Drift { reference: args.reference.clone() }),
+        shown: true,
     };
-    let mut job = Job::open(asked, Arc::clone(&model)).map_err(usage)?;
-    let before = job.state();
-    let (rows_now, took) = if before.parts_done < before.parts {
-        model
-            .ready()
-            .map_err(|error| WithExit { message: error.to_string(), exit: Exit::Failed })?;
-        // Of text nobody knows the rows: as many to a byte as so far are expected.
-        let total = before.rows_left.unwrap_or(before.bytes_left / TEXT_ROW_BYTES);
-        let progress = Mutex::new((Progress::start("rows", Some(total)), Step::default()));
-        let add = |step: Step| {
-            let (progress, done) = &mut *progress.lock().expect("nobody panics with it");
-            done.rows += step.rows;
-            done.bytes += step.bytes;
-            if before.rows_left.is_none() && done.bytes > 0 {
-                let rows = done.rows as f64 * before.bytes_left as f64 / done.bytes as f64;
-                progress.expect((rows as u64).max(done.rows));
-            }
-            progress.add(step.rows);
-        };
-        let ended = job.run(threads, SystemTime::now(), &add);
-        let counted = progress.into_inner().expect("nobody panics with it").0.finish();
-        ended?;
-        counted
-    } else {
-        (0, Duration::ZERO)
-    };
-    let after = job.state();
+    let scored = Scoring::open(&config, &contract, asked)?.run(&|| false)?;
+    let scored = scored.expect("nobody asks it to end");
     let summary = Summary {
-        model: format!("{}@{}", package.name(), package.version()),
-        rows: after.counts.rows,
-        scored: after.counts.scored,
-        rejected: after.counts.rejected,
-        left_out: after.counts.left_out(),
-        files: after.files,
-        parts: after.parts,
-        parts_before: before.parts_done,
-        rows_now,
-        seconds: took.as_secs_f64(),
+        model: &scored.model,
+        rows: scored.after.counts.rows,
+        scored: scored.after.counts.scored,
+        rejected: scored.after.counts.rejected,
+        left_out: scored.after.counts.left_out(),
+        files: scored.after.files,
+        parts: scored.after.parts,
+        parts_before: scored.before.parts_done,
+        rows_now: scored.now.0,
+        seconds: scored.now.1.as_secs_f64(),
+        drift: scored.drift,
         output: &args.output,
     };
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&summary)?)?;
     } else {
-        write!(out, "{}", said(&summary, &before))?;
+        write!(out, "{}", said(&summary, &scored))?;
     }
     Ok(Exit::Fine)
 }
 
-fn said(summary: &Summary<'_>, before: &State) -> String {
+fn said(summary: &Summary<'_>, of: &Scored) -> String {
     let Summary { model, rows, scored, rejected, left_out, files, parts, .. } = summary;
     let folder = summary.output.display();
     let mut text = format!("{model} scored {scored} of {rows} rows in {files} files");
@@ -111,7 +84,7 @@ fn said(summary: &Summary<'_>, before: &State) -> String {
         text += &format!(" · {rejected} rejected, see {folder}/rejects");
     }
     text += "\n";
-    if before.parts_done == before.parts {
+    if of.before.parts_done == of.before.parts {
         text += &format!("all {parts} parts were done before: nothing was left to do\n");
     } else {
         let rate = summary.rows_now as f64 / summary.seconds.max(1e-9);
@@ -122,13 +95,10 @@ fn said(summary: &Summary<'_>, before: &State) -> String {
             summary.seconds
         );
     }
-    text + &format!("{folder}/results\n")
-}
-
-/// What is wrong with the input or the folder before the first row is the caller's to mend.
-fn usage(error: StoreError) -> anyhow::Error {
-    match error {
-        StoreError::Io { .. } => error.into(),
-        other => WithExit { message: other.to_string(), exit: Exit::Usage }.into(),
+    match summary.drift {
+        Some(true) => text += &format!("the input has drifted, see {folder}/report.html\n"),
+        Some(false) => text += &format!("the input has not drifted, see {folder}/report.html\n"),
+        None => {}
     }
+    text + &format!("{folder}/results\n")
 }

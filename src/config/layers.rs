@@ -15,7 +15,7 @@ pub(crate) const DEFAULT: &str = include_str!("default.toml");
 const OPEN_TABLES: [&str; 3] = ["kafka.properties", "monitor.references", "labels.baseline"];
 
 /// Lists of tables: an entry changes the one of the same name, key by key, or is added.
-const LISTS: [&str; 2] = ["routes", "rules"];
+const LISTS: [&str; 3] = ["routes", "rules", "jobs"];
 
 /// Prefix of environment variables; levels are separated by two underscores.
 const ENV_PREFIX: &str = "TIDEGATE__";
@@ -98,9 +98,11 @@ pub(crate) fn load(
         &mut config.model.repository,
         &mut config.archive.directory,
         &mut config.alerts.state,
+        &mut config.scheduler.state,
     ] {
         *path = base.join(&*path);
     }
+    config.jobs.iter_mut().for_each(|job| job.rebase(base));
     if !config.alerts.http.ca_file.as_os_str().is_empty() {
         config.alerts.http.ca_file = base.join(&config.alerts.http.ca_file);
     }

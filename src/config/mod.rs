@@ -4,6 +4,7 @@
 //! opens a connection or reads a model.
 
 mod alerts;
+mod jobs;
 mod labels;
 mod layers;
 mod lists;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use alerts::{Alerts, RuleEntry};
+pub(crate) use jobs::{Job, JobEntry, Scheduler, resolved as resolved_jobs};
 pub(crate) use labels::Labels;
 pub(crate) use layers::{DEFAULT, Problem, Problems, load};
 pub(crate) use routes::{RouteEntry, resolved as resolved_routes};
@@ -47,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) alerts: Alerts,
     pub(crate) routes: Vec<RouteEntry>,
     pub(crate) rules: Vec<RuleEntry>,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) jobs: Vec<JobEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

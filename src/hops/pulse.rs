@@ -1,8 +1,9 @@
-//! Once a minute, what hop 3 sees by the clock on the wall: how old the newest data are, and how the
-//! hops of this process fare. What follows is [`monitor::service`]'s to say.
+//! Once a minute, what hop 3 sees by the clock on the wall: how old the newest data are, how the
+//! hops of this process fare, and which job failed. What follows is [`monitor::service`]'s to say.
 
 use std::time::{Duration, Instant};
 
+use batch::jobs::{Ledger, Outcome};
 use monitor::alerts::Alerts;
 use monitor::evaluate::Watched;
 use monitor::policy::Rule;
@@ -12,7 +13,9 @@ use prometheus::Registry;
 use prometheus::proto::MetricFamily;
 
 use super::SCORE;
+use crate::config::resolved_jobs;
 use crate::health::Health;
+use crate::jobs;
 use crate::pipeline::Pipeline;
 use crate::telemetry::{sum, told};
 
@@ -21,6 +24,7 @@ pub(super) struct Pulse<'a> {
     health: &'a Health,
     registry: &'a Registry,
     model: String,
+    jobs: Vec<Ledger>,
     pulses: Pulses,
     taken: Option<Instant>,
 }
@@ -28,7 +32,10 @@ pub(super) struct Pulse<'a> {
 impl<'a> Pulse<'a> {
     pub(super) fn new(pipeline: &Pipeline, health: &'a Health, registry: &'a Registry) -> Self {
         let model = pipeline.package.name().to_owned();
-        Self { health, registry, model, pulses: Pulses::default(), taken: None }
+        let state = jobs::state(&pipeline.config);
+        let ledgers = resolved_jobs(&pipeline.config).into_iter();
+        let jobs = ledgers.map(|job| Ledger::of(&state, &job.spec.name)).collect();
+        Self { health, registry, model, jobs, pulses: Pulses::default(), taken: None }
     }
 
     /// Takes the pulse when a minute has passed since the last; everything archived must be counted.
@@ -56,6 +63,7 @@ impl<'a> Pulse<'a> {
                 .map(|name| count(&families, name))
                 .into_iter()
                 .sum(),
+            jobs: self.jobs.iter_mut().map(latest).collect(),
             down: down
                 .into_iter()
                 .map(|(name, down)| (name.to_owned(), down.as_secs_f64()))
@@ -65,6 +73,20 @@ impl<'a> Pulse<'a> {
         alerts.judge(&judged, &[])?;
         Ok(())
     }
+}
+
+/// A job, and why its latest run that is over failed, if it did. Another process may make its runs; a
+/// state that cannot be read is as bad, and must not keep drift from being watched.
+fn latest(job: &mut Ledger) -> (String, Option<String>) {
+    let error = match job.look() {
+        Err(error) => Some(error.to_string()),
+        Ok(runs) => {
+            let over = runs.values().rev().find(|run| run.is_over());
+            let failed = over.filter(|run| run.outcome == Outcome::Failed);
+            failed.map(|run| format!("of {}: {}", run.date, run.error.as_deref().unwrap_or("")))
+        }
+    };
+    (job.name().to_owned(), error)
 }
 
 fn newest(watched: &[Watched]) -> Newest {

@@ -55,7 +55,7 @@ fn rows(
     let passes = passes(&input.plan, input.count + current.count, reading.memory_bytes)?;
     let mut reports: Vec<Option<ColumnReport>> = input.plan.iter().map(|_| None).collect();
     let total = (input.count + current.count) * passes.len() as u64;
-    let mut progress = Progress::start("rows", Some(total));
+    let mut progress = Progress::start_if(reading.shown, "rows", Some(total));
     for pass in passes {
         let fitted = fit::fit_pass(input, reading, &pass, options, &mut progress)?;
         let compared = compare_pass(fitted, current, reading, rule, &mut progress)?;
@@ -90,7 +90,7 @@ fn profiled(
         .collect();
     let passes = passes(&planned, current.count, reading.memory_bytes)?;
     let total = current.count * passes.len() as u64;
-    let mut progress = Progress::start("rows", Some(total));
+    let mut progress = Progress::start_if(reading.shown, "rows", Some(total));
     let mut reports = Vec::new();
     let mut columns = columns.into_iter();
     // Nothing is left out of the plan above, so the passes take the columns in their order.

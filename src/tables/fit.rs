@@ -17,7 +17,7 @@ pub(crate) fn fit(
     let passes = passes(&input.plan, input.count, reading.memory_bytes)?;
     let mut fitted: Vec<Option<ColumnProfile>> = input.plan.iter().map(|_| None).collect();
     let total = input.count * passes.len() as u64;
-    let mut progress = Progress::start("rows", Some(total));
+    let mut progress = Progress::start_if(reading.shown, "rows", Some(total));
     for pass in passes {
         let columns = fit_pass(input, reading, &pass, options, &mut progress)?;
         for (place, (column, _)) in pass.into_iter().zip(columns) {

@@ -149,29 +149,32 @@ impl Job {
     }
 
     /// Does what is left, on `threads` threads; `now` is written into the rows, and `progress` hears of
-    /// rows as they are read. The first error ends it; what is published stays. Blocks.
+    /// rows as they are read. The first error ends it, and so does `asked_to_end`: then parts are left, as
+    /// [`Job::state`] says. What is published stays. Blocks.
     pub fn run(
         &mut self,
         threads: usize,
         now: SystemTime,
         progress: &(dyn Fn(Step) + Sync),
+        asked_to_end: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StoreError> {
         let left: Vec<usize> =
             (0..self.done.len()).filter(|part| self.done[*part].is_none()).collect();
         let scored_at = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
-        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let stop = || failed.load(Ordering::Relaxed) || asked_to_end();
         let job = &*self;
         let work = || -> Result<Vec<(usize, Counts)>, StoreError> {
             let predicate = job.config.predicate.as_deref();
             let worker = Worker::new(&job.model, &job.planned, &job.columns, predicate)?;
             let mut done = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
+            while !stop() {
                 let Some(part) = left.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
                 match worker.part(*part, &job.folders, scored_at, progress, &stop) {
                     Ok(Some(counts)) => done.push((*part, counts)),
                     Ok(None) => break,
                     Err(error) => {
-                        stop.store(true, Ordering::Relaxed);
+                        failed.store(true, Ordering::Relaxed);
                         return Err(error);
                     }
                 }

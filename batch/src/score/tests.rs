@@ -54,7 +54,7 @@ fn config(folder: &Path, inputs: &[&str]) -> ScoreConfig {
 
 fn run(config: ScoreConfig) -> Result<State, StoreError> {
     let mut job = Job::open(config, model(CONTRACT))?;
-    job.run(2, SystemTime::UNIX_EPOCH, &|_| {})?;
+    job.run(2, SystemTime::UNIX_EPOCH, &|_| {}, &|| false)?;
     Ok(job.state())
 }
 
@@ -190,8 +190,7 @@ fn a_stretch_of_a_file_is_read_once_wherever_it_is_cut() {
         folders.make(&[]).unwrap();
         let mut counts = Counts::default();
         for part in [0, 1] {
-            let stop = AtomicBool::new(false);
-            let done = worker.part(part, &folders, 0, &|_| {}, &stop).unwrap();
+            let done = worker.part(part, &folders, 0, &|_| {}, &|| false).unwrap();
             counts.add(done.expect("nobody stopped it"));
         }
         assert_eq!(counts, Counts { rows: 6, scored: 3, rejected: 3 }, "cut at {cut}");
@@ -292,12 +291,28 @@ fn a_file_that_goes_or_changes_midway_ends_the_job_and_is_named() {
     }
     let mut job = Job::open(config(folder.path(), &["in"]), model(CONTRACT)).unwrap();
     fs::remove_file(path("b.parquet")).unwrap();
-    let said = job.run(1, SystemTime::now(), &|_| {}).unwrap_err().to_string();
+    let said = job.run(1, SystemTime::now(), &|_| {}, &|| false).unwrap_err().to_string();
     assert!(said.contains("b.parquet is gone"), "{said}");
     drop(job);
     parquet(&path("b.parquet"), 0, 5);
     let said = refused(config(folder.path(), &["in"]));
     assert!(said.contains("b.parquet changed"), "{said}");
+}
+
+#[test]
+fn asked_to_end_it_leaves_whole_files_and_goes_on_later() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.parquet", "b.parquet"] {
+        parquet(&folder.path().join("in").join(name), 0, 4);
+    }
+    let asked = config(folder.path(), &["in"]);
+    let mut job = Job::open(asked.clone(), model(CONTRACT)).unwrap();
+    let files = folder.path().join("out/results");
+    let one_is_there = || fs::read_dir(&files).unwrap().count() > 0;
+    job.run(1, SystemTime::now(), &|_| {}, &one_is_there).unwrap();
+    assert_eq!(job.state().parts_done, 1);
+    drop(job);
+    assert_eq!(run(asked).unwrap().counts.scored, 8);
 }
 
 #[test]
@@ -311,7 +326,7 @@ fn sensitive_columns_and_names_of_the_outputs_own() {
     let error = Job::open(config(folder.path(), &["in.csv"]), model(contract)).err();
     assert!(error.expect("no salt").to_string().contains("hash_salt"));
     let mut job = Job::open(asked.clone(), model(contract)).unwrap();
-    job.run(1, SystemTime::now(), &|_| {}).unwrap();
+    job.run(1, SystemTime::now(), &|_| {}, &|| false).unwrap();
     let results = rows(folder.path(), "results");
     let hash = texts(&results, "id").remove(0);
     let expected = schemas::hashed(&(Arc::new(StringArray::from(vec!["a"])) as ArrayRef), b"s");

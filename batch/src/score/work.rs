@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use arrow::datatypes::{Field, SchemaRef};
 use datafusion::catalog::TableProvider;
@@ -92,14 +92,14 @@ impl<'a> Worker<'a> {
         Ok(worker)
     }
 
-    /// Scores a part and publishes its files; `None` where `stop` was set meanwhile.
+    /// Scores a part and publishes its files; `None` where `stop` said so meanwhile.
     pub(super) fn part(
         &self,
         place: usize,
         folders: &Folders,
         scored_at: i64,
         progress: &(dyn Fn(Step) + Sync),
-        stop: &AtomicBool,
+        stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Counts>, StoreError> {
         let part = &self.planned.parts[place];
         let input = &self.planned.inputs[part.input];
@@ -120,7 +120,7 @@ impl<'a> Worker<'a> {
         let mut files = PartFiles::create(self.columns, folders, place)?;
         let stamp = Stamp { file: input.path.display().to_string(), scored_at };
         while let Some(batch) = self.runtime.block_on(stream.next()) {
-            if stop.load(Ordering::Relaxed) {
+            if stop() {
                 return Ok(None);
             }
             let batch = batch.map_err(|error| failed(named(&input.path, explain(error))))?;

@@ -78,6 +78,8 @@ pub enum Measure {
     Lag,
     /// Seconds since the hop was last alive.
     HopDown,
+    /// 1 when the job's latest run failed for good, else 0.
+    JobFailed,
 }
 
 /// On which side of the threshold the trouble lies.
@@ -200,7 +202,8 @@ impl Measure {
             | Self::Errors
             | Self::Latency
             | Self::Lag
-            | Self::HopDown => Class::Service,
+            | Self::HopDown
+            | Self::JobFailed => Class::Service,
         }
     }
 
@@ -213,7 +216,8 @@ impl Measure {
             | Self::Errors
             | Self::Latency
             | Self::Lag
-            | Self::HopDown => Time::Wall,
+            | Self::HopDown
+            | Self::JobFailed => Time::Wall,
             Self::Psi
             | Self::Ks
             | Self::JensenShannon

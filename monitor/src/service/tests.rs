@@ -36,6 +36,7 @@ fn rules() -> Vec<Rule> {
         ("slow", Measure::Latency, 1_000.0),
         ("lag", Measure::Lag, 120.0),
         ("down", Measure::HopDown, 120.0),
+        ("failed", Measure::JobFailed, 1.0),
         ("psi", Measure::Psi, 0.2),
     ]
     .map(|(name, measure, threshold)| rule(name, measure, threshold))
@@ -127,6 +128,21 @@ fn a_process_without_the_hop_says_nothing_of_it() {
         for rule in ["fresh", "silent", "rejects", "slow", "lag", "down", "psi"] {
             assert_eq!(value(&window, rule), None, "{rule}");
         }
+    }
+}
+
+#[test]
+fn a_job_that_failed_is_named_with_its_reason() {
+    let failed = ("nightly".to_owned(), Some("no input".to_owned()));
+    for (jobs, expected) in [
+        (vec![], vec![]),
+        (vec![failed, ("hourly".to_owned(), None)], vec![(1.0, "no input"), (0.0, "")]),
+    ] {
+        let pulse = Pulse { now_ms: NOW_MS, jobs, ..Pulse::default() };
+        let window = Pulses::default().judge(pulse, "m", &rules());
+        let found = window.findings.iter().filter(|finding| finding.of.rule == "failed");
+        let found: Vec<_> = found.map(|one| (one.value, one.reason.as_str())).collect();
+        assert_eq!(found, expected);
     }
 }
 

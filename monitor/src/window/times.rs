@@ -1,4 +1,4 @@
-//! Up to when the labels of each partition are known: from the files' statistics, each read once.
+//! How far each partition of an archived table has got: from the files' statistics, each read once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,26 +6,39 @@ use std::path::{Path, PathBuf};
 use batch::StoreError;
 use batch::source::{Columns, files};
 
+use super::PartitionTimes;
 use crate::count::MICROS;
-use crate::window::PartitionTimes;
 
-/// A label that says to be known later than this after its record is believed no further: one that
-/// names the year 2100 must not complete every window.
+/// A time that lies further than this ahead of its record is believed no further: a row that names the
+/// year 2100 must not complete every window.
 const MAX_AHEAD_SECONDS: i64 = 3_600;
 
 /// Newest times, and the files that they are from.
-#[derive(Debug, Default)]
-pub(super) struct LabelTimes {
+#[derive(Debug)]
+pub struct TableTimes {
+    column: &'static str,
     seen: BTreeSet<PathBuf>,
     partitions: BTreeMap<i32, PartitionTimes>,
 }
 
-impl LabelTimes {
-    /// The newest times of each partition of the labels below `folder`.
-    pub(super) fn of(
-        &mut self,
-        folder: &Path,
-    ) -> Result<&BTreeMap<i32, PartitionTimes>, StoreError> {
+impl TableTimes {
+    /// Of the results: when events happened.
+    #[must_use]
+    pub fn of_events() -> Self {
+        Self::of_column("event_time")
+    }
+
+    /// Of the labels: when they were known.
+    pub(crate) fn of_labels() -> Self {
+        Self::of_column("label_time")
+    }
+
+    fn of_column(column: &'static str) -> Self {
+        Self { column, seen: BTreeSet::new(), partitions: BTreeMap::new() }
+    }
+
+    /// The newest times of each partition of the table below `folder`.
+    pub fn look(&mut self, folder: &Path) -> Result<&BTreeMap<i32, PartitionTimes>, StoreError> {
         for (partition, files) in files(folder)? {
             for (_, path) in files {
                 if self.seen.contains(&path) {
@@ -34,7 +47,7 @@ impl LabelTimes {
                 let file = Columns::open(&path)?;
                 let record = file.greatest("timestamp");
                 let bound = record.map(|at| at.saturating_add(MAX_AHEAD_SECONDS * MICROS));
-                let event = match (file.greatest("label_time"), bound) {
+                let event = match (file.greatest(self.column), bound) {
                     (Some(time), Some(bound)) => Some(time.min(bound)),
                     (time, _) => time,
                 };

@@ -1,0 +1,153 @@
+//! One run of a job, written down when it begins and when it ends.
+//!
+//! It writes into a hidden folder beside the output, which gets its name when the run has succeeded: a
+//! reader sees a whole output or none. A run that was cut off goes on in that folder.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use batch::jobs::{Due, Made, Moment, Outcome, Run, State, publish_folder};
+use batch::score::ScoreConfig;
+use jiff::Timestamp;
+use schemas::failpoint;
+
+use super::scoring::{Asked, Drift, Scored, Scoring};
+use crate::config::Job;
+use crate::pipeline::Pipeline;
+
+/// What makes runs.
+pub(crate) struct Maker<'a> {
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) state: &'a State,
+    /// Who makes them.
+    pub(crate) by: &'a str,
+    /// Whether progress is shown.
+    pub(crate) shown: bool,
+    /// Whether what was begun is thrown away instead of gone on with.
+    pub(crate) anew: bool,
+}
+
+impl Maker<'_> {
+    /// Makes a run, whatever comes of it; the job must be held. An error is one of the state alone.
+    pub(crate) fn make(
+        &self,
+        job: &Job,
+        due: &Due,
+        asked_to_end: &(dyn Fn() -> bool + Sync),
+    ) -> anyhow::Result<Run> {
+        let now = Timestamp::now();
+        let known = self.state.runs(&job.spec.name)?.remove(&due.moment.time);
+        let mut run = known.unwrap_or_else(|| new(job, due, now));
+        let begun = run.begin(self.by, now);
+        self.state.write(&run)?;
+        if !begun {
+            return Ok(run);
+        }
+        failpoint::pass("jobs.begun");
+        let made = self.output(job, &due.moment, &mut run.output, asked_to_end);
+        failpoint::pass("jobs.made");
+        let now = Timestamp::now();
+        match made {
+            Ok(Some(scored)) => {
+                let counts = scored.after.counts;
+                let (rows, scored_rows, rejected) = (counts.rows, counts.scored, counts.rejected);
+                let made = Made { rows, scored: scored_rows, rejected, drift: scored.drift };
+                run.succeed(made, now);
+            }
+            Ok(None) => run.interrupt(now),
+            Err(error) => run.fail(&format!("{error:#}"), &job.spec, now),
+        }
+        self.state.write(&run)?;
+        failpoint::pass("jobs.ended");
+        Ok(run)
+    }
+
+    /// Scores into the hidden folder and publishes it; `None` when asked to end before that.
+    fn output(
+        &self,
+        job: &Job,
+        moment: &Moment,
+        said: &mut String,
+        asked_to_end: &(dyn Fn() -> bool + Sync),
+    ) -> anyhow::Result<Option<Scored>> {
+        let output = PathBuf::from(job.output.render(moment)?);
+        *said = output.display().to_string();
+        // An empty folder holds no output yet.
+        if output.exists() && std::fs::remove_dir(&output).is_err() {
+            // Published already, and cut off before that was written down: there is nothing left to do,
+            // unless it is another job's, which is refused.
+            return self.open(job, moment, &output)?.run(asked_to_end);
+        }
+        let hidden = hidden(&output)?;
+        let begun = hidden.join("manifest.json").exists();
+        if self.anew && begun {
+            let cleared = std::fs::remove_dir_all(&hidden);
+            cleared.with_context(|| format!("removing {}", hidden.display()))?;
+        }
+        // The input that a run began with is its input: half of another is not put beside half of this.
+        let scoring = self.open(job, moment, &hidden);
+        let scoring = if begun && !self.anew {
+            scoring.with_context(|| {
+                let (name, date) = (&job.spec.name, moment.date);
+                format!(
+                    "what was begun cannot be gone on with; `tidegate jobs run {name} --date {date} --anew` \
+                     starts over"
+                )
+            })?
+        } else {
+            scoring?
+        };
+        let Some(scored) = scoring.run(asked_to_end)? else { return Ok(None) };
+        failpoint::pass("jobs.before_publish");
+        publish_folder(&hidden, &output)?;
+        Ok(Some(scored))
+    }
+
+    fn open(&self, job: &Job, moment: &Moment, output: &Path) -> anyhow::Result<Scoring> {
+        let config = &self.pipeline.config;
+        let inputs = job.inputs.iter().map(|input| Ok(PathBuf::from(input.render(moment)?)));
+        let predicate = job.predicate.as_ref().map(|text| text.render(moment)).transpose()?;
+        let asked = Asked {
+            files: ScoreConfig {
+                inputs: inputs.collect::<anyhow::Result<_>>()?,
+                output: output.to_path_buf(),
+                predicate,
+                columns: job.columns.clone(),
+                coordinates: job.coordinates,
+                salt: config.contract.hash_salt.expose().as_bytes().to_vec(),
+            },
+            model: job.model.clone(),
+            threads: job.threads,
+            drift: job.drift.then(|| Drift { reference: job.reference.clone() }),
+            shown: self.shown,
+        };
+        Scoring::open(config, &self.pipeline.contract, asked)
+    }
+}
+
+fn new(job: &Job, due: &Due, now: Timestamp) -> Run {
+    Run {
+        job: job.spec.name.clone(),
+        scheduled: due.moment.time,
+        date: due.moment.date,
+        // Until it is begun.
+        outcome: Outcome::Interrupted,
+        started: now,
+        ended: None,
+        starts: 0,
+        failures: 0,
+        interruptions: 0,
+        missed: due.missed,
+        retry_at: None,
+        made: None,
+        error: None,
+        output: String::new(),
+        by: String::new(),
+    }
+}
+
+/// The folder in which an output grows: beside it, and passed over by readers.
+fn hidden(output: &Path) -> anyhow::Result<PathBuf> {
+    let name = output.file_name().context("the output has no name")?.to_string_lossy();
+    Ok(output.with_file_name(format!(".{name}.unfinished")))
+}
