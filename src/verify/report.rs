@@ -43,6 +43,10 @@ pub(crate) struct ArchiveReport {
     pub(crate) newer: u64,
     /// Records that are not archived yet.
     pub(crate) waiting: u64,
+    /// Records in the topic whose rows expiry has taken.
+    pub(crate) expired: u64,
+    /// Rows that expiry has taken and no other table holds, of records that the topic may have lost.
+    pub(crate) rows_expired: u64,
     pub(crate) difference: Difference,
 }
 
@@ -50,7 +54,7 @@ impl Verdict {
     /// 0 only when each record is there exactly once; 4 when nothing is wrong and something could
     /// not be checked.
     pub(crate) fn exit(&self) -> Exit {
-        let lost = self.topics.missing.count > self.waiting;
+        let lost = self.topics.missing.count > self.waiting + self.rows_expired();
         let doubled = self.topics.doubled.count + self.topics.unexpected.count > 0;
         if lost
             || doubled
@@ -59,7 +63,16 @@ impl Verdict {
         {
             return Exit::NotExactlyOnce;
         }
-        if self.all_waiting() > 0 || self.retained_from > 0 { Exit::Unchecked } else { Exit::Fine }
+        let unchecked = self.all_waiting() > 0
+            || self.retained_from > 0
+            || self.topics.missing.count > 0
+            || self.archives.iter().any(|each| each.expired > 0);
+        if unchecked { Exit::Unchecked } else { Exit::Fine }
+    }
+
+    /// Input records at most that nothing can tell of: expired, and their results out of the topic.
+    fn rows_expired(&self) -> u64 {
+        self.archives.iter().map(|each| each.rows_expired).sum()
     }
 
     /// Records that are still to come, in the topics or in a table.
@@ -89,6 +102,7 @@ impl Verdict {
                 serde_json::json!({
                     "table": each.table, "files": each.files, "rows": each.rows,
                     "newer": each.newer, "waiting": each.waiting,
+                    "positions_taken_by_expiry": each.expired,
                     "findings": findings(&each.difference),
                 })
             })
@@ -112,7 +126,7 @@ impl Verdict {
 
 impl ArchiveReport {
     fn is_wrong(&self) -> bool {
-        self.difference.missing.count > self.waiting
+        self.difference.missing.count > self.waiting + self.expired
             || self.difference.doubled.count + self.difference.unexpected.count > 0
     }
 }
@@ -153,6 +167,9 @@ impl fmt::Display for Verdict {
                     each.table, each.waiting
                 )?;
             }
+            if each.expired > 0 {
+                writeln!(out, "{:<12}  {} of these were taken by expiry", each.table, each.expired)?;
+            }
         }
         if self.unreadable > 0 {
             writeln!(out, "unreadable    {} records name no source", self.unreadable)?;
@@ -162,6 +179,13 @@ impl fmt::Display for Verdict {
         }
         if self.waiting > 0 {
             writeln!(out, "waiting       {} of the lost are not scored yet", self.waiting)?;
+        }
+        if self.topics.missing.count > self.waiting && self.rows_expired() > 0 {
+            writeln!(
+                out,
+                "unchecked     up to {} of the lost may have been taken by retention and expiry",
+                self.rows_expired()
+            )?;
         }
         if self.retained_from > 0 {
             writeln!(
