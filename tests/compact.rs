@@ -363,7 +363,11 @@ fn duckdb_and_polars_read_both_folders() {
         let said = output(Command::new("python3").args(["-c", READER, &path, reader]));
         let err = String::from_utf8_lossy(&said.stderr).into_owned();
         if !said.status.success() && err.contains("ModuleNotFoundError") {
-            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "python3 with {reader} is needed");
+            assert_ne!(
+                std::env::var("CI").as_deref(),
+                Ok("true"),
+                "python3 with {reader} is needed"
+            );
             eprintln!("SKIPPED: python3 has no {reader}");
             continue;
         }

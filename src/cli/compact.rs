@@ -14,9 +14,9 @@ a day of events, several of a large day, in order of event time (of a row withou
 sql` reads each row once, whatever lies in both folders; which rows are compacted stands in \
 compactions/results/TOPIC/, and a file that the newest record there does not name is no part of the table. Works \
 beside `tidegate run`, one process at a time; killed, the next start goes on with what is left.\n\n\
-Ages (45s, 30m, 12h, 90d) are of records, by the broker's time, and only whole files go, of results/ each \
-partition's oldest first and never its newest. What hop 3 has not counted, where there is a reference, and events \
-that wait for labels stay. `tidegate verify` reports what is gone as not checked"
+Ages (45s, 30m, 12h, 90d) are of records, by the broker's time, and only whole files go, of each \
+partition the oldest first and never its newest. What hop 3 has not counted, where there is a reference, events that \
+wait for labels and such labels stay. `tidegate verify` reports what is gone as not checked"
 )]
 pub(crate) struct CompactArgs {
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(crate) struct CompactArgs {
     #[arg(long, value_name = "MIB", default_value_t = (batch::compact::MEMORY_BYTES >> 20) as u64,
         value_parser = clap::value_parser!(u64).range(64..))]
     pub(crate) memory: u64,
-    /// Remove rows older than this from results/ and results_compacted/
+    /// Remove rows older than this from results/, results_compacted/, dead_letters/ and labels/
     #[arg(long, value_name = "AGE", value_parser = age)]
     pub(crate) expire: Option<Duration>,
     /// Remove files of results/ that are compacted and older than this

@@ -1,6 +1,7 @@
 //! `tidegate compact`: the results once more by day and in order, beside the archive; and what is old
 //! goes.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
@@ -12,9 +13,10 @@ use monitor::evaluate::Watched;
 use schemas::FooterPosition;
 use serde::Serialize;
 
+use super::verify::archives;
 use crate::cli::CompactArgs;
 use crate::exit::{Exit, WithExit};
-use crate::pipeline::{Pipeline, RESULTS};
+use crate::pipeline::{DEAD_LETTERS, Pipeline, RESULTS};
 use crate::progress::Progress;
 use crate::{labels, monitoring};
 
@@ -27,8 +29,10 @@ struct Summary<'a> {
     pending: Amount,
     #[serde(flatten)]
     done: Compacted,
-    /// Rows that were too old.
+    /// Rows of the results that were too old.
     expired: Expired,
+    /// Rows of other tables that were too old.
+    others: BTreeMap<&'static str, Expired>,
     /// Files of results/ whose rows lie in the compacted table.
     originals: Expired,
     /// The compacted table, now.
@@ -50,25 +54,39 @@ pub(crate) fn run(args: &CompactArgs) -> anyhow::Result<Exit> {
     let limits = Limits::of(&pipeline, args)?;
     let topic = &pipeline.config.output.topic;
     let started = Instant::now();
-    let mut compaction = Compaction::open(CompactConfig {
-        root: pipeline.config.archive.directory.clone(),
-        table: RESULTS.to_owned(),
-        topic: topic.clone(),
-        file_bytes: args.file_bytes,
-        memory_bytes: usize::try_from(args.memory << 20).unwrap_or(usize::MAX),
-    })
-    .map_err(usage)?;
+    let open = |table: &str, topic: &str| {
+        let config = CompactConfig {
+            root: pipeline.config.archive.directory.clone(),
+            table: table.to_owned(),
+            topic: topic.to_owned(),
+            file_bytes: args.file_bytes,
+            memory_bytes: usize::try_from(args.memory << 20).unwrap_or(usize::MAX),
+        };
+        Compaction::open(config).map_err(usage)
+    };
+    let mut others = BTreeMap::new();
+    for archived in archives(&pipeline.config).iter().filter(|archived| archived.table != RESULTS) {
+        if args.expire.is_some() {
+            let mut table = open(archived.table, &archived.topic)?;
+            others.insert(
+                archived.table,
+                limits.expire(archived.table, &mut table, args.expire, None)?,
+            );
+        }
+    }
+    let mut compaction = open(RESULTS, topic)?;
     // What is too old need not be compacted before it goes.
-    let expired = limits.expire(&mut compaction, args.expire, None)?;
+    let expired = limits.expire(RESULTS, &mut compaction, args.expire, None)?;
     let pending = compaction.pending()?;
     let done = if args.dry_run { Compacted::default() } else { compact(&mut compaction, pending)? };
-    let originals = limits.expire(&mut compaction, None, args.expire_originals)?;
+    let originals = limits.expire(RESULTS, &mut compaction, None, args.expire_originals)?;
     let summary = Summary {
         topic,
         dry_run: args.dry_run,
         pending,
         done,
         expired,
+        others,
         originals,
         compacted: compaction.compacted(),
         seconds: started.elapsed().as_secs_f64(),
@@ -110,6 +128,7 @@ impl Limits {
 
     fn expire(
         &self,
+        table: &str,
         compaction: &mut Compaction,
         age: Option<Duration>,
         originals: Option<Duration>,
@@ -121,14 +140,13 @@ impl Limits {
             self.now_us.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX))
         };
         let counted = |source: &FooterPosition| -> Result<bool, StoreError> {
-            self.watched.iter().try_fold(true, |all, watched| {
-                Ok(all && watched.counter.is_counted(source)?)
-            })
+            let mut watched = self.watched.iter().filter(|_| table == RESULTS);
+            watched.try_fold(true, |all, watched| Ok(all && watched.counter.is_counted(source)?))
         };
         Ok(compaction.expire(&Expiry {
             older_than_us: age.map(before),
             originals_older_than_us: originals.map(before),
-            keep_events_from_us: self.keep_events_from_us,
+            keep_events_from_us: self.keep_events_from_us.filter(|_| table != DEAD_LETTERS),
             may_go: &counted,
             dry_run: self.dry_run,
         })?)
@@ -136,7 +154,7 @@ impl Limits {
 }
 
 fn said(summary: &Summary<'_>) -> String {
-    let Summary { pending, done, expired, originals, compacted, folder, .. } = summary;
+    let Summary { pending, done, expired, others, originals, compacted, folder, .. } = summary;
     let would = if summary.dry_run { "would be " } else { "" };
     let mut text = String::new();
     let mut line = |said: String| writeln!(text, "{said}").expect("a string grows");
@@ -159,9 +177,13 @@ fn said(summary: &Summary<'_>) -> String {
             line(format!("{} {would}{what}", amount(gone)));
         }
     }
+    for (table, gone) in others.iter().filter(|(_, gone)| gone.archive.files > 0) {
+        line(format!("{} {would}removed from {table}, too old", amount(&gone.archive)));
+    }
+    let unlabelled = others.values().map(|other| other.kept.unlabelled).sum::<u64>();
     for (kept, why) in [
         (expired.kept.uncounted + originals.kept.uncounted, "hop 3 has not counted them"),
-        (expired.kept.unlabelled, "their events wait for labels"),
+        (expired.kept.unlabelled + unlabelled, "results wait for labels"),
     ] {
         if kept > 0 {
             line(format!("{kept} files, and those behind them, stay: {why}"));

@@ -168,7 +168,11 @@ impl fmt::Display for Verdict {
                 )?;
             }
             if each.expired > 0 {
-                writeln!(out, "{:<12}  {} of these were taken by expiry", each.table, each.expired)?;
+                writeln!(
+                    out,
+                    "{:<12}  {} of these were taken by expiry",
+                    each.table, each.expired
+                )?;
             }
         }
         if self.unreadable > 0 {

@@ -3,7 +3,8 @@
 //! By the time of the records, which the broker gave: times of events may lie anywhere. Of a partition
 //! files go from the front, one after the other, each removal durable before the next, so that what
 //! stays is a chain at every instant; its newest file, which holds the position, never goes. The record
-//! says so first: whoever counts positions knows what is gone from what is lost.
+//! says so first: whoever counts positions knows what is gone from what is lost. Any archived table
+//! can expire, compacted or not.
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use schemas::{FooterPosition, failpoint};
 use serde::Serialize;
 
 use super::record::CompactedFile;
-use super::{Amount, Compaction, EVENT_TIME, TIMESTAMP, sweep};
+use super::{Amount, Compaction, EVENT_TIME, LABEL_TIME, TIMESTAMP, sweep};
 use crate::archive::read_footer;
 use crate::error::StoreError;
 use crate::files::LocalFiles;
@@ -23,7 +24,7 @@ pub struct Expiry<'a> {
     pub older_than_us: Option<i64>,
     /// Files of the archive go that are compacted and older; their rows stay in the compacted table.
     pub originals_older_than_us: Option<i64>,
-    /// Rows of events from here on stay in one of both tables whatever their age.
+    /// Rows of events, and labels, from here on stay in one of both tables whatever their age.
     pub keep_events_from_us: Option<i64>,
     /// Whether a file of the archive is not needed any more by whoever derives from it.
     pub may_go: &'a dyn Fn(&FooterPosition) -> Result<bool, StoreError>,
@@ -127,7 +128,8 @@ impl Aged {
             0 => Some(i64::MIN),
             _ => columns.greatest(TIMESTAMP),
         };
-        Ok(Self { footer, newest_us, newest_event_us: columns.greatest(EVENT_TIME) })
+        let newest_event_us = columns.greatest(EVENT_TIME).or_else(|| columns.greatest(LABEL_TIME));
+        Ok(Self { footer, newest_us, newest_event_us })
     }
 
     fn goes(

@@ -53,6 +53,7 @@ use write::Writer;
 
 const TIMESTAMP: &str = "timestamp";
 const EVENT_TIME: &str = "event_time";
+const LABEL_TIME: &str = "label_time";
 
 /// Bytes of archive files in a round, in files of the compacted table: what a kill can cost, and what
 /// the sort may spill, a few times over since it is not compressed.
@@ -224,11 +225,7 @@ impl Compaction {
         Ok(())
     }
 
-    fn round(
-        &mut self,
-        inputs: &[Input],
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(), StoreError> {
+    fn round(&mut self, inputs: &[Input], progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
         let mut before = Positions::default();
         for input in inputs {
             positions::scan_file(&input.path, &input.footer, &mut |seen| match seen {
@@ -247,7 +244,8 @@ impl Compaction {
                 Writer::new(&self.files, &self.folders, next, columns.clone(), ids, file_bytes);
             let memory_bytes = self.config.memory_bytes;
             let spill = self.folders.spill();
-            ensure_dir(&*self.files, &spill).map_err(|e| StoreError::io(CREATE_FOLDER, &spill, e))?;
+            ensure_dir(&*self.files, &spill)
+                .map_err(|e| StoreError::io(CREATE_FOLDER, &spill, e))?;
             for batch in Sorted::open(inputs, &columns, memory_bytes, &spill)? {
                 let batch = batch?;
                 writer.write(&batch)?;

@@ -48,7 +48,8 @@ pub(super) fn pending(
             record.belongs(&footer.position, &path)?;
             end = Some(follow(end, &footer.position, &path)?);
             // Tables of one id have the same columns: one of them is kept.
-            let schema = schemas.entry(footer.position.contract_id.clone()).or_insert(footer.schema);
+            let schema =
+                schemas.entry(footer.position.contract_id.clone()).or_insert(footer.schema);
             inputs.push_back(Input {
                 bytes: LocalFiles.len(&path).map_err(|e| StoreError::io("read", &path, e))?,
                 newest_record_us: Columns::open(&path)?.greatest(TIMESTAMP),
@@ -68,9 +69,9 @@ pub(super) fn round(pending: &mut BTreeMap<i32, VecDeque<Input>>, bytes: u64) ->
     let mut round = Vec::new();
     let mut taken = 0;
     while taken < bytes {
-        let heads = pending.iter().filter_map(|(partition, inputs)| {
-            Some((inputs.front()?.newest_record_us, *partition))
-        });
+        let heads = pending
+            .iter()
+            .filter_map(|(partition, inputs)| Some((inputs.front()?.newest_record_us, *partition)));
         let Some((_, oldest)) = heads.min() else { break };
         let input = pending.get_mut(&oldest).and_then(VecDeque::pop_front);
         let input = input.expect("it has a head");

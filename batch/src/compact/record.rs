@@ -167,7 +167,8 @@ fn lying(files: &dyn Files, folder: &Path) -> Result<Vec<(u64, PathBuf)>, StoreE
         let number = found.strip_suffix(EXTENSION)?.parse().ok()?;
         (name(number) == found).then_some(number)
     };
-    let found = entries.iter().filter_map(|it| Some((generation(&it.name)?, folder.join(&it.name))));
+    let found =
+        entries.iter().filter_map(|it| Some((generation(&it.name)?, folder.join(&it.name))));
     let mut found: Vec<_> = found.collect();
     found.sort_unstable();
     Ok(found)

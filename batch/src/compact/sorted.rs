@@ -64,9 +64,7 @@ impl Sorted {
             .with_schema(Arc::clone(columns));
         let table = Arc::new(ListingTable::try_new(listing).map_err(explain)?);
         context.register_table("inputs", table).map_err(explain)?;
-        let stream = runtime.block_on(async {
-            context.sql(SORTED).await?.execute_stream().await
-        });
+        let stream = runtime.block_on(async { context.sql(SORTED).await?.execute_stream().await });
         Ok(Self { stream: stream.map_err(explain)?, runtime })
     }
 }
@@ -81,8 +79,7 @@ impl Iterator for Sorted {
 }
 
 fn context(memory_bytes: usize, spill: &Path) -> Result<SessionContext, StoreError> {
-    let mut config =
-        SessionConfig::new().with_target_partitions(1).with_collect_statistics(false);
+    let mut config = SessionConfig::new().with_target_partitions(1).with_collect_statistics(false);
     config.options_mut().execution.parquet.schema_force_view_types = false;
     let disk = DiskManagerBuilder::default()
         .with_mode(DiskManagerMode::Directories(vec![spill.to_path_buf()]))

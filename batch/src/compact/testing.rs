@@ -55,11 +55,7 @@ pub(super) type Row = (i64, Option<f64>);
 pub(super) fn archive(root: &Path, partition: i32, wide: bool, rows_of: &[Row]) {
     let id = if wide { "wide" } else { "narrow" };
     let table = Table::new(schema(wide), id, move |batch| rows(batch, wide));
-    let topic = TopicIdentity {
-        cluster_id: "c".into(),
-        topic: TOPIC.into(),
-        topic_id: "t".into(),
-    };
+    let topic = TopicIdentity { cluster_id: "c".into(), topic: TOPIC.into(), topic_id: "t".into() };
     let config = ArchiveConfig::new(root.to_path_buf(), "results", "test");
     let mut archive = Archive::open(config, topic, table, SystemTime::now()).unwrap();
     let start = archive.position(partition).unwrap().unwrap_or(0);

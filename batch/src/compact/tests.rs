@@ -147,6 +147,21 @@ fn a_large_day_has_several_files_and_large_input_several_rounds() {
 }
 
 #[test]
+fn a_sort_larger_than_its_memory_spills() {
+    let root = tempfile::tempdir().unwrap();
+    for partition in 0..4 {
+        archive(root.path(), partition, true, &days(300, 150_000));
+    }
+    let before = everything(root.path());
+    // 150,000 rows of a partition take 6 MB, and all of them half as much again as the sort has.
+    let config =
+        CompactConfig { file_bytes: 64 << 20, memory_bytes: 16 << 20, ..config(root.path()) };
+    let done = Compaction::open(config).unwrap().run(&mut |_| {}).unwrap();
+    assert_eq!((done.rounds, done.written.rows), (1, 600_000));
+    assert_eq!(everything(root.path()), before);
+}
+
+#[test]
 fn a_second_process_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let first = open(root.path());
@@ -194,9 +209,8 @@ fn a_hole_behind_what_is_compacted_is_an_error() {
     for _ in 0..2 {
         archive(root, 0, true, &days(101, 10));
     }
-    let file = |start: i64| {
-        root.join(format!("results/{TOPIC}/source_partition=0/{start:020}.parquet"))
-    };
+    let file =
+        |start: i64| root.join(format!("results/{TOPIC}/source_partition=0/{start:020}.parquet"));
     fs::remove_file(file(10)).unwrap();
     let refused = open(root).run(&mut |_| {}).unwrap_err();
     assert!(matches!(refused, StoreError::Chain { .. }), "{refused}");

@@ -16,8 +16,8 @@ use datafusion::datasource::listing::{
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::SessionContext;
 
-use super::tables::{PARTITION_COLUMN, with_new_columns};
 use super::explain;
+use super::tables::{PARTITION_COLUMN, with_new_columns};
 use crate::archive::read_footer;
 use crate::compact::Snapshot;
 use crate::error::StoreError;
@@ -55,13 +55,12 @@ pub(super) fn register(
         .iter()
         .chain(&rest)
         .map(|path| {
-            let path =
-                std::path::absolute(path).map_err(|e| StoreError::io("resolve", path, e))?;
+            let path = std::path::absolute(path).map_err(|e| StoreError::io("resolve", path, e))?;
             ListingTableUrl::parse(url_of_file(&path)).map_err(explain)
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
-        .with_file_extension(".parquet");
+    let options =
+        ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
     let config = ListingTableConfig::new_with_multi_paths(urls)
         .with_listing_options(options)
         .with_schema(with_new_columns(&Arc::new(found), schema));
