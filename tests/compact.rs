@@ -238,8 +238,14 @@ fn what_is_not_counted_stays_and_the_monitor_works_without_the_originals() {
     assert_eq!(kept["originals"]["archive"]["files"], 0, "{kept}");
     assert_eq!(kept["originals"]["kept"]["uncounted"], 2, "{kept}");
     ended_with(&tidegate(&["monitor", "count"], &data, &more), 0);
+    // Killed after the third file, the next start removes the others.
+    let arguments = arguments(&["compact"], &data, &old);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut child = Child::spawn_with(&arguments, &[("TIDEGATE_FAILPOINT", "compact.expired=3")]);
+    assert!(!child.wait(SOON).success(), "{}", child.log());
+    assert_eq!(sql(&data, "SELECT count(*) FROM results"), (12 * ROWS).to_string());
     let went = compact(&data, &old);
-    assert_eq!(went["originals"]["archive"]["files"], 10, "{went}");
+    assert_eq!(went["originals"]["archive"]["files"], 7, "{went}");
     assert_eq!(files(&data).values().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
     assert_eq!(sql(&data, "SELECT count(*) FROM results"), (12 * ROWS).to_string());
     // All hours are judged, of their counts.
@@ -273,11 +279,12 @@ fn verify_tells_what_expiry_took_from_what_is_lost() {
         ended_with(&output, 0);
         serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
     };
-    // Two runs, two files at least.
-    produce();
-    scored(&pipeline);
-    produce();
-    scored(&pipeline);
+    // Two runs, two files at least, of results and of dead letters.
+    for _ in 0..2 {
+        produce();
+        pipeline.send(&[b"{".to_vec()]);
+        scored(&pipeline);
+    }
     compact(&[]);
     verdict(0);
     std::thread::sleep(Duration::from_secs(1));
@@ -299,8 +306,10 @@ fn verify_tells_what_expiry_took_from_what_is_lost() {
     // Nothing is left that knows of them: not lost, not checked.
     let went = compact(&["--expire", "1s"]);
     assert!(went["expired"]["compacted"]["rows"].as_u64() > Some(0), "{went}");
+    assert_eq!(went["others"]["dead_letters"]["archive"]["rows"], 1, "{went}");
     let checked = verdict(UNCHECKED);
     assert!(checked["findings"]["missing"].as_i64() >= Some(low / 2), "{checked}");
+    assert_eq!(checked["archives"][1]["positions_taken_by_expiry"], 1, "{checked}");
     // And the stream goes on.
     produce();
     scored_again(&pipeline);
