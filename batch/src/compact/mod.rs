@@ -38,6 +38,7 @@ use arrow::datatypes::SchemaRef;
 use serde::Serialize;
 
 pub use expire::{Expired, Expiry, Kept};
+pub(crate) use plan::columns;
 pub use snapshot::Snapshot;
 
 use crate::archive::{layout, topic_folder};
@@ -272,7 +273,7 @@ impl Compaction {
             distinct.insert(&input.footer.contract_id, input.schema.clone());
         }
         let before = newest.map(|file| file.schema().clone());
-        plan::columns(&before.into_iter().chain(distinct.into_values()).collect::<Vec<_>>())
+        columns(&before.into_iter().chain(distinct.into_values()).collect::<Vec<_>>())
     }
 }
 

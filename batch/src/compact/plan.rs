@@ -82,8 +82,10 @@ pub(super) fn round(pending: &mut BTreeMap<i32, VecDeque<Input>>, bytes: u64) ->
 }
 
 /// The columns of all these together: one that some lack is null there.
-pub(super) fn columns(schemas: &[SchemaRef]) -> Result<SchemaRef, StoreError> {
-    let merged = Schema::try_merge(schemas.iter().map(|schema| schema.as_ref().clone()));
+pub(crate) fn columns(schemas: &[SchemaRef]) -> Result<SchemaRef, StoreError> {
+    // What a file says of itself beside its columns is not the others'.
+    let plain = schemas.iter().map(|schema| Schema::new(schema.fields().clone()));
+    let merged = Schema::try_merge(plain);
     let merged = merged.map_err(|error| {
         StoreError::Query(format!("the files do not have the same columns: {error}"))
     })?;

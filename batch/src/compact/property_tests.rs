@@ -198,7 +198,7 @@ fn killed_at_every_call_of_a_round() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn the_newest_record_names_exactly_its_rows(seed in any::<u64>(), actions in actions()) {

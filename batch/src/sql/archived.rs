@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::common::{Column, TableReference};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
@@ -19,7 +19,7 @@ use datafusion::prelude::SessionContext;
 use super::explain;
 use super::tables::{PARTITION_COLUMN, with_new_columns};
 use crate::archive::read_footer;
-use crate::compact::Snapshot;
+use crate::compact::{Snapshot, columns};
 use crate::error::StoreError;
 use crate::files::{LocalFiles, url_of_file};
 use crate::parquet_io::ParquetRows;
@@ -44,13 +44,10 @@ pub(super) fn register(
         let footer = read_footer(&LocalFiles, path)?;
         schemas.entry(footer.position.contract_id).or_insert(footer.schema);
     }
-    let found = Schema::try_merge(schemas.values().map(|schema| schema.as_ref().clone()));
-    let found = found.map_err(|error| {
-        StoreError::Query(format!("the files of `{name}` do not read as one table: {error}"))
-    })?;
     if schemas.is_empty() {
         return Ok(false);
     }
+    let found = columns(&schemas.into_values().collect::<Vec<_>>())?;
     let urls = compacted
         .iter()
         .chain(&rest)
@@ -63,7 +60,7 @@ pub(super) fn register(
         ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
     let config = ListingTableConfig::new_with_multi_paths(urls)
         .with_listing_options(options)
-        .with_schema(with_new_columns(&Arc::new(found), schema));
+        .with_schema(with_new_columns(&found, schema));
     let files = Arc::new(ListingTable::try_new(config).map_err(explain)?);
     let frame = context.read_table(files).map_err(explain)?;
     let column = |name: &str| Expr::Column(Column::new(None::<TableReference>, name));

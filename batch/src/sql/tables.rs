@@ -35,13 +35,14 @@ pub(super) async fn register(context: &SessionContext, table: &SqlTable) -> Resu
             register_folder(context, name, folder, schema.as_ref()).await
         }
         Rows::Archive { root, topic, schema } => {
-            if let Some(snapshot) = Snapshot::read(root, name, topic)?
-                && archived::register(context, name, &snapshot, Some(schema))?
-            {
-                return Ok(());
-            }
             let folder = topic_folder(root, name, topic);
-            register_folder(context, name, &folder, Some(schema)).await
+            match Snapshot::read(root, name, topic)? {
+                None => register_folder(context, name, &folder, Some(schema)).await,
+                Some(snapshot) if archived::register(context, name, &snapshot, Some(schema))? => {
+                    Ok(())
+                }
+                Some(_) => register_empty(context, name, &folder, Some(schema)),
+            }
         }
     }
 }
