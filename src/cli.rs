@@ -1,6 +1,7 @@
 //! What was said on the command line; what was meant is resolved by the commands.
 
 mod alerts;
+mod compact;
 mod drift;
 mod jobs;
 mod monitor;
@@ -14,6 +15,7 @@ pub(crate) use alerts::{
     AlertsAckArgs, AlertsCommand, AlertsListArgs, AlertsShowArgs, AlertsSilenceArgs,
     AlertsTestRouteArgs, AlertsUnsilenceArgs,
 };
+pub(crate) use compact::CompactArgs;
 pub(crate) use drift::{BaselineCommand, BaselineFitArgs, BaselineShowArgs, DataArgs, DriftArgs};
 pub(crate) use jobs::{JobsCommand, JobsHistoryArgs, JobsListArgs, JobsRunArgs};
 pub(crate) use monitor::{MonitorArgs, MonitorCommand};
@@ -61,6 +63,8 @@ pub(crate) enum Command {
     Baseline(BaselineCommand),
     /// Compare the distributions of two files or folders, column by column
     Drift(DriftArgs),
+    /// Rewrite the archive by day, in order and in large files, beside it; let old files go
+    Compact(CompactArgs),
     /// Repair what only a person may decide about the archive
     #[command(subcommand)]
     Archive(ArchiveCommand),

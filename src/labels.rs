@@ -16,7 +16,7 @@ pub(crate) use judge::{baseline, figures, judged};
 
 use crate::exit::{Exit, WithExit};
 use crate::monitoring;
-use crate::pipeline::{LABELS, Pipeline, RESULTS};
+use crate::pipeline::{LABELS, Pipeline};
 
 /// Memory of the join of a window before it spills to the temporary folder.
 const JOIN_BYTES: usize = 256 << 20;
@@ -135,13 +135,11 @@ pub(crate) fn outcomes(pipeline: &Pipeline) -> anyhow::Result<Option<Outcomes>> 
     let Some(labels) = table(pipeline)? else { return Ok(None) };
     let config = &pipeline.config;
     let key = pipeline.contract.key().context("the contract has a key, or its table refuses")?;
-    let folder = |name: &str, topic: &str| topic_folder(&config.archive.directory, name, topic);
-    let table =
-        |name: &str, topic: &str, schema| SqlTable::folder(name, folder(name, topic), Some(schema));
+    let labels_folder = topic_folder(&config.archive.directory, LABELS, &config.labels.topic);
     let settings = Settings {
-        results: table(RESULTS, &config.output.topic, pipeline.results_table()?.schema()),
-        labels: table(LABELS, &config.labels.topic, labels.schema()),
-        labels_folder: folder(LABELS, &config.labels.topic),
+        results: pipeline.results()?,
+        labels: SqlTable::folder(LABELS, labels_folder.clone(), Some(labels.schema())),
+        labels_folder,
         key_column: column_of_field(key),
         answer: answer(pipeline)?,
         ttl_seconds: config.labels.ttl_seconds,

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Command::Sql(args) => commands::sql::run(&args),
         Command::Baseline(command) => commands::baseline::run(&command),
         Command::Drift(args) => commands::drift::run(&args),
+        Command::Compact(args) => commands::compact::run(&args),
         Command::Archive(command) => commands::archive::run(&command),
         Command::Alerts(command) => commands::alerts::run(&command),
         Command::Monitor(command) => commands::monitor::run(&command),

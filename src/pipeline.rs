@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use batch::ArchiveConfig;
+use batch::sql::SqlTable;
 use infer::{OnnxPredictor, Package, Runtime};
 use ingest::{Commit, Connection, Cutting, Delivery, PipeConfig, StuckHook, Timeouts, Worker};
 use schemas::{
@@ -157,6 +158,12 @@ impl Pipeline {
         let salt = self.config.contract.hash_salt.expose();
         ResultsTable::new(&self.contract, &self.package.output_schema(), salt.as_bytes())
             .map_err(usage)
+    }
+
+    /// The results table in SQL, what is compacted of it and what is not.
+    pub(crate) fn results(&self) -> anyhow::Result<SqlTable> {
+        let (root, topic) = (self.config.archive.directory.clone(), &self.config.output.topic);
+        Ok(SqlTable::archive(RESULTS, root, topic, self.results_table()?.schema()))
     }
 
     /// Rows of the dead-letter table.

@@ -10,8 +10,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use arrow::array::Array as _;
-use batch::positions::{self, Seen};
-use ingest::{AdminError, Connection, ScanConfig, Stop, TopicInfo, scan};
+use batch::compact::Snapshot;
+use batch::positions::{self, Coordinates, Seen};
+use batch::topic_folder;
+use ingest::{AdminError, Connection, PartitionInfo, ScanConfig, Stop, TopicInfo, scan};
 use schemas::{MicroBatch, Offsets, Tally, dead_letter_coordinates, source_coordinates};
 
 pub(crate) use report::{ArchiveReport, Verdict};
@@ -27,15 +29,15 @@ pub(crate) struct Claim {
     pub(crate) dead_letters: String,
     /// Group under which the input's offsets are committed; `None` where the broker cannot tell.
     pub(crate) group: Option<String>,
-    /// Folders of the archived topics: results, dead letters, labels.
+    /// The archived topics: results, dead letters, labels.
     pub(crate) archives: Vec<Archived>,
 }
 
-/// An archived topic and its folder.
+/// An archived topic and the folder of the tables.
 pub(crate) struct Archived {
     pub(crate) table: &'static str,
     pub(crate) topic: String,
-    pub(crate) folder: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 /// A topic as it was read: its log, and the positions that hold a record.
@@ -78,7 +80,7 @@ pub(crate) fn verify(claim: &Claim) -> anyhow::Result<Verdict> {
         } else {
             // Others write it: it is counted against its archive, and is nobody's output.
             let info = match ingest::topic_info(&claim.connection, &archived.topic, ASK) {
-                Err(AdminError::NoTopic(_)) if !archived.folder.exists() => {
+                Err(AdminError::NoTopic(_)) if !folder(archived).exists() => {
                     absent.push(archived.topic.clone());
                     continue;
                 }
@@ -87,7 +89,8 @@ pub(crate) fn verify(claim: &Claim) -> anyhow::Result<Verdict> {
             theirs = read(claim, info, |_, _| {})?;
             &theirs
         };
-        // Rows whose record retention has taken from the topic stand for it.
+        // Rows whose record retention has taken from the topic stand for it, compacted ones where
+        // expiry has taken the others.
         let report = archive(archived, log, |partition, offset| seen.add(partition, offset))?;
         archives.push(report);
     }
@@ -161,49 +164,93 @@ fn read(
     Ok(Log { info, exists })
 }
 
+/// Where the files of an archived topic lie.
+fn folder(of: &Archived) -> PathBuf {
+    topic_folder(&of.root, of.table, &of.topic)
+}
+
 /// Counts an archive's rows against the records of its topic.
 fn archive(
     archived: &Archived,
     log: &Log,
     mut taken_by_retention: impl FnMut(i32, i64),
 ) -> anyhow::Result<ArchiveReport> {
-    let low: BTreeMap<i32, i64> =
-        log.info.partitions.iter().map(|each| (each.partition, each.low)).collect();
+    let at = |of: fn(&PartitionInfo) -> i64| -> BTreeMap<i32, i64> {
+        log.info.partitions.iter().map(|each| (each.partition, of(each))).collect()
+    };
+    let (low, high) = (at(|each| each.low), at(|each| each.high));
+    let is_older = |partition, offset| offset < low.get(&partition).copied().unwrap_or(0);
     let (mut rows, mut older, mut newer) = (Tally::new(&extents(&log.info)), 0u64, 0u64);
-    let mut files = 0u64;
-    let high: BTreeMap<i32, i64> =
-        log.info.partitions.iter().map(|each| (each.partition, each.high)).collect();
-    let ends = match archived.folder.exists() {
+    let (mut files, mut first) = (0u64, BTreeMap::new());
+    let folder = folder(archived);
+    let ends = match folder.exists() {
         false => BTreeMap::new(),
-        true => positions::scan(&archived.folder, &mut |seen| match seen {
-            Seen::File(..) => files += 1,
-            Seen::Rows(at) => {
-                for row in 0..at.offset.len() {
-                    let (partition, offset) = (at.partition.value(row), at.offset.value(row));
-                    if offset < low.get(&partition).copied().unwrap_or(0) {
-                        older += 1;
-                        if let (Some(from), Some(at)) = (&at.input_partition, &at.input_offset)
-                            && from.is_valid(row)
-                            && at.is_valid(row)
-                        {
-                            taken_by_retention(from.value(row), at.value(row));
-                        }
-                    } else if offset >= high.get(&partition).copied().unwrap_or(i64::MAX) {
-                        // Written after the topic was described; the next run counts it.
-                        newer += 1;
-                    } else {
-                        rows.add(partition, offset);
-                    }
-                }
+        true => positions::scan(&folder, &mut |seen| match seen {
+            Seen::File(_, footer) => {
+                files += 1;
+                first.entry(footer.partition).or_insert(footer.start);
             }
+            Seen::Rows(at) => each_row(at, |partition, offset, input| {
+                if is_older(partition, offset) {
+                    older += 1;
+                    if let Some((from, at)) = input {
+                        taken_by_retention(from, at);
+                    }
+                } else if offset >= high.get(&partition).copied().unwrap_or(i64::MAX) {
+                    // Written after the topic was described; the next run counts it.
+                    newer += 1;
+                } else {
+                    rows.add(partition, offset);
+                }
+            }),
         })?,
     };
+    // Read after the files: expiry says what it takes before it takes it.
+    let compacted = Snapshot::read(&archived.root, archived.table, &archived.topic)?;
+    let (mut expired, mut rows_expired) = (0, 0);
+    if let Some(compacted) = compacted.filter(|compacted| !compacted.expired().is_empty()) {
+        expired = unseen_below(log, &rows, compacted.expired());
+        // No more of them than the topic has lost, too.
+        rows_expired = compacted.rows_expired().min(low.values().map(|low| *low as u64).sum());
+        compacted.scan(&mut |at| {
+            each_row(at, |partition, offset, input| {
+                let is_gone = first.get(&partition).is_none_or(|first| offset < *first);
+                if let Some((from, at)) = input.filter(|_| is_gone && is_older(partition, offset)) {
+                    taken_by_retention(from, at);
+                }
+            });
+        })?;
+    }
     let difference = rows.against(&log.exists, &from_the_low(ends, &log.info));
     Ok(ArchiveReport {
         table: archived.table.into(),
         files,
         rows: difference.found + older,
         newer,
+        expired,
+        rows_expired,
         difference,
     })
+}
+
+/// Partition, offset and the coordinates of the input, where there are any, of each row.
+fn each_row(rows: &Coordinates, mut each: impl FnMut(i32, i64, Option<(i32, i64)>)) {
+    let input = |row: usize| {
+        let (from, at) = (rows.input_partition.as_ref()?, rows.input_offset.as_ref()?);
+        (from.is_valid(row) && at.is_valid(row)).then(|| (from.value(row), at.value(row)))
+    };
+    (0..rows.offset.len())
+        .for_each(|row| each(rows.partition.value(row), rows.offset.value(row), input(row)));
+}
+
+/// Records of `log` below these positions that were not seen.
+fn unseen_below(log: &Log, seen: &Tally, below: &BTreeMap<i32, i64>) -> u64 {
+    let of = |each: &PartitionInfo| {
+        let partition = each.partition;
+        let extent = each.low..below.get(&partition).copied().unwrap_or(each.low);
+        let unseen = extent
+            .filter(|at| log.exists.count(partition, *at) > 0 && seen.count(partition, *at) == 0);
+        unseen.count() as u64
+    };
+    log.info.partitions.iter().map(of).sum()
 }

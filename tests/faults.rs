@@ -113,12 +113,12 @@ fn a_full_disk_stops_the_archive_until_there_is_space() {
 }
 
 /// A file system of a few megabytes; needs the right to mount one.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(pub(crate) tempfile::TempDir);
 
 impl SmallDisk {
-    const BYTES: usize = 8 << 20;
+    pub(crate) const BYTES: usize = 8 << 20;
 
-    fn mount() -> Option<Self> {
+    pub(crate) fn mount() -> Option<Self> {
         let folder = crate::harness::folder();
         let size = format!("size={}", Self::BYTES);
         let mounted = Command::new("mount")

@@ -7,6 +7,7 @@ mod alerts;
 mod archive_folder;
 mod broker;
 mod commands;
+mod compact;
 mod cuts;
 mod dashboard;
 mod data;

@@ -5,6 +5,7 @@
 //! them into rows.
 
 pub mod archive;
+pub mod compact;
 pub mod derived;
 mod error;
 mod files;

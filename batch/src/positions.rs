@@ -11,6 +11,7 @@ use arrow::array::{Array, AsArray, Int32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::ChunkReader;
 use schemas::{CHECKSUM_SEED, FooterPosition, offsets_checksum};
 
 use crate::archive::{follow, parse_partition, partition_files, read_footer};
@@ -78,34 +79,47 @@ fn partition_folders(folder: &Path) -> Result<Vec<(i32, PathBuf)>, StoreError> {
     Ok(found)
 }
 
-fn scan_file(
+/// Shows the rows of one archive file, and holds them against its footer.
+pub(crate) fn scan_file(
     path: &Path,
     footer: &FooterPosition,
     seen: &mut dyn FnMut(Seen<'_>),
 ) -> Result<(), StoreError> {
     let file = File::open(path).map_err(|e| StoreError::io("open", path, e))?;
+    let (mut rows, mut checksum) = (0, CHECKSUM_SEED);
+    coordinates(file, path, &mut |coordinates| {
+        rows += coordinates.offset.len() as u64;
+        checksum = offsets_checksum(checksum, coordinates.offset.values().iter().copied());
+        seen(Seen::Rows(coordinates));
+    })?;
+    if (rows, checksum) != (footer.rows, footer.checksum) {
+        return Err(StoreError::Foreign {
+            path: path.to_path_buf(),
+            reason: format!("its {rows} rows are not the {} its footer was made for", footer.rows),
+        });
+    }
+    Ok(())
+}
+
+/// Shows the coordinates of every row of `source`, which lies at `path`.
+pub(crate) fn coordinates(
+    source: impl ChunkReader + 'static,
+    path: &Path,
+    each: &mut dyn FnMut(&Coordinates),
+) -> Result<(), StoreError> {
     let failed = |e| StoreError::parquet("read", path, e);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(source).map_err(failed)?;
     let wanted = [PARTITION, OFFSET, INPUT_PARTITION, INPUT_OFFSET];
     let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
     let reader =
         builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(failed)?;
-    let (mut rows, mut checksum) = (0, CHECKSUM_SEED);
     for batch in reader {
         let batch = batch.map_err(|e| failed(e.into()))?;
         let coordinates = Coordinates::of(&batch).ok_or_else(|| StoreError::Foreign {
             path: path.to_path_buf(),
             reason: format!("it has no columns `{PARTITION}` (int32) and `{OFFSET}` (int64)"),
         })?;
-        rows += batch.num_rows() as u64;
-        checksum = offsets_checksum(checksum, coordinates.offset.values().iter().copied());
-        seen(Seen::Rows(&coordinates));
-    }
-    if (rows, checksum) != (footer.rows, footer.checksum) {
-        return Err(StoreError::Foreign {
-            path: path.to_path_buf(),
-            reason: format!("its {rows} rows are not the {} its footer was made for", footer.rows),
-        });
+        each(&coordinates);
     }
     Ok(())
 }

@@ -97,6 +97,12 @@ impl Outcomes {
         self.realised.folder()
     }
 
+    /// Up to when windows are realised, in microseconds: results from there on are still to be joined.
+    /// `None` before the first one.
+    pub fn realised_until(&self) -> Option<i64> {
+        Some(self.clock.windows.extent(self.realised.position()?).start)
+    }
+
     /// The next windows that are due, of the `judged` ones; `None` when none are. Nothing is
     /// published, and the same come again until [`Outcomes::publish`] has. `now` in microseconds.
     pub fn next(&mut self, judged: Range<i64>, now: i64) -> Result<Option<Outcome>, StoreError> {

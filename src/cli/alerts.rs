@@ -130,17 +130,20 @@ impl AlertsClass {
 const MAX_SILENCE_MS: i64 = 90 * 24 * 3_600_000;
 
 fn time_ms(text: &str) -> Result<i64, String> {
-    let wrong = || format!("{text:?} is no time: write 45s, 30m, 2h or 1d, at most 90d");
-    let unit_ms = match text.chars().last() {
-        Some('s') => 1_000,
-        Some('m') => 60_000,
-        Some('h') => 3_600_000,
-        Some('d') => 24 * 3_600_000,
-        _ => return Err(wrong()),
+    let ms = span_ms(text).filter(|ms| (1..=MAX_SILENCE_MS).contains(ms));
+    ms.ok_or_else(|| format!("{text:?} is no time: write 45s, 30m, 2h or 1d, at most 90d"))
+}
+
+/// A number and its unit, in milliseconds.
+pub(super) fn span_ms(text: &str) -> Option<i64> {
+    let unit_ms = match text.chars().last()? {
+        's' => 1_000,
+        'm' => 60_000,
+        'h' => 3_600_000,
+        'd' => 24 * 3_600_000,
+        _ => return None,
     };
-    let number: i64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    let ms = number.checked_mul(unit_ms).ok_or_else(wrong)?;
-    if (1..=MAX_SILENCE_MS).contains(&ms) { Ok(ms) } else { Err(wrong()) }
+    text[..text.len() - 1].parse::<i64>().ok()?.checked_mul(unit_ms)
 }
 
 #[cfg(test)]

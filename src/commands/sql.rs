@@ -70,12 +70,14 @@ pub(crate) fn asked(pipeline: &Pipeline) -> anyhow::Result<SqlConfig> {
 /// The tables of a pipeline under their SQL names.
 fn tables(pipeline: &Pipeline) -> anyhow::Result<Vec<SqlTable>> {
     let config: &Config = &pipeline.config;
-    let table = |name: &str, topic: &str, schema| {
-        SqlTable::folder(name, topic_folder(&config.archive.directory, name, topic), Some(schema))
-    };
+    let folder = |name: &str, topic: &str| topic_folder(&config.archive.directory, name, topic);
     let mut tables = vec![
-        table(RESULTS, &config.output.topic, pipeline.results_table()?.schema()),
-        table(DEAD_LETTERS, &config.dead_letters.topic, pipeline.dead_letter_table().schema()),
+        pipeline.results()?,
+        SqlTable::folder(
+            DEAD_LETTERS,
+            folder(DEAD_LETTERS, &config.dead_letters.topic),
+            Some(pipeline.dead_letter_table().schema()),
+        ),
     ];
     tables.extend(crate::labels::sql_tables(pipeline)?);
     tables.extend(crate::monitoring::sql_tables(pipeline));

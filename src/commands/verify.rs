@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use batch::topic_folder;
 use ingest::AdminError;
 
 use crate::cli::VerifyArgs;
@@ -48,7 +47,7 @@ pub(super) fn archives(config: &Config) -> Vec<Archived> {
     let archived = |(table, topic): (&'static str, &String)| Archived {
         table,
         topic: topic.clone(),
-        folder: topic_folder(&config.archive.directory, table, topic),
+        root: config.archive.directory.clone(),
     };
     tables.into_iter().map(archived).collect()
 }

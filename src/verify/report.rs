@@ -42,6 +42,10 @@ pub(crate) struct ArchiveReport {
     pub(crate) rows: u64,
     /// Rows of records that came after the topic was described.
     pub(crate) newer: u64,
+    /// Records in the topic whose rows expiry has taken.
+    pub(crate) expired: u64,
+    /// Rows that expiry has taken and no other table holds, of records that the topic may have lost.
+    pub(crate) rows_expired: u64,
     /// Records from the archive's end on are waiting.
     pub(crate) difference: Difference,
 }
@@ -50,12 +54,24 @@ impl Verdict {
     /// 0 only when each record is there exactly once; 4 when nothing is wrong and something could
     /// not be checked.
     pub(crate) fn exit(&self) -> Exit {
+        let lost = |difference: &Difference, excused| difference.missing.count > excused;
+        let is_lost = lost(&self.topics, self.rows_expired())
+            || self.archives.iter().any(|each| lost(&each.difference, each.expired));
         let archived = self.archives.iter().map(|each| &each.difference);
-        if self.unreadable > 0 || archived.chain([&self.topics]).any(is_wrong) {
+        if is_lost || self.unreadable > 0 || archived.chain([&self.topics]).any(is_more) {
             return Exit::NotExactlyOnce;
         }
-        let unchecked = self.all_waiting() > 0 || self.retained_from > 0 || !self.absent.is_empty();
+        let unchecked = self.all_waiting() > 0
+            || self.retained_from > 0
+            || self.topics.missing.count > 0
+            || !self.absent.is_empty()
+            || self.archives.iter().any(|each| each.expired > 0);
         if unchecked { Exit::Unchecked } else { Exit::Fine }
+    }
+
+    /// Input records at most that nothing can tell of: expired, and their results out of the topic.
+    fn rows_expired(&self) -> u64 {
+        self.archives.iter().map(|each| each.rows_expired).sum()
     }
 
     /// Records that are still to come, in the topics or in a table.
@@ -86,6 +102,7 @@ impl Verdict {
                 serde_json::json!({
                     "table": each.table, "files": each.files, "rows": each.rows,
                     "newer": each.newer, "waiting": each.difference.waiting.count,
+                    "positions_taken_by_expiry": each.expired,
                     "findings": findings(&each.difference),
                 })
             })
@@ -108,9 +125,9 @@ impl Verdict {
     }
 }
 
-/// Lost, doubled or unexpected; what waits is none of these.
-fn is_wrong(difference: &Difference) -> bool {
-    difference.missing.count + difference.doubled.count + difference.unexpected.count > 0
+/// More than there should be: doubled or unexpected.
+fn is_more(difference: &Difference) -> bool {
+    difference.doubled.count + difference.unexpected.count > 0
 }
 
 impl fmt::Display for Verdict {
@@ -133,8 +150,14 @@ impl fmt::Display for Verdict {
                 "{:<12}  {} rows in {} Parquet files",
                 each.table, each.rows, each.files
             )?;
+            let gone = if each.difference.missing.count > each.expired {
+                "lost, or taken by expiry"
+            } else {
+                "taken by expiry"
+            };
+            let missing = if each.expired > 0 { gone } else { "lost" };
             for (what, finding) in [
-                ("lost", &each.difference.missing),
+                (missing, &each.difference.missing),
                 ("doubled", &each.difference.doubled),
                 ("unexpected", &each.difference.unexpected),
             ] {
@@ -158,6 +181,13 @@ impl fmt::Display for Verdict {
         }
         for topic in &self.absent {
             writeln!(out, "unchecked     topic {topic:?} does not exist yet")?;
+        }
+        if self.topics.missing.count > 0 && self.rows_expired() > 0 {
+            writeln!(
+                out,
+                "unchecked     up to {} of the lost may have been taken by retention and expiry",
+                self.rows_expired()
+            )?;
         }
         if self.retained_from > 0 {
             writeln!(

@@ -34,7 +34,7 @@ pub use config::{ArchiveConfig, CONTEXT_BYTES, Table, TopicIdentity};
 pub(crate) use footer::read_footer;
 pub(crate) use layout::parse_partition;
 pub use layout::topic_folder;
-pub(crate) use open_file::OpenFile;
+pub(crate) use open_file::{ClosedFile, OpenFile};
 use partition::{Partition, Shared};
 pub(crate) use properties::writer_properties;
 

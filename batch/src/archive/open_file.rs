@@ -18,7 +18,7 @@ use crate::files::{Files, NewFile};
 pub(crate) struct OpenFile {
     writer: Option<ArrowWriter<Box<dyn NewFile>>>,
     temporary: Temporary,
-    pub(super) rows: u64,
+    pub(crate) rows: u64,
     pub(super) checksum: u64,
 }
 
@@ -45,18 +45,18 @@ impl OpenFile {
     }
 
     /// Writes the open row group out, which frees its memory.
-    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
         self.writer().flush().map_err(|e| self.temporary.failed("write", e))?;
         failpoint::pass("archive.row_group_written");
         Ok(())
     }
 
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.writer.as_ref().map_or(0, ArrowWriter::memory_size)
     }
 
     /// Bytes of the file if it were closed now.
-    pub(super) fn encoded_bytes(&self) -> u64 {
+    pub(crate) fn encoded_bytes(&self) -> u64 {
         self.writer.as_ref().map_or(0, |w| w.bytes_written() + w.in_progress_size()) as u64
     }
 
@@ -64,33 +64,57 @@ impl OpenFile {
     ///
     /// Answers its size in bytes, `None` when the name was taken.
     pub(crate) fn publish(
-        mut self,
+        self,
         metadata: Vec<KeyValue>,
         to: &Path,
     ) -> Result<Option<u64>, StoreError> {
-        let from = self.temporary.path.clone();
-        let mut writer = self.writer.take().expect("a file is published once");
+        let closed = self.close(metadata)?;
+        let bytes = closed.bytes;
+        Ok(closed.publish(to)?.then_some(bytes))
+    }
+
+    /// Closes the file with `metadata` in its footer and makes its content durable.
+    pub(crate) fn close(mut self, metadata: Vec<KeyValue>) -> Result<ClosedFile, StoreError> {
+        let mut writer = self.writer.take().expect("a file is closed once");
         metadata.into_iter().for_each(|pair| writer.append_key_value_metadata(pair));
         failpoint::pass("archive.before_close");
         writer.finish().map_err(|e| self.temporary.failed("write", e))?;
         let bytes = writer.bytes_written() as u64;
         failpoint::pass("archive.before_sync");
-        writer.inner_mut().sync().map_err(|e| StoreError::io("sync", &from, e))?;
-        drop(writer);
-        failpoint::pass("archive.before_publish");
-        match self.temporary.files.publish(&from, to) {
-            Ok(()) => {
-                self.temporary.published = true;
-                failpoint::pass("archive.published");
-                Ok(Some(bytes))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
-            Err(error) => Err(StoreError::io("publish", to, error)),
-        }
+        let path = &self.temporary.path;
+        writer.inner_mut().sync().map_err(|e| StoreError::io("sync", path, e))?;
+        Ok(ClosedFile { bytes, temporary: self.temporary })
     }
 
     fn writer(&mut self) -> &mut ArrowWriter<Box<dyn NewFile>> {
         self.writer.as_mut().expect("open until it is published")
+    }
+}
+
+/// A durable file that has no name yet; removed unless it is published.
+pub(crate) struct ClosedFile {
+    pub(crate) bytes: u64,
+    temporary: Temporary,
+}
+
+impl ClosedFile {
+    /// Where it lies until it is published.
+    pub(crate) fn path(&self) -> &Path {
+        &self.temporary.path
+    }
+
+    /// Gives it the name `to`; answers whether that was free.
+    pub(crate) fn publish(mut self, to: &Path) -> Result<bool, StoreError> {
+        failpoint::pass("archive.before_publish");
+        match self.temporary.files.publish(&self.temporary.path, to) {
+            Ok(()) => {
+                self.temporary.published = true;
+                failpoint::pass("archive.published");
+                Ok(true)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(StoreError::io("publish", to, error)),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! effect. [`Files::publish`] never replaces.
 
 mod local;
+mod lock;
 #[cfg(test)]
 pub(crate) mod model;
 mod url;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 pub(crate) use local::LocalFiles;
+pub(crate) use lock::lock;
 pub(crate) use url::{url_of_file, url_of_folder};
 
 /// A file system.

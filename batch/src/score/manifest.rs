@@ -7,7 +7,6 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Input, Planned};
@@ -17,7 +16,6 @@ use crate::files::{Files, LocalFiles};
 
 /// Name of the manifest in the output folder.
 pub(super) const NAME: &str = "manifest.json";
-const LOCK: &str = ".lock";
 /// Form of the manifest; another one cannot be gone on with.
 const FORMAT: u32 = 1;
 /// Largest manifest: some 100,000 files and their parts.
@@ -131,16 +129,12 @@ impl Manifest {
 
 /// Keeps other jobs out of the output folder, until the answer is dropped or its process ends.
 pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join(LOCK);
-    let lock = File::options().create(true).truncate(false).write(true).open(&path);
-    let lock = lock.map_err(|e| StoreError::io("create", &path, e))?;
-    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+    crate::files::lock(folder)?.ok_or_else(|| {
         let folder = folder.display();
-        return Err(StoreError::Query(format!(
+        StoreError::Query(format!(
             "another job is writing to {folder}: wait for it, or name another output folder"
-        )));
-    }
-    Ok(lock)
+        ))
+    })
 }
 
 fn files(inputs: &[Input]) -> String {

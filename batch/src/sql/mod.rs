@@ -3,6 +3,7 @@
 //! Reads only: DDL, DML, `COPY`, `SET` and files by path are refused. Memory has a limit; sorts
 //! and joins past it spill to the temporary folder, anything else fails with a clear error.
 
+mod archived;
 mod predict;
 mod print;
 mod read;
@@ -34,6 +35,7 @@ pub struct SqlTable {
 #[derive(Clone, Debug)]
 enum Rows {
     Folder { folder: PathBuf, schema: Option<SchemaRef> },
+    Archive { root: PathBuf, topic: String, schema: SchemaRef },
     Here(RecordBatch),
 }
 
@@ -43,6 +45,14 @@ impl SqlTable {
     #[must_use]
     pub fn folder(name: &str, folder: PathBuf, schema: Option<SchemaRef>) -> Self {
         Self { name: name.into(), rows: Rows::Folder { folder, schema } }
+    }
+
+    /// A table of the archive below `root` by its own name, the compacted part of it
+    /// ([`compact`](crate::compact)) and the rest; `schema` are the columns that it has while it is
+    /// empty.
+    #[must_use]
+    pub fn archive(name: &str, root: PathBuf, topic: &str, schema: SchemaRef) -> Self {
+        Self { name: name.into(), rows: Rows::Archive { root, topic: topic.into(), schema } }
     }
 
     /// Rows at hand.
@@ -83,7 +93,7 @@ pub struct SqlConfig {
     pub memory_bytes: usize,
 }
 
-fn explain(error: DataFusionError) -> StoreError {
+pub(crate) fn explain(error: DataFusionError) -> StoreError {
     StoreError::Query(error.strip_backtrace())
 }
 

@@ -11,13 +11,14 @@ use datafusion::datasource::listing::{
 };
 use datafusion::prelude::SessionContext;
 
-use super::{Rows, SqlTable, explain};
-use crate::archive::{parse_partition, partition_files};
+use super::{Rows, SqlTable, archived, explain};
+use crate::archive::{parse_partition, partition_files, topic_folder};
+use crate::compact::Snapshot;
 use crate::error::StoreError;
 use crate::files::{Files, LocalFiles, url_of_folder};
 
 /// Column that the folder names give; the row's own `partition` column holds the same number.
-const PARTITION_COLUMN: &str = "source_partition";
+pub(super) const PARTITION_COLUMN: &str = "source_partition";
 
 /// Folders in one another whose names are columns, at most.
 const MAX_KEYS: usize = 8;
@@ -25,15 +26,35 @@ const MAX_KEYS: usize = 8;
 /// Registers `table`; its columns are those of all its files, old and new, and of its schema.
 pub(super) async fn register(context: &SessionContext, table: &SqlTable) -> Result<(), StoreError> {
     let name = table.name.as_str();
-    let (folder, schema) = match &table.rows {
+    match &table.rows {
         Rows::Here(rows) => {
             context.register_batch(name, rows.clone()).map_err(explain)?;
-            return Ok(());
+            Ok(())
         }
-        Rows::Folder { folder, schema } => (folder, schema),
-    };
+        Rows::Folder { folder, schema } => {
+            register_folder(context, name, folder, schema.as_ref()).await
+        }
+        Rows::Archive { root, topic, schema } => {
+            let folder = topic_folder(root, name, topic);
+            match Snapshot::read(root, name, topic)? {
+                None => register_folder(context, name, &folder, Some(schema)).await,
+                Some(snapshot) if archived::register(context, name, &snapshot, Some(schema))? => {
+                    Ok(())
+                }
+                Some(_) => register_empty(context, name, &folder, Some(schema)),
+            }
+        }
+    }
+}
+
+async fn register_folder(
+    context: &SessionContext,
+    name: &str,
+    folder: &Path,
+    schema: Option<&SchemaRef>,
+) -> Result<(), StoreError> {
     if !has_files(folder)? {
-        return register_empty(context, name, folder, schema.as_ref());
+        return register_empty(context, name, folder, schema);
     }
     let folder =
         std::path::absolute(folder).map_err(|error| StoreError::io("resolve", folder, error))?;
@@ -42,7 +63,7 @@ pub(super) async fn register(context: &SessionContext, table: &SqlTable) -> Resu
         .with_file_extension(".parquet")
         .with_table_partition_cols(keys(&folder)?);
     let found = options.infer_schema(&context.state(), &url).await.map_err(explain)?;
-    let schema = with_new_columns(&found, schema.as_ref());
+    let schema = with_new_columns(&found, schema);
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     let listing = Arc::new(ListingTable::try_new(config).map_err(explain)?);
     context.register_table(name, listing).map_err(explain)?;
@@ -105,7 +126,7 @@ fn is_date(text: &str) -> bool {
 }
 
 /// The files' columns and those that no file has yet, of a model that has not scored so far: nulls.
-fn with_new_columns(found: &SchemaRef, now: Option<&SchemaRef>) -> SchemaRef {
+pub(super) fn with_new_columns(found: &SchemaRef, now: Option<&SchemaRef>) -> SchemaRef {
     let mut fields: Vec<_> = found.fields().iter().cloned().collect();
     let new = now.iter().flat_map(|schema| schema.fields().iter());
     let new = new.filter(|field| found.field_with_name(field.name()).is_err());

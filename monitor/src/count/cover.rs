@@ -143,6 +143,12 @@ impl Counter {
         Ok(footer.map(|footer| Counted { path, footer }))
     }
 
+    /// Whether the rows of this archive file are counted, as the counts lie.
+    pub fn is_counted(&self, source: &FooterPosition) -> Result<bool, StoreError> {
+        let count = self.read(source.partition, source.start)?;
+        Ok(count.is_some_and(|count| count.footer.source == *source))
+    }
+
     /// Takes over what [`Counter::count`] answered.
     pub fn add(&mut self, counted: Counted) {
         let source = &counted.footer.source;

@@ -1,0 +1,73 @@
+//! A table of the archive of which a part is compacted: both parts as one table, each row once.
+//!
+//! The record says which files hold the rows up to a position of each partition; behind it the archive
+//! itself is read. Files are told from one another by their statistics, so that a condition on time or
+//! partition leaves the others unread, as folders do where nothing is compacted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{Column, TableReference};
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
+use datafusion::logical_expr::Expr;
+use datafusion::prelude::SessionContext;
+
+use super::explain;
+use super::tables::{PARTITION_COLUMN, with_new_columns};
+use crate::archive::read_footer;
+use crate::compact::{Snapshot, columns};
+use crate::error::StoreError;
+use crate::files::{LocalFiles, url_of_file};
+use crate::parquet_io::ParquetRows;
+
+/// The row's own number of its partition, in every file of both parts.
+const PARTITION: &str = "partition";
+
+/// Registers both parts under `name`; answers whether there was a file in them.
+pub(super) fn register(
+    context: &SessionContext,
+    name: &str,
+    snapshot: &Snapshot,
+    schema: Option<&SchemaRef>,
+) -> Result<bool, StoreError> {
+    let (compacted, rest) = (snapshot.compacted().collect::<Vec<_>>(), snapshot.rest()?);
+    let mut schemas = BTreeMap::new();
+    if let Some(newest) = compacted.last() {
+        // It has the columns of all before it.
+        schemas.insert(String::new(), ParquetRows::open(newest, 1)?.schema().clone());
+    }
+    for path in &rest {
+        let footer = read_footer(&LocalFiles, path)?;
+        schemas.entry(footer.position.contract_id).or_insert(footer.schema);
+    }
+    if schemas.is_empty() {
+        return Ok(false);
+    }
+    let found = columns(&schemas.into_values().collect::<Vec<_>>())?;
+    let urls = compacted
+        .iter()
+        .chain(&rest)
+        .map(|path| {
+            let path = std::path::absolute(path).map_err(|e| StoreError::io("resolve", path, e))?;
+            ListingTableUrl::parse(url_of_file(&path)).map_err(explain)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let options =
+        ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
+    let config = ListingTableConfig::new_with_multi_paths(urls)
+        .with_listing_options(options)
+        .with_schema(with_new_columns(&found, schema));
+    let files = Arc::new(ListingTable::try_new(config).map_err(explain)?);
+    let frame = context.read_table(files).map_err(explain)?;
+    let column = |name: &str| Expr::Column(Column::new(None::<TableReference>, name));
+    let fields = frame.schema().fields().clone();
+    let own = fields.iter().map(|field| column(field.name()));
+    let all = own.chain([column(PARTITION).alias(PARTITION_COLUMN)]).collect::<Vec<_>>();
+    let both = frame.select(all).map_err(explain)?.into_view();
+    context.register_table(name, both).map_err(explain)?;
+    Ok(true)
+}
