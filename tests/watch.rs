@@ -126,5 +126,5 @@ fn a_stream_that_fell_silent_is_told() {
     let fired = heard.recv_timeout(SOON).unwrap_or_else(|_| panic!("not heard:\n{}", child.log()));
     let text = body(&fired).to_string();
     assert!(text.contains("no_data") && text.contains("stream"), "{text}");
-    assert!(text.contains("critical") && text.contains("quality"), "{text}");
+    assert!(text.contains("warning") && text.contains("service"), "{text}");
 }
