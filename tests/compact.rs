@@ -21,8 +21,8 @@ use crate::monitor::{Monitored, archive};
 const SOON: Duration = Duration::from_secs(60);
 /// Rows that `archive` puts into the file of an hour.
 const ROWS: i64 = 600;
-/// A file of the compacted table of so many bytes makes a round of some ten of those files.
-const SMALL: &str = "60000";
+/// A file of the compacted table of so many bytes makes a round of a few of those files.
+const SMALL: &str = "30000";
 /// Exit code of `verify`: positions that could not be checked.
 const UNCHECKED: i32 = 4;
 
@@ -102,7 +102,7 @@ fn lying(folder: &Path) -> usize {
 fn killed_fifty_times_every_row_is_there_once_and_only_what_is_left_is_done() {
     let folder = folder();
     let data = folder.path();
-    let mut hours = 100;
+    let mut hours = 240;
     archive(data, 0..hours, 99);
     let mut expected = sql(data, EVERYTHING);
     assert!(expected.starts_with(&format!("{0},{0},", hours * ROWS)), "{expected}");
@@ -290,7 +290,7 @@ fn verify_tells_what_expiry_took_from_what_is_lost() {
     std::thread::sleep(Duration::from_secs(1));
     let went = compact(&["--expire-originals", "1s"]);
     let rows = went["originals"]["archive"]["rows"].as_u64().expect("a number");
-    assert!((FLIGHTS..2 * FLIGHTS).contains(&rows), "{went}");
+    assert!((FLIGHTS..=2 * FLIGHTS).contains(&rows), "{went}");
     let count = || pipeline.sql("SELECT count(DISTINCT \"offset\") FROM results");
     assert_eq!(count(), (2 * FLIGHTS).to_string());
     let checked = verdict(UNCHECKED);
@@ -306,10 +306,11 @@ fn verify_tells_what_expiry_took_from_what_is_lost() {
     // Nothing is left that knows of them: not lost, not checked.
     let went = compact(&["--expire", "1s"]);
     assert!(went["expired"]["compacted"]["rows"].as_u64() > Some(0), "{went}");
-    assert_eq!(went["others"]["dead_letters"]["archive"]["rows"], 1, "{went}");
+    let dead = &went["others"]["dead_letters"]["archive"]["rows"];
+    assert!(dead.as_u64() > Some(0), "{went}");
     let checked = verdict(UNCHECKED);
     assert!(checked["findings"]["missing"].as_i64() >= Some(low / 2), "{checked}");
-    assert_eq!(checked["archives"][1]["positions_taken_by_expiry"], 1, "{checked}");
+    assert_eq!(checked["archives"][1]["positions_taken_by_expiry"], *dead, "{checked}");
     // And the stream goes on.
     produce();
     scored_again(&pipeline);
@@ -339,7 +340,7 @@ for path in sorted(glob.glob(f"{data}/results/{topic}/*/*.parquet")):
 folder = f"{data}/results_compacted/{topic}"
 if reader == "duckdb":
     import duckdb
-    ask = lambda files: duckdb.sql(f"""SELECT count(*), sum("offset"), sum(dep_delay), count(DISTINCT event_time::DATE)
+    ask = lambda files: duckdb.sql(f"""SELECT count(*), sum("offset"), sum(dep_delay), count(DISTINCT epoch_us(event_time) // 86400000000)
         FROM read_parquet({files!r}, union_by_name=true)""").fetchall()[0]
     days = duckdb.sql(f"""SELECT count(DISTINCT event_date) FROM read_parquet('{folder}/*/*.parquet')
         WHERE event_date >= DATE '2013-06-02'""").fetchall()[0]
@@ -362,7 +363,8 @@ fn duckdb_and_polars_read_both_folders() {
     archive(data, 60..66, 99);
     let expected = sql(
         data,
-        "SELECT count(*), sum(\"offset\"), sum(dep_delay), count(DISTINCT CAST(event_time AS DATE)) FROM results",
+        "SELECT count(*), sum(\"offset\"), CAST(sum(dep_delay) AS BIGINT), \
+         count(DISTINCT CAST(event_time AS DATE)) FROM results",
     );
     assert!(expected.starts_with(&format!("{},", 66 * ROWS)), "{expected}");
     // Of 60 hours two begin days that are not the first.

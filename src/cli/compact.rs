@@ -14,7 +14,7 @@ a day of events, several of a large day, in order of event time (of a row withou
 sql` reads each row once, whatever lies in both folders; which rows are compacted stands in \
 compactions/results/TOPIC/, and a file that the newest record there does not name is no part of the table. Works \
 beside `tidegate run`, one process at a time; killed, the next start goes on with what is left.\n\n\
-Ages (45s, 30m, 12h, 90d) are of records, by the broker's time, and only whole files go, of each \
+Ages (45s, 30m, 12h, 90d) are by the timestamps of the records, and only whole files go, of each \
 partition the oldest first and never its newest. What hop 3 has not counted, where there is a reference, events that \
 wait for labels and such labels stay. `tidegate verify` reports what is gone as not checked"
 )]

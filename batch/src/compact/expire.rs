@@ -1,6 +1,6 @@
 //! Expiry: whole files whose newest record is old leave the archive and the compacted table.
 //!
-//! By the time of the records, which the broker gave: times of events may lie anywhere. Of a partition
+//! By the records' timestamps in the topic: times of events may lie anywhere. Of a partition
 //! files go from the front, one after the other, each removal durable before the next, so that what
 //! stays is a chain at every instant; its newest file, which holds the position, never goes. The record
 //! says so first: whoever counts positions knows what is gone from what is lost. Any archived table

@@ -6,7 +6,7 @@
 //! compactions/results/<topic>/<generation, 20 digits>.json    which files and positions these are
 //! ```
 //!
-//! The newest [`record`] is the only truth: a file that it does not name is what a killed run left,
+//! The newest record is the only truth: a file that it does not name is what a killed run left,
 //! ignored by readers of the record and removed by the next run. Work goes in rounds, each of whole
 //! archive files; a round's files are published before the record that names them, and never
 //! rewritten after, so that a reader never loses a file beneath it except to [expiry](Expiry). A round
