@@ -199,7 +199,6 @@ mod tests {
             "{date+\u{661}}",
             "{{date}",
             "{date}}",
-            "{{{date}",
         ] {
             let error = Template::parse(text).expect_err(text).to_string();
             assert!(error.contains("{date}") || error.contains("3660"), "{text}: {error}");
