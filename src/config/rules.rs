@@ -11,6 +11,7 @@ pub(crate) fn check(config: &Config) -> Vec<Problem> {
     sizes(config, &mut found);
     found.0.extend(super::alerts::check(config));
     found.0.extend(super::labels::check(config));
+    found.0.extend(super::sql::check(config));
     monitor(config, &mut found);
     found.0
 }

@@ -6,6 +6,7 @@
 mod predict;
 mod print;
 mod read;
+pub mod serve;
 mod session;
 mod tables;
 mod two_sample;
