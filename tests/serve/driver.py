@@ -55,9 +55,15 @@ TYPES = [
         dt.datetime(2026, 1, 31, 12, 34, 56, 789012, dt.timezone.utc),
     ),
     ("interval '1 day 2 hours'", dt.timedelta(days=1, hours=2)),
-    ("[1, 2, 3]", [1, 2, 3]),
-    ("['a', null]", ["a", None]),
+    ("make_array(1, 2, 3)", [1, 2, 3]),
+    ("make_array('a', null)", ["a", None]),
     ("arrow_cast(null, 'Float64')", None),
+    ("arrow_cast(make_array(1, -2), 'List(Int8)')", [1, -2]),
+    ("arrow_cast(0.5, 'Float16')", 0.5),
+    ("arrow_cast('12.34', 'Decimal256(40, 2)')", "12.34"),
+    ("arrow_cast(make_array(1.5, 2.5), 'FixedSizeList(2, Float32)')", [1.5, 2.5]),
+    ("make_array(make_array(1), make_array(2))", "[[1], [2]]"),
+    ("arrow_cast('a', 'Dictionary(Int32, Utf8)')", "a"),
 ]
 
 
@@ -123,8 +129,8 @@ REFUSED = [
     (None, "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '/etc'"),
     (None, "WITH x AS (SELECT 1) INSERT INTO results SELECT * FROM results"),
     (None, "DECLARE c CURSOR FOR INSERT INTO results SELECT * FROM results"),
-    ("42P01", "SELECT * FROM '/etc/passwd'"),
-    ("42P01", "SELECT * FROM 'https://example.org/x.parquet'"),
+    (None, "SELECT * FROM '/etc/passwd'"),
+    (None, "SELECT * FROM 'https://example.org/x.parquet'"),
     (None, "DELETE FROM results"),
     (None, "UPDATE results SET id = 'x'"),
     (None, "CREATE SCHEMA s"),
@@ -163,7 +169,8 @@ def only_queries():
         assert one.execute("SHOW timezone").fetchone()[0] == "Etc/UTC"
 
 
-FOREVER = "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b"
+FOREVER = """SELECT sum((a.value * b.value) % 7)
+FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b"""
 
 
 def time_limits():
@@ -200,13 +207,13 @@ def room():
 
 def memory():
     with connect() as conn:
-        many = "SELECT count(*) FROM (SELECT DISTINCT value, random() r FROM generate_series(1, 8000000))"
-        said = refused("53200", lambda: conn.execute(f"SELECT max(c) FROM (SELECT array_agg(value) c FROM generate_series(1, 30000000))"))
+        all_at_once = "SELECT array_length(array_agg(value)) FROM generate_series(1, 30000000)"
+        said = refused("53200", lambda: conn.execute(all_at_once))
         assert "sql.memory_mib" in said, said
         assert conn.execute("SELECT count(*) FROM results").fetchone()[0] == 1800
-        sort = "SELECT count(*) FROM (SELECT value FROM generate_series(1, 4000000) ORDER BY random())"
-        assert conn.execute(sort).fetchone()[0] == 4000000
-        del many
+        # 96 MB to be sorted in 64: the rest goes to disk and comes back.
+        sort = "SELECT value FROM generate_series(1, 6000000) ORDER BY value % 1000, value DESC OFFSET 5999999"
+        assert conn.execute(sort).fetchall() == [(999,)]
 
 
 def crowd():
@@ -252,7 +259,7 @@ def strangers():
     early.sendall(struct.pack("!ii", 8 + len(user), 196608) + user)
     early.sendall(b"Q" + struct.pack("!i", 4 + 9) + b"SELECT 1\x00")
     # A wrong answer ends it: what follows is not heard.
-    early.sendall(b"p" + struct.pack("!i", 4 + 10) + b"nonsense!\x00")
+    early.sendall(b"p" + struct.pack("!i", 4 + 10) + b"PLAIN\x00" + struct.pack("!i", -1))
     early.sendall(b"Q" + struct.pack("!i", 4 + 9) + b"SELECT 1\x00")
     said = b""
     try:
@@ -281,20 +288,23 @@ def idle():
 
 def deep():
     with connect() as conn:
-        for query in [
-            "SELECT " + "1+" * 60_000 + "1",
-            "SELECT " + "(" * 60_000 + "1" + ")" * 60_000,
-            "SELECT " + "NOT " * 30_000 + "true",
-            "SELECT 1 WHERE " + " OR ".join(["1 = 2"] * 12_000),
-            "SELECT " + "'x' || " * 18_000 + "'x'",
-            "SELECT " + "-" * 3 + " 1" + " UNION ALL SELECT 1" * 5_000,
-            "SELECT 1 -- " + "x" * 200_000,
+        for query, code in [
+            ("SELECT " + "1+" * 3_990 + "1", None),
+            ("SELECT 1 WHERE " + " OR ".join([f"1 = {place + 2}" for place in range(1_900)]), None),
+            ("SELECT " + "1+" * 60_000 + "1", "54000"),
+            ("SELECT " + "(" * 60_000 + "1" + ")" * 60_000, "42601"),
+            ("SELECT " + "NOT " * 30_000 + "true", "54000"),
+            ("SELECT " + "NOT " * 3_000 + "true", "42601"),
+            ("SELECT 1" + " UNION ALL SELECT 1" * 5_000, "54000"),
+            ("SELECT 1 -- " + "x" * 200_000, "54000"),
         ]:
-            try:
-                conn.execute("SET statement_timeout = '5s'")
-                conn.execute(query).fetchall()
-            except psycopg.Error as error:
-                assert not isinstance(error, psycopg.OperationalError) or error.sqlstate, f"{query[:30]}: {error}"
+            for binary in [False, True]:
+                try:
+                    conn.cursor(binary=binary).execute(query).fetchall()
+                except psycopg.Error as error:
+                    assert error.sqlstate and error.sqlstate == (code or error.sqlstate), f"{query[:30]}: {error}"
+                else:
+                    assert code is None, query[:30]
         assert conn.execute("SELECT 1").fetchone()[0] == 1
 
 

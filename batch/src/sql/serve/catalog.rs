@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result as QueryResult};
-use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionContext;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::{
@@ -22,6 +22,7 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::{
 };
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 
+use super::pauses::Pauses;
 use super::{DATABASE, FindTables, ServeConfig};
 use crate::error::StoreError;
 use crate::files::{Files as _, LocalFiles};
@@ -73,12 +74,11 @@ impl Catalog {
         for statistic in config.statistics {
             context.register_udaf(AggregateUDF::from(statistic));
         }
-        let catalog = Self {
-            find: config.tables,
-            tables,
-            template: context.state(),
-            looked: Default::default(),
-        };
+        let state = SessionStateBuilder::new_from_existing(context.state())
+            .with_physical_optimizer_rule(Arc::new(Pauses))
+            .build();
+        let catalog =
+            Self { find: config.tables, tables, template: state, looked: Default::default() };
         catalog.look(&mut *catalog.looked.lock().await).await?;
         Ok(catalog)
     }

@@ -109,9 +109,8 @@ impl Client {
         }
         let begun = Instant::now();
         let user = user_of(&self.socket).to_owned();
-        let events = &self.shared.clone().events;
-        let _left = Left { events, peer, begun };
-        events.came(peer, &user, self.socket.is_secure());
+        let _left = Left { shared: self.shared.clone(), peer, begun };
+        self.shared.events.came(peer, &user, self.socket.is_secure());
         self.service.begin(&self.socket);
         let Self { shared, service, mut socket, budget } = self;
         loop {
@@ -195,15 +194,15 @@ impl Client {
 }
 
 /// Says that the client has left, however it does.
-struct Left<'e> {
-    events: &'e super::SqlEvents,
+struct Left {
+    shared: Arc<Shared>,
     peer: SocketAddr,
     begun: Instant,
 }
 
-impl Drop for Left<'_> {
+impl Drop for Left {
     fn drop(&mut self) {
-        self.events.left(self.peer, self.begun.elapsed());
+        self.shared.events.left(self.peer, self.begun.elapsed());
     }
 }
 

@@ -70,6 +70,11 @@ impl Cursors {
         Ok(())
     }
 
+    /// The columns of the cursor of this name.
+    pub(super) fn named(&self, name: &str) -> Option<SchemaRef> {
+        self.all().get(name).map(|cursor| Arc::clone(&cursor.columns))
+    }
+
     /// The columns of what `statement` fetches from.
     pub(super) fn columns(&self, statement: &Statement) -> PgWireResult<SchemaRef> {
         Ok(Arc::clone(&self.find(statement)?.columns))

@@ -21,17 +21,17 @@ use datafusion_postgres::pgwire::api::{
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::pgwire::messages::extendedquery::{
-    Bind, BindComplete, Close, CloseComplete, Execute, Parse, ParseComplete, PortalSuspended,
-    Sync as EndOfQuery, TARGET_TYPE_BYTE_STATEMENT,
+    Bind, BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete,
+    PortalSuspended, Sync as EndOfQuery, TARGET_TYPE_BYTE_PORTAL, TARGET_TYPE_BYTE_STATEMENT,
 };
 use datafusion_postgres::pgwire::messages::response::{EmptyQueryResponse, TransactionStatus};
 use futures::{Sink, SinkExt as _};
 
 use super::errors::{BAD_PROTOCOL, TOO_MANY, error};
 use super::gate::Kind;
-use super::reply;
-use super::service::{Prepared, Service, begin_work, heard, short_enough, works};
+use super::service::{Prepared, Service, begin_work, heard, works};
 use super::turn::Turn;
+use super::{depth, reply};
 
 /// Prepared statements that a connection may have: each holds a plan.
 const MAX_PREPARED: usize = 256;
@@ -100,7 +100,7 @@ impl ExtendedQueryHandler for Service {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        short_enough(&message.query)?;
+        depth::check(&message.query)?;
         let name = message.name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned());
         self.shared.catalog.refresh().await;
         let parsed = StoredStatement::parse(client, &message, self.query_parser()).await?;
@@ -154,6 +154,25 @@ impl ExtendedQueryHandler for Service {
         }
         client.feed(PgWireBackendMessage::BindComplete(BindComplete::new())).await?;
         Ok(())
+    }
+
+    /// A cursor of `DECLARE` is a portal, too: drivers ask for its columns before they fetch.
+    async fn on_describe<C>(&self, client: &mut C, message: Describe) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
+        let cursor = match client.portal_store().get_portal(name) {
+            None if message.target_type == TARGET_TYPE_BYTE_PORTAL => self.cursors.named(name),
+            None | Some(_) => None,
+        };
+        match cursor {
+            Some(columns) => reply::describe(client, &columns).await,
+            None => self._on_describe(client, message).await,
+        }
     }
 
     async fn on_execute<C>(&self, client: &mut C, message: Execute) -> PgWireResult<()>

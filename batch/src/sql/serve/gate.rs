@@ -19,7 +19,7 @@ use datafusion_postgres::pgwire::error::PgWireResult;
 
 use super::cursors::Cursors;
 use super::errors::{READ_ONLY, error, from_query};
-use super::settings;
+use super::{settings, types};
 
 /// What a statement is to this server.
 pub(super) enum Kind {
@@ -75,7 +75,7 @@ impl Kind {
     }
 }
 
-/// The plan of a query, which reads and does nothing else.
+/// The plan of a query, which reads and does nothing else, and whose answer can be written.
 pub(super) async fn plan(
     context: &SessionContext,
     statement: &Statement,
@@ -88,7 +88,7 @@ pub(super) async fn plan(
         let refused = refused.strip_backtrace();
         error(READ_ONLY, format!("only queries are answered here ({refused})"))
     })?;
-    Ok(plan)
+    types::writable(plan).map_err(from_query)
 }
 
 /// Plans prepared statements; how they run is the service's.

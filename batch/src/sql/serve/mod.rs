@@ -8,16 +8,19 @@ mod auth;
 mod catalog;
 mod connection;
 mod cursors;
+mod depth;
 mod errors;
 mod events;
 mod extended;
 mod gate;
+mod pauses;
 mod reply;
 mod service;
 mod settings;
 mod stream;
 mod tls;
 mod turn;
+mod types;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,9 +55,8 @@ const START_UP: Duration = Duration::from_secs(15);
 /// After an error of `accept` (no more file descriptors, say), which a new try would only repeat.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Stack of the threads that a server runs on: expressions are trees, and dropping a deep one takes
-/// stack for each of its levels, of which the longest query has 64 Ki. Memory that is not touched is not
-/// taken.
+/// Stack of the threads that a server runs on: planning a query that is as deep as `depth` allows takes more than
+/// the usual two megabytes. Memory that is not touched is not taken.
 pub const STACK_BYTES: usize = 256 << 20;
 
 /// Name of the database: clients may ask for any, this is what they are shown.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
 use datafusion_postgres::arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch};
 use datafusion_postgres::pgwire::api::ClientInfo;
 use datafusion_postgres::pgwire::api::portal::Format;
@@ -33,6 +34,18 @@ pub(super) fn shown(name: &str, value: &str, format: &Format) -> PgWireResult<Qu
     let mut answer = QueryResponse::new(fields, rows);
     answer.set_command_tag("SHOW");
     Ok(answer)
+}
+
+/// Says what columns a cursor has; rows are fetched as text unless the client asks otherwise.
+pub(super) async fn describe<C>(client: &mut C, columns: &SchemaRef) -> PgWireResult<()>
+where
+    C: Sink<PgWireBackendMessage> + Unpin + Send,
+    PgWireError: From<C::Error>,
+{
+    let fields = arrow_schema_to_pg_fields(columns, &Format::UnifiedText, None)?;
+    let columns = RowDescription::new(fields.iter().map(Into::into).collect());
+    client.feed(PgWireBackendMessage::RowDescription(columns)).await?;
+    Ok(())
 }
 
 /// Sends all of an answer, its columns first where `describe`; answers the rows.

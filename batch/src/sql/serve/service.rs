@@ -26,16 +26,12 @@ use futures::{Sink, SinkExt as _};
 
 use super::cursors::Cursors;
 use super::errors::{
-    ACTIVE_TRANSACTION_FAILED, NOT_SUPPORTED, TOO_LONG, TOO_MANY, error, from_parser, from_query,
+    ACTIVE_TRANSACTION_FAILED, NOT_SUPPORTED, TOO_MANY, error, from_parser, from_query,
 };
 use super::gate::{Gate, Kind, plan};
 use super::stream::Line;
 use super::turn::Turn;
-use super::{Shared, reply, settings};
-
-/// Longest text of a query: what is deep in it costs stack, [`STACK_BYTES`](super::STACK_BYTES) of which
-/// are for this much.
-const MAX_QUERY_BYTES: usize = 128 << 10;
+use super::{Shared, depth, reply, settings};
 
 /// Statements in one message.
 const MAX_STATEMENTS: usize = 64;
@@ -53,7 +49,7 @@ pub(super) struct Service {
     pub(super) prepared: Mutex<HashSet<String>>,
     pub(super) portals: Mutex<HashSet<String>>,
     context: Arc<SessionContext>,
-    cursors: Arc<Cursors>,
+    pub(super) cursors: Arc<Cursors>,
 }
 
 impl Service {
@@ -208,7 +204,7 @@ impl SimpleQueryHandler for Service {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         begin_work(client)?;
-        short_enough(&query.query)?;
+        depth::check(&query.query)?;
         let statements = self.shared.parser.parse(&query.query).map_err(|it| from_parser(&it))?;
         if statements.len() > MAX_STATEMENTS {
             let many = statements.len();
@@ -265,17 +261,6 @@ pub(super) fn heard<C: ClientInfo>(client: &C, kind: &Kind) -> PgWireResult<()> 
     if client.transaction_status() == TransactionStatus::Error && !kind.ends_a_transaction() {
         let message = "the transaction has failed: nothing is heard before ROLLBACK";
         return Err(error(ACTIVE_TRANSACTION_FAILED, message));
-    }
-    Ok(())
-}
-
-pub(super) fn short_enough(query: &str) -> PgWireResult<()> {
-    if query.len() > MAX_QUERY_BYTES {
-        let message = format!(
-            "the query has {} bytes, {MAX_QUERY_BYTES} are taken: give long lists as parameters",
-            query.len()
-        );
-        return Err(error(TOO_LONG, message));
     }
     Ok(())
 }
