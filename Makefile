@@ -6,7 +6,7 @@ cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate
 export CARGO_TARGET_DIR ?= $(cache)/target
 tidegate = $(CARGO_TARGET_DIR)/release/tidegate
 
-readers = duckdb==2.0.0 polars==2.1.0 pandas==3.1.1 pyarrow==26.0.1
+readers = duckdb==2.0.0 polars==2.1.0 pandas==3.1.1 pyarrow==26.0.1 psycopg[binary]==3.3.9
 
 # On macOS the library has another name than the one the binary looks for by itself.
 ort = export TIDEGATE_ORT_LIB="$$(deploy/setup/onnxruntime.sh)"
@@ -50,7 +50,7 @@ setup-ort: tools ## ONNX Runtime's library into the cache folder
 setup-kafka: tools-test ## Apache Kafka for the tests into the cache folder
 	@tests/kafka/setup.sh
 
-setup-readers: tools ## DuckDB, Polars, pandas and pyarrow for the tests of the Parquet folder
+setup-readers: tools ## DuckDB, Polars, pandas, pyarrow and psycopg for the tests of folder and SQL server
 	@deploy/setup/venv.sh readers $(readers)
 
 flights: ## the year's flights into the cache folder, for load tests; ARGS="--rows 1000000 --json"

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use arrow::array::AsArray as _;
 use arrow::datatypes::{Int32Type, Int64Type};
-use batch::sql::SqlTable;
-use batch::{StoreError, topic_folder};
+use batch::StoreError;
 use ingest::{Connection, Outgoing, Producer};
 use monitor::deliver::{Http, OffsetsOf, Publish, Rendering, Route};
 use serde_json::{Value, json};
 
 use crate::config::{Config, resolved_routes};
-use crate::pipeline::{Pipeline, RESULTS};
+use crate::pipeline::Pipeline;
 
 /// How long the brokers may take to acknowledge a retraining request.
 const ACKNOWLEDGE: Duration = Duration::from_secs(20);
@@ -38,8 +37,7 @@ pub(crate) fn publish(connection: Connection) -> Publish {
 /// The way to the offsets of a window's results in the output topic, and of the events they are of.
 pub(crate) fn offsets(pipeline: &Pipeline) -> anyhow::Result<OffsetsOf> {
     let config = &pipeline.config;
-    let folder = topic_folder(&config.archive.directory, RESULTS, &config.output.topic);
-    let results = SqlTable::folder(RESULTS, folder, Some(pipeline.results_table()?.schema()));
+    let results = pipeline.results()?;
     let (input, output) = (config.input.topic.clone(), config.output.topic.clone());
     Ok(Arc::new(move |model, start_ms, end_ms| {
         let sides = [(&input, "input_partition", "input_offset"), (&output, "partition", "offset")];

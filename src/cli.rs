@@ -370,6 +370,16 @@ pub(crate) struct SqlArgs {
     /// Write there instead of standard output; required for Parquet
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Answer psql, drivers and BI tools instead: the PostgreSQL protocol at this address (sql.listen)
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "")]
+    #[arg(conflicts_with_all = ["command", "file", "output", "format"])]
+    pub(crate) serve: Option<String>,
+    /// With --serve: file with the password of --user
+    #[arg(long, value_name = "FILE", requires = "serve")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// With --password-file: whose password it is
+    #[arg(long, value_name = "NAME", default_value = "tidegate", requires = "password_file")]
+    pub(crate) user: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

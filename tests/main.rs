@@ -24,6 +24,7 @@ mod records;
 mod retention;
 mod score;
 mod sensitive;
+mod serve;
 mod sql;
 mod telemetry;
 mod torture;

@@ -2,8 +2,6 @@
 //! whether their record is scored or rejected.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -134,14 +132,7 @@ fn what_stays_is_of_use(pipeline: &Pipeline, half: usize) {
 fn metrics(line: &str) -> String {
     let at = line.find("127.0.0.1:").expect("the line names the address");
     let port = line[at + 10..].split(|letter: char| !letter.is_ascii_digit()).next();
-    let port: u16 = port.and_then(|port| port.parse().ok()).expect("a port");
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-    let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("text");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    answer
+    crate::harness::metrics(&format!("127.0.0.1:{}", port.expect("a port")))
 }
 
 fn files(dir: &Path) -> Vec<String> {

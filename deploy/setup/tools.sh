@@ -49,6 +49,9 @@ if [ "${1:-build}" = test ]; then
     need prometheus-alertmanager "receives alerts in tests" \
       "$(system prometheus-alertmanager golang-github-prometheus-alertmanager alertmanager)"
   fi
+  if [ "${CI:-}" = true ]; then
+    need psql "asks the SQL server in tests" "$(system postgresql-client postgresql libpq)"
+  fi
   need mvn "fetches the tests' Apache Kafka" "$(system maven maven maven)"
 fi
 exit $missing

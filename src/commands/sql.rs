@@ -1,5 +1,7 @@
 //! `tidegate sql`: questions to the archive, answered by DataFusion.
 
+mod serve;
+
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +22,9 @@ pub(crate) fn run(args: &SqlArgs) -> anyhow::Result<Exit> {
         config.archive.directory.clone_from(directory);
     }
     let pipeline = Pipeline::open(config)?;
+    if let Some(address) = &args.serve {
+        return serve::run(args, pipeline, address);
+    }
     let format = format(args)?;
     let text = match (&args.command, &args.file) {
         (Some(text), _) => Some(text.clone()),
@@ -59,12 +64,16 @@ pub(crate) fn asked(pipeline: &Pipeline) -> anyhow::Result<SqlConfig> {
     Ok(SqlConfig {
         tables: tables(pipeline)?,
         models: Some(models::finder(&pipeline.config, &pipeline.contract)),
-        statistics: vec![
-            TwoSample::new("psi", Arc::new(monitor::report::psi_of)),
-            TwoSample::new("ks", Arc::new(monitor::report::ks_of)),
-        ],
+        statistics: statistics(),
         memory_bytes: MEMORY_BYTES,
     })
+}
+
+fn statistics() -> Vec<TwoSample> {
+    vec![
+        TwoSample::new("psi", Arc::new(monitor::report::psi_of)),
+        TwoSample::new("ks", Arc::new(monitor::report::ks_of)),
+    ]
 }
 
 /// The tables of a pipeline under their SQL names.

@@ -12,7 +12,8 @@ use super::{Config, lists, rules};
 pub(crate) const DEFAULT: &str = include_str!("default.toml");
 
 /// Tables whose keys are the user's own.
-const OPEN_TABLES: [&str; 3] = ["kafka.properties", "monitor.references", "labels.baseline"];
+const OPEN_TABLES: [&str; 4] =
+    ["kafka.properties", "monitor.references", "labels.baseline", "sql.users"];
 
 /// Lists of tables: an entry changes the one of the same name, key by key, or is added.
 const LISTS: [&str; 3] = ["routes", "rules", "jobs"];
@@ -103,11 +104,13 @@ pub(crate) fn load(
         *path = base.join(&*path);
     }
     config.jobs.iter_mut().for_each(|job| job.rebase(base));
-    if !config.alerts.http.ca_file.as_os_str().is_empty() {
-        config.alerts.http.ca_file = base.join(&config.alerts.http.ca_file);
-    }
-    let references = config.monitor.references.values_mut().chain([&mut config.monitor.reference]);
-    for path in references.filter(|path| !path.as_os_str().is_empty()) {
+    let perhaps = config.monitor.references.values_mut().chain([
+        &mut config.monitor.reference,
+        &mut config.alerts.http.ca_file,
+        &mut config.sql.tls_certificate,
+        &mut config.sql.tls_key,
+    ]);
+    for path in perhaps.filter(|path| !path.as_os_str().is_empty()) {
         *path = base.join(&*path);
     }
     for problem in rules::check(&config) {
@@ -159,7 +162,8 @@ pub(super) fn shown(key: &str, value: &Value) -> String {
 
 /// Whether what stands under `key` is never said.
 pub(super) fn is_secret(key: &str) -> bool {
-    let words = ["password", "secret", "salt", "token", "url", "routing_key", "headers"];
+    let words =
+        ["password", "secret", "salt", "token", "url", "routing_key", "headers", "sql.users"];
     key == "routes" || words.iter().any(|word| key.contains(word))
 }
 

@@ -11,6 +11,7 @@ mod lists;
 mod routes;
 mod rules;
 mod secret;
+mod sql;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub(crate) use labels::Labels;
 pub(crate) use layers::{DEFAULT, Problem, Problems, load};
 pub(crate) use routes::{RouteEntry, resolved as resolved_routes};
 pub(crate) use secret::Secret;
+pub(crate) use sql::Sql;
 
 /// A whole configuration; keys and defaults are documented in `default.toml`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -44,6 +46,7 @@ pub(crate) struct Config {
     pub(crate) labels: Labels,
     pub(crate) monitor: Monitor,
     pub(crate) server: Server,
+    pub(crate) sql: Sql,
     pub(crate) telemetry: Telemetry,
     pub(crate) shutdown: Shutdown,
     pub(crate) alerts: Alerts,

@@ -12,6 +12,7 @@ pub(crate) fn check(config: &Config) -> Vec<Problem> {
     found.0.extend(super::alerts::check(config));
     found.0.extend(super::labels::check(config));
     found.0.extend(super::jobs::check(config));
+    found.0.extend(super::sql::check(config));
     monitor(config, &mut found);
     found.0
 }

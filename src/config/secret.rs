@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serializer};
 
@@ -38,6 +39,13 @@ struct FromFile {
 }
 
 impl Secret {
+    /// What a file holds, without the end of its last line.
+    pub(crate) fn from_file(path: &Path) -> std::io::Result<Self> {
+        let text = std::fs::read_to_string(path)?;
+        let value = text.trim_end_matches(['\r', '\n']).to_owned();
+        Ok(Self { value, from_elsewhere: true })
+    }
+
     /// The value in the clear.
     pub(crate) fn expose(&self) -> &str {
         &self.value
@@ -71,6 +79,14 @@ pub(super) fn masked<S: Serializer>(
     serializer.collect_map(values.iter().map(|(key, value)| (key, value.shown_as(key))))
 }
 
+/// Serialises values that are all secret under their keys.
+pub(super) fn all_hidden<S: Serializer>(
+    values: &BTreeMap<String, Secret>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(values.iter().map(|(key, value)| (key, value.shown_as("secret"))))
+}
+
 /// Serialises a value that is always secret.
 pub(super) fn hidden<S: Serializer>(value: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(value.shown_as("secret"))
@@ -89,11 +105,8 @@ impl<'de> Deserialize<'de> for Secret {
                     "environment variable {env} is not set: set it, or write the value"
                 ))
             })?),
-            Written::File(FromFile { file }) => {
-                let text = std::fs::read_to_string(&file)
-                    .map_err(|error| D::Error::custom(format!("cannot read {file}: {error}")))?;
-                elsewhere(text.trim_end_matches(['\r', '\n']).to_owned())
-            }
+            Written::File(FromFile { file }) => Self::from_file(Path::new(&file))
+                .map_err(|error| D::Error::custom(format!("cannot read {file}: {error}")))?,
         })
     }
 }

@@ -1,7 +1,9 @@
-//! HTTP requests as the tests' receivers read them: one a connection, body of a stated length.
+//! HTTP requests as the tests' receivers read them: one a connection, body of a stated length. And what
+//! a process says at `/metrics`.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// A request, whole.
 pub(crate) struct Request {
@@ -38,4 +40,16 @@ impl Request {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
     }
+}
+
+/// `/metrics` at this address, with the answer's head.
+pub(crate) fn metrics(address: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out can be set");
+    let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("text");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
 }

@@ -13,7 +13,7 @@ mod proxy;
 
 pub(crate) use broker::Broker;
 pub(crate) use by_hand::{add_partitions, delete_records};
-pub(crate) use http::Request;
+pub(crate) use http::{Request, metrics};
 pub(crate) use kills::{Dice, Kills, seed};
 pub(crate) use otlp::Receiver;
 pub(crate) use pipeline::{FLIGHTS, Pipeline, ended_with, flight, scored};
@@ -42,7 +42,7 @@ pub(crate) fn folder() -> tempfile::TempDir {
 }
 
 /// `None` where a real component is missing, said on stderr; a panic under `CI=true`.
-fn required<T>(component: &str, found: Result<T, String>) -> Option<T> {
+pub(crate) fn required<T>(component: &str, found: Result<T, String>) -> Option<T> {
     match found {
         Ok(found) => Some(found),
         Err(why) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {

@@ -24,6 +24,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("parquet", &["batch"]),
     ("object_store", &["batch"]),
     ("datafusion", &["batch", "monitor"]),
+    ("datafusion-postgres", &["batch"]),
     ("reqwest", &["monitor"]),
     ("rusqlite", &["monitor"]),
     ("axum", &["tidegate"]),

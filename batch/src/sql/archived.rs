@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, TableReference};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
@@ -27,13 +28,12 @@ use crate::parquet_io::ParquetRows;
 /// The row's own number of its partition, in every file of both parts.
 const PARTITION: &str = "partition";
 
-/// Registers both parts under `name`; answers whether there was a file in them.
-pub(super) fn register(
+/// Both parts; `None` when there is no file in them.
+pub(super) fn provider(
     context: &SessionContext,
-    name: &str,
     snapshot: &Snapshot,
-    schema: Option<&SchemaRef>,
-) -> Result<bool, StoreError> {
+    schema: &SchemaRef,
+) -> Result<Option<Arc<dyn TableProvider>>, StoreError> {
     let (compacted, rest) = (snapshot.compacted().collect::<Vec<_>>(), snapshot.rest()?);
     let mut schemas = BTreeMap::new();
     if let Some(newest) = compacted.last() {
@@ -45,7 +45,7 @@ pub(super) fn register(
         schemas.entry(footer.position.contract_id).or_insert(footer.schema);
     }
     if schemas.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
     let found = columns(&schemas.into_values().collect::<Vec<_>>())?;
     let urls = compacted
@@ -60,14 +60,12 @@ pub(super) fn register(
         ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
     let config = ListingTableConfig::new_with_multi_paths(urls)
         .with_listing_options(options)
-        .with_schema(with_new_columns(&found, schema));
+        .with_schema(with_new_columns(&found, Some(schema)));
     let files = Arc::new(ListingTable::try_new(config).map_err(explain)?);
     let frame = context.read_table(files).map_err(explain)?;
     let column = |name: &str| Expr::Column(Column::new(None::<TableReference>, name));
     let fields = frame.schema().fields().clone();
     let own = fields.iter().map(|field| column(field.name()));
     let all = own.chain([column(PARTITION).alias(PARTITION_COLUMN)]).collect::<Vec<_>>();
-    let both = frame.select(all).map_err(explain)?.into_view();
-    context.register_table(name, both).map_err(explain)?;
-    Ok(true)
+    Ok(Some(frame.select(all).map_err(explain)?.into_view()))
 }

@@ -7,6 +7,7 @@ mod archived;
 mod predict;
 mod print;
 mod read;
+pub mod serve;
 mod session;
 mod tables;
 mod two_sample;

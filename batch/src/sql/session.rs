@@ -87,14 +87,19 @@ impl Session {
     }
 }
 
-/// A context whose queries take so much memory before they spill.
-pub(super) fn context(memory_bytes: usize) -> Result<SessionContext, StoreError> {
+/// What every session has.
+pub(super) fn settings() -> SessionConfig {
     let mut config = SessionConfig::new().with_information_schema(true);
     config.options_mut().execution.parquet.pruning = true;
     config.options_mut().execution.parquet.enable_page_index = true;
+    config
+}
+
+/// A context whose queries take so much memory before they spill.
+pub(super) fn context(memory_bytes: usize) -> Result<SessionContext, StoreError> {
     let pool = Arc::new(FairSpillPool::new(memory_bytes));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().map_err(explain)?;
-    Ok(SessionContext::new_with_config_rt(config, runtime))
+    Ok(SessionContext::new_with_config_rt(settings(), runtime))
 }
 
 fn refused(error: &DataFusionError) -> StoreError {

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
@@ -23,38 +25,46 @@ pub(super) const PARTITION_COLUMN: &str = "source_partition";
 /// Folders in one another whose names are columns, at most.
 const MAX_KEYS: usize = 8;
 
-/// Registers `table`; its columns are those of all its files, old and new, and of its schema.
+/// Registers `table`.
 pub(super) async fn register(context: &SessionContext, table: &SqlTable) -> Result<(), StoreError> {
+    let provider = provider(context, table).await?;
+    context.register_table(table.name.as_str(), provider).map_err(explain)?;
+    Ok(())
+}
+
+/// `table` as DataFusion reads it; its columns are those of all its files, old and new, and of its schema.
+pub(super) async fn provider(
+    context: &SessionContext,
+    table: &SqlTable,
+) -> Result<Arc<dyn TableProvider>, StoreError> {
     let name = table.name.as_str();
     match &table.rows {
         Rows::Here(rows) => {
-            context.register_batch(name, rows.clone()).map_err(explain)?;
-            Ok(())
+            let rows = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]]);
+            Ok(Arc::new(rows.map_err(explain)?))
         }
-        Rows::Folder { folder, schema } => {
-            register_folder(context, name, folder, schema.as_ref()).await
-        }
+        Rows::Folder { folder, schema } => of_folder(context, name, folder, schema.as_ref()).await,
         Rows::Archive { root, topic, schema } => {
             let folder = topic_folder(root, name, topic);
             match Snapshot::read(root, name, topic)? {
-                None => register_folder(context, name, &folder, Some(schema)).await,
-                Some(snapshot) if archived::register(context, name, &snapshot, Some(schema))? => {
-                    Ok(())
-                }
-                Some(_) => register_empty(context, name, &folder, Some(schema)),
+                None => of_folder(context, name, &folder, Some(schema)).await,
+                Some(snapshot) => match archived::provider(context, &snapshot, schema)? {
+                    Some(both) => Ok(both),
+                    None => empty(name, &folder, Some(schema)),
+                },
             }
         }
     }
 }
 
-async fn register_folder(
+async fn of_folder(
     context: &SessionContext,
     name: &str,
     folder: &Path,
     schema: Option<&SchemaRef>,
-) -> Result<(), StoreError> {
+) -> Result<Arc<dyn TableProvider>, StoreError> {
     if !has_files(folder)? {
-        return register_empty(context, name, folder, schema);
+        return empty(name, folder, schema);
     }
     let folder =
         std::path::absolute(folder).map_err(|error| StoreError::io("resolve", folder, error))?;
@@ -65,26 +75,21 @@ async fn register_folder(
     let found = options.infer_schema(&context.state(), &url).await.map_err(explain)?;
     let schema = with_new_columns(&found, schema);
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
-    let listing = Arc::new(ListingTable::try_new(config).map_err(explain)?);
-    context.register_table(name, listing).map_err(explain)?;
-    Ok(())
+    Ok(Arc::new(ListingTable::try_new(config).map_err(explain)?))
 }
 
-fn register_empty(
-    context: &SessionContext,
+fn empty(
     name: &str,
     folder: &Path,
     schema: Option<&SchemaRef>,
-) -> Result<(), StoreError> {
+) -> Result<Arc<dyn TableProvider>, StoreError> {
     let Some(schema) = schema else {
         return Err(StoreError::Query(format!(
             "table `{name}`: {} holds no files yet; `tidegate run` publishes the first one",
             folder.display()
         )));
     };
-    let empty = Arc::new(EmptyTable::new(with_partition_column(schema)));
-    context.register_table(name, empty).map_err(explain)?;
-    Ok(())
+    Ok(Arc::new(EmptyTable::new(with_partition_column(schema))))
 }
 
 /// Columns that the folders' names give, from the outside in: `source_partition` of what the archive
