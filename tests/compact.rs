@@ -297,8 +297,8 @@ fn verify_tells_what_expiry_took_from_what_is_lost() {
     assert_eq!(checked["archives"][0]["positions_taken_by_expiry"], rows, "{checked}");
     assert_eq!(checked["findings"]["missing"], 0, "{checked}");
 
-    // The topic forgets them, too: the compacted rows stand for their events.
-    let low = went["compacted"]["rows"].as_i64().expect("a number") / 2;
+    // The topic forgets most of them, too: the compacted rows stand for their events.
+    let low = went["compacted"]["rows"].as_i64().expect("a number") / 2 - 100;
     delete_records(broker.address(), &pipeline.output(), low);
     let checked = verdict(UNCHECKED);
     assert_eq!(checked["findings"]["missing"], 0, "{checked}");
