@@ -12,6 +12,7 @@ use monitor::deliver::{Http, OffsetsOf, Publish, Rendering, Route};
 use serde_json::{Value, json};
 
 use crate::config::{Config, resolved_routes};
+use crate::monitoring::instant;
 use crate::pipeline::Pipeline;
 
 /// How long the brokers may take to acknowledge a retraining request.
@@ -44,11 +45,11 @@ pub(crate) fn offsets(pipeline: &Pipeline) -> anyhow::Result<OffsetsOf> {
         let of = |(topic, partition, offset): (&String, &str, &str)| {
             let sql = format!(
                 "SELECT \"{partition}\", min(\"{offset}\"), max(\"{offset}\") + 1 FROM results \
-                 WHERE model_name = '{}' AND event_time >= {} AND event_time < {} \
+                 WHERE model_name = '{}' AND event_time >= '{}' AND event_time < '{}' \
                  AND \"{partition}\" IS NOT NULL GROUP BY 1 ORDER BY 1",
                 model.replace('\'', "''"),
-                micros(start_ms),
-                micros(end_ms),
+                instant(start_ms.saturating_mul(1_000)),
+                instant(end_ms.saturating_mul(1_000)),
             );
             let mut partitions = serde_json::Map::new();
             batch::sql::read(std::slice::from_ref(&results), &sql, OFFSETS_BYTES, &mut |batch| {
@@ -71,11 +72,6 @@ pub(crate) fn offsets(pipeline: &Pipeline) -> anyhow::Result<OffsetsOf> {
             }
         }
     }))
-}
-
-/// An instant in SQL.
-fn micros(ms: i64) -> String {
-    format!("arrow_cast({}, 'Timestamp(Microsecond, Some(\"UTC\"))')", ms.saturating_mul(1_000))
 }
 
 /// The routes that are meant.

@@ -150,7 +150,7 @@ pub(crate) fn outcomes(pipeline: &Pipeline) -> anyhow::Result<Option<Outcomes>> 
     Ok(Some(Outcomes::open(root, topic, clock, &config.instance(), settings)?))
 }
 
-/// What was joined so far, for the dashboard; `None` when no topic holds labels.
+/// What was joined so far, for readers; `None` when no topic holds labels.
 pub(crate) fn performance_files(pipeline: &Pipeline) -> anyhow::Result<Option<PerformanceFiles>> {
     let config = &pipeline.config;
     if !has_labels(pipeline) {
@@ -184,20 +184,15 @@ pub(crate) fn look(
 /// The tables of labels and performance under their SQL names.
 pub(crate) fn sql_tables(pipeline: &Pipeline) -> anyhow::Result<Vec<SqlTable>> {
     let config = &pipeline.config;
-    let (Some(labels), Some(outcomes)) = (table(pipeline)?, outcomes(pipeline)?) else {
+    let (Some(labels), Some(performance)) = (table(pipeline)?, performance_files(pipeline)?) else {
         return Ok(vec![]);
     };
+    answer(pipeline)?;
+    let folder = topic_folder(&config.archive.directory, LABELS, &config.labels.topic);
+    let performance = performance.folder().to_path_buf();
     Ok(vec![
-        SqlTable::folder(
-            LABELS,
-            topic_folder(&config.archive.directory, LABELS, &config.labels.topic),
-            Some(labels.schema()),
-        ),
-        SqlTable::folder(
-            "performance",
-            outcomes.folder().to_path_buf(),
-            Some(performance_schema()),
-        ),
+        SqlTable::folder(LABELS, folder, Some(labels.schema())),
+        SqlTable::folder("performance", performance, Some(performance_schema())),
     ])
 }
 

@@ -150,12 +150,11 @@ impl fmt::Display for Verdict {
                 "{:<12}  {} rows in {} Parquet files",
                 each.table, each.rows, each.files
             )?;
-            let gone = if each.difference.missing.count > each.expired {
-                "lost, or taken by expiry"
-            } else {
-                "taken by expiry"
+            let missing = match each.expired {
+                0 => "lost",
+                expired if each.difference.missing.count > expired => "lost, or taken by expiry",
+                _ => "taken by expiry",
             };
-            let missing = if each.expired > 0 { gone } else { "lost" };
             for (what, finding) in [
                 (missing, &each.difference.missing),
                 ("doubled", &each.difference.doubled),

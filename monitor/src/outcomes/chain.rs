@@ -43,6 +43,11 @@ impl PerformanceFiles {
         Derived::open(root, "performance", topic, &kind_of(clock), instance).map(Self)
     }
 
+    /// The folder that readers take as one table.
+    pub fn folder(&self) -> &Path {
+        self.0.folder()
+    }
+
     /// Those of one kind in order of their first windows.
     pub(crate) fn of(&self, kind: Kind) -> Result<Vec<(i64, PathBuf)>, StoreError> {
         self.0.files(partition(kind))

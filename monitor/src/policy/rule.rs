@@ -207,29 +207,11 @@ impl Measure {
         }
     }
 
-    /// Whose time the ends of its windows are.
+    /// Whose time the ends of its windows are: the service is looked at by the clock on the wall.
     pub fn time(self) -> Time {
-        match self {
-            Self::Freshness
-            | Self::NoData
-            | Self::RejectRate
-            | Self::Errors
-            | Self::Latency
-            | Self::Lag
-            | Self::HopDown
-            | Self::JobFailed => Time::Wall,
-            Self::Psi
-            | Self::Ks
-            | Self::JensenShannon
-            | Self::Wasserstein
-            | Self::CramersV
-            | Self::NullShare
-            | Self::NewCategories
-            | Self::OutOfRange
-            | Self::SchemaChange
-            | Self::Volume
-            | Self::PerformanceDrop
-            | Self::EstimatedDrop => Time::Event,
+        match self.class() {
+            Class::Service => Time::Wall,
+            Class::Drift | Class::Quality | Class::Performance => Time::Event,
         }
     }
 
