@@ -178,6 +178,7 @@ impl Pipeline {
             roll_rows: archive.roll_rows,
             roll_bytes: archive.roll_bytes,
             roll_age: Duration::from_secs(archive.roll_seconds),
+            compression: archive.compression.into(),
             open_bytes: self.config.memory.archive_kib << 10,
             ..ArchiveConfig::new(archive.directory.clone(), table, &self.config.instance())
         }

@@ -1,7 +1,7 @@
 //! What a row of the archive costs: the demo's flights with coordinates and predictions, 27
 //! columns, as one process would write them.
 //!
-//! `cargo run --release -p batch --example archive_rate -- [ROWS] [PARTITIONS] [BATCH_ROWS]`
+//! `cargo run --release --workspace --example archive_rate -- [ROWS] [PARTITIONS] [BATCH_ROWS] [zstd]`
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,13 +15,14 @@ use arrow::array::{
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use batch::parquet_io::ParquetRows;
-use batch::{Archive, ArchiveConfig, Outcome, Table, TopicIdentity};
+use batch::{Archive, ArchiveConfig, Compression, Outcome, Table, TopicIdentity};
 use schemas::MicroBatch;
 
 #[allow(clippy::print_stdout)]
 fn main() {
+    let zstd = std::env::args().skip(4).any(|text| text == "zstd");
     let mut arguments =
-        std::env::args().skip(1).map(|text| text.parse::<usize>().expect("a number"));
+        std::env::args().skip(1).take(3).map(|text| text.parse::<usize>().expect("a number"));
     let rows = arguments.next().unwrap_or(4_000_000);
     let partitions = arguments.next().unwrap_or(4);
     let batch_rows = arguments.next().unwrap_or(1024);
@@ -38,7 +39,10 @@ fn main() {
         rows
     });
     let root = tempfile::tempdir().expect("a temporary folder");
-    let config = ArchiveConfig::new(root.path().to_path_buf(), "results", "rate");
+    let config = ArchiveConfig {
+        compression: if zstd { Compression::Zstd } else { Compression::Lz4 },
+        ..ArchiveConfig::new(root.path().to_path_buf(), "results", "rate")
+    };
     let bound = config.memory_bound_bytes(partitions, columns);
     let topic =
         TopicIdentity { cluster_id: "c".into(), topic: "scored".into(), topic_id: "t".into() };

@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parquet::file::metadata::KeyValue;
 
-use crate::archive::{OpenFile, layout, partition_files, writer_properties};
+use crate::archive::{Compression, OpenFile, layout, partition_files, writer_properties};
 use crate::error::StoreError;
 use crate::files::{Files, LocalFiles, ensure_dir};
 
@@ -95,7 +95,7 @@ impl Derived {
         let dir = &self.temporaries;
         ensure_dir(&*self.files, dir).map_err(|e| StoreError::io("create the folder", dir, e))?;
         let path = dir.join(name);
-        let properties = writer_properties(schema, ROW_GROUP_ROWS);
+        let properties = writer_properties(schema, ROW_GROUP_ROWS, Compression::Zstd);
         let file = OpenFile::create(&self.files, path, schema, &properties)?;
         let to = self.path(partition, start);
         Ok(NewDerived { files: self.files.clone(), file, to })

@@ -18,6 +18,7 @@ pub mod source;
 pub mod sql;
 
 pub use archive::{
-    Archive, ArchiveConfig, Lost, Outcome, Published, Table, TopicIdentity, topic_folder,
+    Archive, ArchiveConfig, Compression, Lost, Outcome, Published, Table, TopicIdentity,
+    topic_folder,
 };
 pub use error::{Remedy, StoreError};

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use schemas::{DeadLetterTable, LabelTable, MicroBatch, ResultsTable};
 
+use super::properties::Compression;
 use super::roll::RollAt;
 use crate::error::StoreError;
 
@@ -28,6 +29,8 @@ pub struct ArchiveConfig {
     /// A position that advanced without rows is published after this long (see
     /// [`carry_after`](super::carry_after)).
     pub carry_after: Duration,
+    /// How pages are compressed.
+    pub compression: Compression,
     /// Rows of a row group.
     pub row_group_rows: usize,
     /// Bytes that one partition's open row group may hold in memory.
@@ -41,7 +44,7 @@ pub struct ArchiveConfig {
 
 impl ArchiveConfig {
     /// Settings for `table` under `root`, with the defaults: 1 M rows, 128 MiB or 60 s a file;
-    /// row groups of 128 Ki rows and at most 32 MiB, 256 MiB together; stale after a day.
+    /// LZ4, row groups of 128 Ki rows and at most 32 MiB, 256 MiB together; stale after a day.
     #[must_use]
     pub fn new(root: PathBuf, table: &str, instance: &str) -> Self {
         Self {
@@ -52,6 +55,7 @@ impl ArchiveConfig {
             roll_bytes: 128 << 20,
             roll_age: Duration::from_secs(60),
             carry_after: super::carry_after(None),
+            compression: Compression::Lz4,
             row_group_rows: 128 << 10,
             row_group_bytes: 32 << 20,
             open_bytes: 256 << 20,
@@ -62,12 +66,11 @@ impl ArchiveConfig {
     /// Most bytes that open files of `partitions` partitions hold in memory, for a table of
     /// `columns` columns.
     ///
-    /// Row groups by their accounted size, plus what the Parquet writer does not account for:
-    /// each column of an open row group keeps a zstd context ([`CONTEXT_BYTES`]).
+    /// Row groups by their accounted size, plus what the Parquet writer does not account for.
     #[must_use]
     pub fn memory_bound_bytes(&self, partitions: usize, columns: usize) -> usize {
         let row_groups = self.open_bytes.min(partitions.saturating_mul(self.row_group_bytes));
-        row_groups + partitions * columns * CONTEXT_BYTES
+        row_groups + partitions * columns * self.compression.context_bytes()
     }
 
     pub(super) fn check(&self) -> Result<(), StoreError> {
@@ -104,11 +107,6 @@ impl ArchiveConfig {
         }
     }
 }
-
-/// Bytes a column of an open row group holds beside its accounted pages: zstd's compression
-/// context at level 1. The most seen was 0.64 MiB, with one partition of 27 columns
-/// (`examples/archive_rate.rs`); with more partitions it was less.
-pub const CONTEXT_BYTES: usize = 640 << 10;
 
 /// The topic an archive is read from, as the broker names it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,12 +30,13 @@ use std::time::{Duration, Instant, SystemTime};
 use schemas::{FooterPosition, MicroBatch};
 
 pub(crate) use chain::{follow, partition_files};
-pub use config::{ArchiveConfig, CONTEXT_BYTES, Table, TopicIdentity};
+pub use config::{ArchiveConfig, Table, TopicIdentity};
 pub(crate) use footer::read_footer;
 pub(crate) use layout::parse_partition;
 pub use layout::topic_folder;
 pub(crate) use open_file::{ClosedFile, OpenFile};
 use partition::{Partition, Shared};
+pub use properties::Compression;
 pub(crate) use properties::writer_properties;
 
 use crate::error::{CREATE_FOLDER, StoreError};
@@ -112,7 +113,8 @@ impl Archive {
         }
         chain::refuse_stray_files(&*files, &folder)?;
         layout::sweep(&*files, &temporaries, &config.instance, config.stale_after, now)?;
-        let properties = writer_properties(&table.schema, config.row_group_rows);
+        let properties =
+            writer_properties(&table.schema, config.row_group_rows, config.compression);
         Ok(Self {
             shared: Shared { files, config, topic, table, folder, temporaries, properties },
             partitions: BTreeMap::new(),

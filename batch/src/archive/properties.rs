@@ -1,23 +1,54 @@
 //! How rows are encoded: chosen by Arrow type, since this crate knows no column by name.
 
 use arrow::datatypes::{DataType, Schema};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{self, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-/// The budget of hop 2 counts on level 1; `examples/archive_rate.rs` says what it costs here.
+/// How pages are compressed. `examples/archive_rate.rs` says what each costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// LZ4 blocks (`LZ4_RAW`): for files whose writer is in a hurry.
+    Lz4,
+    /// Zstandard, level 1: for files that stay.
+    Zstd,
+}
+
 const ZSTD_LEVEL: i32 = 1;
 
-/// A page's rows and bytes. A column's zstd context grows with the largest page it has compressed, and
-/// every column of every open partition has one.
+impl Compression {
+    /// Bytes that a column of an open row group holds beside its accounted pages, at most: zstd's
+    /// context, which grows with the largest page. Seen with one partition of 27 columns; with more
+    /// partitions it was less.
+    pub(super) const fn context_bytes(self) -> usize {
+        match self {
+            Self::Lz4 => 256 << 10,
+            Self::Zstd => 640 << 10,
+        }
+    }
+
+    fn codec(self) -> basic::Compression {
+        match self {
+            Self::Lz4 => basic::Compression::LZ4_RAW,
+            Self::Zstd => {
+                basic::Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).expect("level 1 exists"))
+            }
+        }
+    }
+}
+
+/// A page's rows and bytes.
 const PAGE_ROWS: usize = 8_192;
 const PAGE_BYTES: usize = 64 << 10;
 
-pub(crate) fn writer_properties(schema: &Schema, row_group_rows: usize) -> WriterProperties {
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("level 1 exists");
+pub(crate) fn writer_properties(
+    schema: &Schema,
+    row_group_rows: usize,
+    compression: Compression,
+) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_created_by(format!("tidegate {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(compression.codec())
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_data_page_row_count_limit(PAGE_ROWS)

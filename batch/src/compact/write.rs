@@ -10,7 +10,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::record::CompactedFile;
 use super::{EVENT_TIME, Folders, TIMESTAMP, names};
-use crate::archive::{ClosedFile, OpenFile, writer_properties};
+use crate::archive::{ClosedFile, Compression, OpenFile, writer_properties};
 use crate::error::StoreError;
 use crate::files::Files;
 
@@ -63,7 +63,7 @@ impl<'a> Writer<'a> {
         contract_ids: Vec<String>,
         file_bytes: u64,
     ) -> Self {
-        let properties = writer_properties(&schema, ROW_GROUP_ROWS);
+        let properties = writer_properties(&schema, ROW_GROUP_ROWS, Compression::Zstd);
         let (open, days, written) = (None, 0, Vec::new());
         Self {
             files,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Model;
 use super::columns::{Columns, Stamp};
 use super::manifest;
-use crate::archive::{OpenFile, writer_properties};
+use crate::archive::{Compression, OpenFile, writer_properties};
 use crate::error::StoreError;
 use crate::files::{Files, LocalFiles, ensure_dir};
 
@@ -178,7 +178,12 @@ impl<'a> PartFiles<'a> {
 
 fn open(path: &Path, schema: &SchemaRef) -> Result<OpenFile, StoreError> {
     let files: Arc<dyn Files> = Arc::new(LocalFiles);
-    OpenFile::create(&files, path.to_path_buf(), schema, &writer_properties(schema, ROW_GROUP_ROWS))
+    OpenFile::create(
+        &files,
+        path.to_path_buf(),
+        schema,
+        &writer_properties(schema, ROW_GROUP_ROWS, Compression::Zstd),
+    )
 }
 
 fn sync(folder: &Path) -> Result<(), StoreError> {
