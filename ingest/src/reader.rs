@@ -16,7 +16,7 @@ use schemas::{MicroBatch, failpoint};
 use crate::client::topic_name;
 use crate::connection::Connection;
 use crate::pipe::{
-    FETCH_BYTES, Fetching, HopError, Late, Rebalance, RebalanceContext, StuckHook, Watch, join,
+    Fetching, HopError, Late, Rebalance, RebalanceContext, StuckHook, Watch, fetched_bytes, join,
 };
 use crate::properties::Timeouts;
 use crate::raw::{Entry, ForwardQueue, Wake, cached_high_watermark};
@@ -67,12 +67,12 @@ impl ReaderConfig {
     /// and one batch.
     #[must_use]
     pub fn memory_bound_bytes(&self) -> u64 {
-        3 * (self.fetch_kib as u64) * 1024 + FETCH_BYTES
+        fetched_bytes(self.fetch_kib) + (self.fetch_kib as u64) * 1024
     }
 }
 
 /// Records librdkafka tries to have at hand; the buffer's bound is the fetch buffer's.
-const FETCH_RECORDS: usize = 50_000;
+const FETCH_RECORDS: usize = 20_000;
 /// Longest sleep while nothing arrives.
 const SLEEP_MAX: Duration = Duration::from_millis(50);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use schemas::Originals;
 
-use super::consumer::FETCH_BYTES;
+use super::consumer::fetched_bytes;
 use crate::connection::Connection;
 use crate::properties::{Problem, Timeouts, check_properties};
 
@@ -214,7 +214,7 @@ impl PipeConfig {
     /// transaction's worth (its sources and results), and librdkafka's own queue entries.
     #[must_use]
     pub fn memory_bound_bytes(&self) -> u64 {
-        let fetched = 2 * (self.fetch_kib as u64) * 1024 + FETCH_BYTES;
+        let fetched = fetched_bytes(self.fetch_kib);
         let batch = (self.cutting.max_bytes * 3) as u64;
         // One read may bring a fetch buffer's worth of cut batches into hand.
         let in_flight =

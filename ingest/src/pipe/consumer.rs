@@ -20,8 +20,20 @@ pub(crate) struct Fetching<'a> {
     pub(crate) kib: usize,
 }
 
-/// What one fetch response may bring beyond the buffer's bound.
-pub(crate) const FETCH_BYTES: u64 = 8 << 20;
+/// What one answer of a broker may bring, as it comes over the wire: an eighth of the buffer, from
+/// 1 MiB (librdkafka's least for the default `message.max.bytes`) to 8 MiB.
+///
+/// It is the answer at hand that a consumer's memory peaks at: unpacked it is several times as
+/// large, and librdkafka keeps 430 bytes beside each record.
+fn answer_bytes(kib: usize) -> u64 {
+    ((kib as u64) << 7).clamp(1 << 20, 8 << 20)
+}
+
+/// The most memory of a consumer in bytes: twice its buffer (what is handed over waits to be copied),
+/// and an answer that is being unpacked, with librdkafka's entries sixteen times as large.
+pub(crate) fn fetched_bytes(kib: usize) -> u64 {
+    2 * ((kib as u64) << 10) + 16 * answer_bytes(kib)
+}
 
 /// A consumer that has asked to join the group under its instance's name.
 pub(crate) fn join(
@@ -40,7 +52,9 @@ pub(crate) fn join(
         .set("queued.max.messages.kbytes", fetching.kib.to_string())
         // After a full queue librdkafka waits this long before it fetches again: 1 s stalls otherwise.
         .set("fetch.queue.backoff.ms", "2")
-        .set("fetch.max.bytes", FETCH_BYTES.to_string());
+        .set("fetch.max.bytes", answer_bytes(fetching.kib).to_string())
+        // Of one partition, so that an answer is not that of the first ones alone.
+        .set("fetch.message.max.bytes", (answer_bytes(fetching.kib) / 8).to_string());
     let ours_unless_set = [
         ("fetch.wait.max.ms", "100"),
         ("fetch.error.backoff.ms", "100"),

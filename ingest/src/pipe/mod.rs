@@ -28,7 +28,7 @@ mod watchdog;
 mod worker;
 
 pub use config::{Commit, Cutting, Delivery, Partitioner, PipeConfig, Start, StuckHook};
-pub(crate) use consumer::{FETCH_BYTES, Fetching, join, member, subscribed};
+pub(crate) use consumer::{Fetching, fetched_bytes, join, member, subscribed};
 pub use hop::{HopError, run};
 pub use memory::Memory;
 pub(crate) use rebalance::{Rebalance, RebalanceContext};
