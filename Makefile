@@ -12,7 +12,7 @@ readers = duckdb==2.0.0 polars==2.1.0 pandas==3.1.1 pyarrow==26.0.1 psycopg[bina
 ort = export TIDEGATE_ORT_LIB="$$(deploy/setup/onnxruntime.sh)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture calibrate lint doc build setup setup-ort setup-kafka setup-readers flights reference
+.PHONY: help demo test torture fuzz calibrate lint doc build setup setup-ort setup-kafka setup-readers flights reference
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: setup-ort setup-kafka setup-readers ## every test, with a real Apache Kafk
 
 torture: setup-ort setup-kafka ## faults for TIDEGATE_TORTURE_MINUTES (10) on a real Kafka; repeat with TIDEGATE_TEST_SEED
 	@$(ort) && CI=true cargo test --release --workspace --locked --test e2e -- --ignored --exact --nocapture torture::torture
+
+fuzz: tools ## strangers' bytes into every parser; ARGS="600 decode" for ten minutes of one target
+	@fuzz/run.sh $(ARGS)
 
 calibrate: tools ## false alarms and power of the monitor over 500 simulated weeks, half an hour on 2 cores
 	cargo run --release --workspace --locked --example calibrate -- $(ARGS)
