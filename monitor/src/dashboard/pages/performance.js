@@ -53,6 +53,11 @@ function labels(points) {
   const said = [];
   if (without > 0) said.push(badge("no labels", "bad"), ` Of ${windows(without)} no label came in time. `);
   if (waiting > 0) said.push(badge("waiting", "warn"), ` ${windows(waiting)}: labels are not complete yet, there is only the estimate.`);
+  const late = points.reduce((sum, point) => sum + (point.too_late ?? 0), 0);
+  if (late > 0) {
+    const results = late === 1 ? "1 result has a label" : `${count(late)} results have a label`;
+    said.push(" ", badge("too late", "warn"), ` ${results} that came after its time-to-live and counts nowhere.`);
+  }
   return said.length === 0 ? "" : el("p", {}, said);
 }
 
@@ -94,12 +99,13 @@ function explained(positive) {
 }
 
 function all(points, names, known) {
-  const heads = ["Window", "#Rows", "#Labelled", ...names.flatMap((name) => {
+  const heads = ["Window", "#Rows", "#Labelled", "#Too late", ...names.flatMap((name) => {
     const [title] = FIGURES[name];
     return known("estimated", name) ? [`#${title}`, "#estimated"] : [`#${title}`];
   })];
   const rows = [...points].reverse().map((point) => [
     minute(point.window_start), count(point.n), missing(point) === null ? count(point.labelled) : missing(point),
+    count(point.too_late),
     ...names.flatMap((name) => {
       const [, form] = FIGURES[name];
       const realised = form(of("realised", name)(point));
