@@ -32,6 +32,9 @@ pub(super) struct Known {
     pub(super) offset: i64,
 }
 
+/// Takes what is said of a result, and what its label says.
+type Each<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), StoreError>;
+
 /// See the module. Results first, then labels.
 pub(super) struct Join {
     reach: Reach,
@@ -81,10 +84,7 @@ impl Join {
     }
 
     /// Gives every result to `each`, with its last label that counts.
-    pub(super) fn finish(
-        self,
-        each: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn finish(self, each: Each<'_>) -> Result<(), StoreError> {
         let (mut key, mut last) = (Vec::<u8>::new(), None::<(i64, Vec<u8>)>);
         let after = self.reach.after;
         self.sorter.finish(&mut |row| {
