@@ -69,7 +69,7 @@ function newest(points, names) {
   if (realised === undefined && !ahead) return "";
   const heads = ["Figure"];
   if (realised) heads.push("#Realised", "#Estimated");
-  if (ahead) heads.push("#Estimated now");
+  if (ahead) heads.push("#Ahead");
   const rows = names.map((name) => {
     const [title, form] = FIGURES[name];
     const cells = [title];
@@ -79,7 +79,7 @@ function newest(points, names) {
   });
   const said = [
     realised ? `Realised: window of ${day(realised.window_start)}, labels for ${percent(realised.coverage)} of ${count(realised.n)} rows` : "",
-    ahead ? `Estimated now: window of ${day(last.window_start)}` : "",
+    ahead ? `Ahead: estimate of the window of ${day(last.window_start)}` : "",
   ];
   return el("div", { class: "scroll newest", tabindex: "0", role: "region", "aria-label": "Newest figures of performance" },
     table(`${said.filter((one) => one !== "").join(". ")}.`, heads, rows));
