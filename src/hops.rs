@@ -4,6 +4,7 @@
 mod archive;
 mod jobs;
 mod pulse;
+mod stretch;
 mod watch;
 
 use std::sync::Arc;

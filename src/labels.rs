@@ -1,6 +1,9 @@
 //! Labels: their table and what they are held against, from configuration, contract and model.
 
+mod events;
 mod judge;
+
+use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use batch::sql::SqlTable;
@@ -11,6 +14,7 @@ use monitor::outcomes::{
     Answer, Outcome, Outcomes, PerformanceFiles, Score, Settings, performance_schema,
 };
 use schemas::{LabelMembers, LabelTable, column_of_field, column_of_output};
+use serde_json::Value;
 
 pub(crate) use judge::{baseline, figures, judged};
 
@@ -18,7 +22,7 @@ use crate::exit::{Exit, WithExit};
 use crate::monitoring;
 use crate::pipeline::{LABELS, Pipeline};
 
-/// Memory of the join of a window before it spills to the temporary folder.
+/// Memory of the join of a window; what is more goes to the temporary folder.
 const JOIN_BYTES: usize = 256 << 20;
 /// From here on the probability of a class is the answer, where neither model nor descriptor says.
 const THRESHOLD: f64 = 0.5;
@@ -161,6 +165,21 @@ pub(crate) fn performance_files(pipeline: &Pipeline) -> anyhow::Result<Option<Pe
     Ok(Some(PerformanceFiles::open(root, topic, clock, &config.instance())?))
 }
 
+/// How each model did last; nothing where no topic holds labels, or where it cannot be read: that must keep
+/// nobody from watching.
+pub(crate) fn newest(pipeline: &Pipeline) -> BTreeMap<String, Value> {
+    let read = || -> anyhow::Result<_> {
+        let files = performance_files(pipeline)?;
+        Ok(files.as_ref().map(monitor::outcomes::newest).transpose()?)
+    };
+    let newest = read().unwrap_or_else(|error| {
+        let error = format!("{error:#}");
+        tracing::warn!(error, "retraining requests go without performance");
+        None
+    });
+    newest.unwrap_or_default()
+}
+
 /// Joins every window that is due. What was found is told before it is published: whoever is killed
 /// in between is told again. `tell` answers whether to go on.
 pub(crate) fn look(
@@ -175,6 +194,7 @@ pub(crate) fn look(
         let Some(outcome) = next else { return Ok(()) };
         let goes_on = tell(&outcome)?;
         outcomes.publish(&outcome)?;
+        events::labels_too_late(&outcome);
         if !goes_on {
             return Ok(());
         }

@@ -139,16 +139,19 @@ fn a_job_runs_on_time_and_one_follows_it() {
     let history = jobs.wait(&child, SOON, |history| {
         history.iter().filter(|run| run["outcome"] == "succeeded").count() >= 2
     });
-    // One process starts runs.
-    let second = jobs.run(&["run", "--only", "jobs"]);
-    ended_with(&second, 2);
-    assert!(said(&second).contains("is held by"), "{}", said(&second));
+    // One process starts runs; another waits, and takes over when it is gone.
+    let mut second = jobs.spawn(&["run", "--only", "jobs"], &[]);
+    let waits = second.wait_for("standing by", SOON);
+    assert!(waits.contains("is held by"), "{waits}");
     let list = jobs.json(&["jobs", "list"]);
     assert_eq!(list[0]["schedule"], "* * * * * UTC");
     assert_eq!(list[0]["last"]["outcome"], "succeeded");
     let next: jiff::Timestamp = list[0]["next"].as_str().expect("a time").parse().expect("one");
     assert!((0..=60).contains(&next.duration_since(jiff::Timestamp::now()).as_secs()));
+    assert!(second.running(), "{}", second.log());
     stop(child);
+    second.wait_for("taking over", SOON);
+    stop(second);
     let of = |name: &str| history.iter().find(|run| run["job"] == name).expect("made").clone();
     let (first, then) = (of("minutely"), of("then"));
     let scheduled: jiff::Timestamp =

@@ -92,6 +92,16 @@ const DIRECT: &str = "WITH j AS (SELECT r.id, r.event_time, r.prediction_verdict
     WHERE event_time < (SELECT max(window_end) FROM performance WHERE kind = 'realised') \
     GROUP BY 1 ORDER BY 1";
 
+/// How many results of each day have a label that came too late, and the same by a join asked for by hand.
+const LATE: &str =
+    "SELECT window_start, n, too_late FROM performance WHERE kind = 'late' ORDER BY 1";
+const LATE_DIRECT: &str = "SELECT date_trunc('day', r.event_time), count(DISTINCT r.id), \
+    count(DISTINCT l.label_key) FROM results r LEFT JOIN labels l ON r.id = l.label_key \
+    AND l.label_time > r.event_time + INTERVAL '2 hours' \
+    AND l.label_time <= r.event_time + INTERVAL '4 hours' \
+    WHERE r.event_time < (SELECT max(window_end) FROM performance WHERE kind = 'late') \
+    GROUP BY 1 ORDER BY 1";
+
 #[test]
 fn performance_is_what_a_join_by_hand_says_and_a_kill_changes_nothing() {
     let Some(broker) = Broker::shared() else { return };
@@ -177,6 +187,9 @@ fn performance_is_what_a_join_by_hand_says_and_a_kill_changes_nothing() {
         assert_eq!(*measured, direct);
     }
     assert_eq!(measured.len(), rows(DIRECT).len());
+    let late = rows(LATE);
+    assert!(late.iter().any(|row| !row.ends_with(",0")), "every eleventh label is late: {late:?}");
+    assert_eq!(late, rows(LATE_DIRECT));
     let again = pipeline.command(&["monitor", "evaluate", "--json"], &["--set", &reference]);
     ended_with(&again, 0);
     assert_eq!(rows(MEASURED), measured, "a window is realised once");

@@ -3,15 +3,20 @@
 //!
 //! A window is *estimated* as soon as it is judged, from the scores alone, and *realised* once: when
 //! the labels' watermark has passed its end by the time-to-live, so that no label that still counts
-//! can be missing. Both are rows of the table `performance`, in files published like the reports:
-//! the end in the newest footer is the next window. A label that is archived later changes nothing.
+//! can be missing. A label that is archived later changes nothing; when the watermark has passed
+//! another time-to-live, it is *counted* how many came late. All are rows of the table `performance`,
+//! in files published like the reports: the end in the newest footer is the next window.
 //!
 //! A result's label is the last one of its key, by (time, partition, offset), that was known at or
 //! after the event and no later than the time-to-live after it.
 
 mod chain;
+mod join;
+pub(crate) mod published;
 mod question;
+mod read;
 mod row;
+mod sorter;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -29,6 +34,7 @@ use chain::Chain;
 use tally::Tallies;
 
 pub use chain::{OutcomesFooter, PERFORMANCE_KEY, PerformanceFiles};
+pub use published::newest;
 pub use row::{Figures, Kind, OutcomeRow, performance_schema};
 pub use tally::{Answer, MAX_GROUPS, Score};
 
@@ -49,7 +55,7 @@ pub struct Settings {
     pub answer: Answer,
     /// How long after its event a label counts.
     pub ttl_seconds: u32,
-    /// Memory of a join before it spills.
+    /// Memory of a join; what is more goes to the temporary folder.
     pub memory_bytes: usize,
 }
 
@@ -59,6 +65,7 @@ pub struct Outcomes {
     clock: Clock,
     estimated: Chain,
     realised: Chain,
+    late: Chain,
     times: TableTimes,
 }
 
@@ -86,6 +93,7 @@ impl Outcomes {
         Ok(Self {
             estimated: chain(Kind::Estimated)?,
             realised: chain(Kind::Realised)?,
+            late: chain(Kind::Late)?,
             times: TableTimes::of_labels(),
             clock,
             settings,
@@ -97,22 +105,26 @@ impl Outcomes {
         self.realised.folder()
     }
 
-    /// Up to when windows are realised, in microseconds: results from there on are still to be joined.
+    /// Up to when windows are done with, in microseconds: results from there on are still to be joined.
     /// `None` before the first one.
-    pub fn realised_until(&self) -> Option<i64> {
-        Some(self.clock.windows.extent(self.realised.position()?).start)
+    pub fn joined_until(&self) -> Option<i64> {
+        let next = self.realised.position()?.min(self.late.position()?);
+        Some(self.clock.windows.extent(next).start)
     }
 
     /// The next windows that are due, of the `judged` ones; `None` when none are. Nothing is
     /// published, and the same come again until [`Outcomes::publish`] has. `now` in microseconds.
     pub fn next(&mut self, judged: Range<i64>, now: i64) -> Result<Option<Outcome>, StoreError> {
         let complete = self.labels_complete(now)?;
-        let realisable = complete.map_or(judged.start, |mark| {
-            let ttl = i64::from(self.settings.ttl_seconds) * MICROS;
-            self.clock.windows.complete_before(mark.saturating_sub(ttl))
-        });
+        let ttl = i64::from(self.settings.ttl_seconds) * MICROS;
+        let since = |age: i64| {
+            complete.map_or(judged.start, |mark| {
+                self.clock.windows.complete_before(mark.saturating_sub(age)).min(judged.end)
+            })
+        };
         for (kind, upto) in [
-            (Kind::Realised, realisable.min(judged.end)),
+            (Kind::Realised, since(ttl)),
+            (Kind::Late, since(2 * ttl)),
             // Without a score nothing can be expected.
             (Kind::Estimated, if self.settings.answer.has_score() { judged.end } else { i64::MIN }),
         ] {
@@ -135,6 +147,7 @@ impl Outcomes {
         let chain = match outcome.kind {
             Kind::Estimated => &mut self.estimated,
             Kind::Realised => &mut self.realised,
+            Kind::Late => &mut self.late,
         };
         chain.publish(outcome.windows.clone(), clock, ttl, &outcome.rows)
     }
@@ -143,6 +156,7 @@ impl Outcomes {
         match kind {
             Kind::Estimated => &self.estimated,
             Kind::Realised => &self.realised,
+            Kind::Late => &self.late,
         }
     }
 
@@ -161,10 +175,8 @@ impl Outcomes {
     ) -> Result<Vec<OutcomeRow>, StoreError> {
         let extent = self.clock.windows.extent(window);
         let settings = &self.settings;
-        let sql = question::of(settings, kind, &extent);
-        let tables = [settings.results.clone(), settings.labels.clone()];
         let mut tallies = Tallies::new(&settings.answer);
-        batch::sql::read(&tables, &sql, settings.memory_bytes, &mut |batch| tallies.add(batch))?;
+        read::window(settings, kind, &extent, &mut tallies)?;
         let groups = tallies.into_groups();
         let row = |(group, tally)| {
             OutcomeRow::new(kind, window, extent.clone(), group, &tally, complete, &settings.answer)

@@ -121,7 +121,7 @@ impl Limits {
             limits.watched = monitoring::watched(pipeline)?;
             let outcomes = labels::outcomes(pipeline)?;
             limits.keep_events_from_us =
-                outcomes.map(|outcomes| outcomes.realised_until().unwrap_or(i64::MIN));
+                outcomes.map(|outcomes| outcomes.joined_until().unwrap_or(i64::MIN));
         }
         Ok(limits)
     }

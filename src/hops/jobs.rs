@@ -20,6 +20,8 @@ use crate::supervise::{Trouble, keep_running};
 
 /// From one look at the clock to the next.
 const NAP: Duration = Duration::from_millis(250);
+/// How long another process may hold the state before it is asked for again.
+const STANDBY: Duration = Duration::from_secs(10);
 /// From one look at what is due to the next, when nothing calls for it before.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -35,29 +37,40 @@ pub(crate) fn jobs(pipeline: &Pipeline, health: &Health, stop: &Stop) -> anyhow:
         return Err(WithExit { message: found.join("; "), exit: Exit::Usage }.into());
     }
     let (state, who, events) = (state(&pipeline.config), who(&pipeline.config), Events::new());
+    let mut said = false;
     keep_running(&health.hop("jobs"), stop, || {
-        let _held = hold(&state, &who)?;
+        // Standing by is what it is to do, too: whoever waits for this process must not wait for the other.
+        part.set(true);
+        let Some(_held) = hold(&state, &who, stop, &mut said)? else { return Ok(()) };
         let maker = Maker { pipeline, state: &state, by: &who, shown: false, anew: false };
         let hop = Hop { pipeline, jobs: &jobs, state: &state, who: &who, maker, events: &events };
-        part.set(true);
         let ended = hop.run(stop);
         part.set(false);
         ended.map_err(Trouble::Again)
     })
 }
 
-/// The right to start runs; another process that has it is a person's to stop.
-fn hold(state: &State, who: &str) -> Result<Held, Trouble> {
-    state.hold(who).map_err(|error| match error {
-        HoldError::Held { .. } => {
-            let message = format!(
-                "the jobs' state {error}: one process starts runs; stop that one, or give this one another \
-                 scheduler.state, or leave its jobs out with --only"
-            );
-            Trouble::Final(WithExit { message, exit: Exit::Usage }.into())
+/// The right to start runs, as soon as no other process has it; `None` when asked to stop before.
+fn hold(state: &State, who: &str, stop: &Stop, said: &mut bool) -> Result<Option<Held>, Trouble> {
+    loop {
+        match state.hold(who) {
+            Ok(held) => {
+                if std::mem::take(said) {
+                    tracing::info!("taking over: the jobs' state is free");
+                }
+                return Ok(Some(held));
+            }
+            Err(held @ HoldError::Held { .. }) => {
+                if !std::mem::replace(said, true) {
+                    tracing::info!(reason = %held, "standing by: another process starts runs");
+                }
+            }
+            Err(HoldError::Store(error)) => return Err(Trouble::Again(error.into())),
         }
-        HoldError::Store(error) => Trouble::Again(error.into()),
-    })
+        if stop.sleep(STANDBY) {
+            return Ok(None);
+        }
+    }
 }
 
 struct Hop<'a> {

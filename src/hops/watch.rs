@@ -22,6 +22,7 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 
 use super::pulse::Pulse;
+use super::stretch::{Measured, Stretch};
 use crate::alerting;
 use crate::config::{self, Config};
 use crate::health::Health;
@@ -40,6 +41,9 @@ const MEASURE_AGAIN: Duration = Duration::from_secs(300);
 const NAP: Duration = Duration::from_millis(100);
 /// Values of a segment column that are judged apart, and the rest.
 const SEGMENT_VALUES: usize = 33;
+
+/// How each model did last, as a request to train it again says it.
+type Newest = BTreeMap<String, Value>;
 
 /// Watches until `stop`. Only for pipelines with a reference.
 pub(crate) fn watch(
@@ -149,6 +153,7 @@ fn rounds(
     let (mut watched, mut reports) = (watched(pipeline)?, reports(&pipeline.config)?);
     gauges.follow(monitoring::reports(&pipeline.config)?);
     let mut outcomes = labels::outcomes(pipeline)?;
+    let mut newest = labels::newest(pipeline);
     let mut measure_from = Instant::now();
     let past = |since: Option<Instant>, every| since.is_none_or(|at| at.elapsed() >= every);
     loop {
@@ -157,13 +162,18 @@ fn rounds(
             ticked = Some(Instant::now());
         }
         if past(looked, LOOK_EVERY) {
-            round(pipeline, rules, alerts, (&mut watched, &mut reports), stop)?;
+            round(pipeline, rules, alerts, (&mut watched, &mut reports), &newest, stop)?;
             gauges.look()?;
             if let Some(outcomes) = outcomes.as_mut().filter(|_| Instant::now() >= measure_from) {
+                let mut measured = Measured::default();
                 let looked = labels::look(outcomes, &reports, |outcome| {
                     tell_performance(pipeline, rules, alerts, outcome)?;
+                    measured.add(outcome);
                     Ok(!stop.is_raised())
                 });
+                if measured.tell() {
+                    newest = labels::newest(pipeline);
+                }
                 // A join that memory does not hold must not keep drift from being watched.
                 if let Err(error) = looked {
                     let error = format!("{error:#}");
@@ -186,24 +196,29 @@ fn round(
     rules: &[Rule],
     alerts: &Alerts,
     (watched, reports): (&mut [Watched], &mut Reports),
+    newest: &Newest,
     stop: &Stop,
 ) -> anyhow::Result<()> {
     for one in &mut *watched {
         count(&mut one.counter, threads(&pipeline.config), &|_| {})?;
     }
-    judge(&pipeline.config, watched, reports, |round| {
+    let mut empty = Stretch::default();
+    let ended = judge(&pipeline.config, watched, reports, |round| {
         for (window, rows) in by_window(&round.rows) {
             let judged = judged(&rows, rules);
-            let changes = alerts.judge(&judged, &facts(pipeline, &rows))?;
-            tracing::info!(
-                window,
-                findings = judged.findings.len(),
-                changes = changes.len(),
-                "a window is judged"
-            );
+            let changes = alerts.judge(&judged, &facts(pipeline, &rows, newest))?.len();
+            let findings = judged.findings.len();
+            if rows.iter().all(|row| row.n == 0) {
+                Stretch::tell(empty.add(window, findings, changes));
+            } else {
+                Stretch::tell(empty.end());
+                tracing::info!(window, findings, changes, "a window is judged");
+            }
         }
         Ok(!stop.is_raised())
-    })
+    });
+    Stretch::tell(empty.end());
+    ended
 }
 
 /// Hands windows of performance to the alerts, before they are published.
@@ -217,8 +232,6 @@ fn tell_performance(
     for (window, facts) in labels::judged(pipeline, outcome, rules, &baseline) {
         alerts.judge(&window, &facts)?;
     }
-    let (kind, windows, rows) = (outcome.kind, &outcome.windows, outcome.rows.len());
-    tracing::info!(?kind, ?windows, rows, "performance is measured");
     Ok(())
 }
 
@@ -295,7 +308,7 @@ fn measured(rule: &Rule, row: &ReportRow) -> Option<(f64, Option<f64>)> {
 }
 
 /// What a request to train a window's models again says of them.
-fn facts(pipeline: &Pipeline, rows: &[&ReportRow]) -> Vec<ModelFacts> {
+fn facts(pipeline: &Pipeline, rows: &[&ReportRow], newest: &Newest) -> Vec<ModelFacts> {
     let mut models: BTreeMap<&str, (u64, BTreeMap<&str, u64>)> = BTreeMap::new();
     // A group's row without a column holds its number of rows; segments are parts of it.
     for row in rows.iter().filter(|row| row.column.is_none() && row.group.segment.is_none()) {
@@ -318,7 +331,7 @@ fn facts(pipeline: &Pipeline, rows: &[&ReportRow]) -> Vec<ModelFacts> {
             rows,
             versions: json!(versions),
             reference: json!(profiles),
-            performance: Value::Null,
+            performance: newest.get(model).cloned().unwrap_or(Value::Null),
             data: json!({ "folder": pipeline.config.archive.directory, "sql": sql }),
         })
         .collect()

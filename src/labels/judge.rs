@@ -69,6 +69,8 @@ pub(crate) fn judged(
 ) -> Vec<(JudgedWindow, Vec<ModelFacts>)> {
     let known_after_ms = match outcome.kind {
         Kind::Estimated => 0,
+        // What came too late is no performance.
+        Kind::Late => return Vec::new(),
         Kind::Realised => i64::from(pipeline.config.labels.ttl_seconds) * 1_000,
     };
     let mut windows: BTreeMap<i64, Vec<&OutcomeRow>> = BTreeMap::new();
@@ -94,6 +96,7 @@ fn findings(
     let (measure, figures, rows, how) = match row.kind {
         Kind::Realised => (Measure::PerformanceDrop, &row.realised, row.labelled, "is"),
         Kind::Estimated => (Measure::EstimatedDrop, &row.estimated, row.n, "is estimated at"),
+        Kind::Late => return Vec::new(),
     };
     let model = row.model_name.clone().unwrap_or_default();
     let (from, to) = (instant(row.start_us), instant(row.end_us));
@@ -217,6 +220,7 @@ mod tests {
             positive: None,
             n: 100,
             labelled: 40,
+            too_late: 0,
             invalid: 0,
             realised: figures(Some(0.75), Some(9.0)),
             auc_error: None,

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use saphyr::{LoadableYamlNode as _, Yaml};
 
-use crate::tree;
+use crate::{none, tree};
 
 fn path(of: &str) -> std::path::PathBuf {
     tree::root().join(of)
@@ -56,4 +56,31 @@ fn the_dag_is_python() {
     assert!(parsed.status.success(), "{}", String::from_utf8_lossy(&parsed.stderr));
     let text = std::fs::read_to_string(&dag).expect("it is there");
     assert!(text.contains("tidegate jobs run"), "it starts a job of the configuration");
+}
+
+#[test]
+fn the_service_writes_only_where_it_may() {
+    let unit = tree::text("deploy/systemd/tidegate.service").expect("a unit is text");
+    let value =
+        |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).expect("it is set");
+    let state = format!("/var/lib/{}/", value("StateDirectory="));
+    let defaults = tree::text("src/config/default.toml").expect("a configuration is text");
+    // What a run writes: the archive and every state. All of them are relative to the configuration's folder,
+    // which the unit mounts read-only.
+    let mut section = String::new();
+    let mut written = Vec::new();
+    for line in defaults.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            name.clone_into(&mut section);
+        }
+        let key = line.split(" = ").next().unwrap_or_default();
+        if key == "state" || (key, section.as_str()) == ("directory", "archive") {
+            written.push(format!("{section}__{key}").to_uppercase());
+        }
+    }
+    assert_eq!(written.len(), 3, "{written:?}");
+    let unset = written
+        .into_iter()
+        .filter(|key| !unit.contains(&format!("\nEnvironment=TIDEGATE__{key}={state}")));
+    none("the unit does not put it below its state directory", &unset.collect::<Vec<_>>());
 }

@@ -1,8 +1,8 @@
 //! One query's rows for the program's own use, batch by batch.
 //!
-//! Joins are sort-merge joins: a hash join cannot spill, and what is joined here may be larger than
-//! memory. One partition: the memory is shared out among all sorts, and one that gets less than its
-//! first ten megabytes fails instead of spilling, which on a machine of many cores each of them would.
+//! One partition: memory is shared out among all sorts, and one that gets less than its first ten megabytes
+//! fails instead of spilling, which on a machine of many cores each of them would. Joins and sorts larger
+//! than memory are not for here: DataFusion's merge finds none beside its sorters.
 
 use arrow::array::RecordBatch;
 use futures::StreamExt;
@@ -11,8 +11,8 @@ use super::session::context;
 use super::{SqlTable, explain, tables};
 use crate::error::StoreError;
 
-/// Answers `sql` over `tables`, each batch to `each`, with `memory_bytes` at most before sorts and
-/// joins spill to the temporary folder. Blocks: call it off the async threads.
+/// Answers `sql` over `tables`, each batch to `each`, with `memory_bytes` at most for what sorts,
+/// groups and joins hold. Blocks: call it off the async threads.
 pub fn read(
     tables: &[SqlTable],
     sql: &str,
@@ -30,7 +30,6 @@ pub fn read(
             let state = context.state_ref();
             let mut state = state.write();
             let options = state.config_mut().options_mut();
-            options.optimizer.prefer_hash_join = false;
             options.execution.target_partitions = 1;
         }
         for table in tables {

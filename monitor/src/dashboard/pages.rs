@@ -44,6 +44,7 @@ pub fn page(path: &str) -> Option<Page> {
         "/assets/style.css" => Page { kind: STYLE, text: include_str!("pages/style.css") },
         "/assets/common.js" => script(include_str!("pages/common.js")),
         "/assets/charts.js" => script(include_str!("pages/charts.js")),
+        "/assets/performance.js" => script(include_str!("pages/performance.js")),
         "/assets/overview.js" => script(include_str!("pages/overview.js")),
         "/assets/column.js" => script(include_str!("pages/column.js")),
         "/assets/alerts.js" => script(include_str!("pages/alerts.js")),
@@ -76,7 +77,7 @@ fn in_shell(title: &str, script: &str, main: &str) -> String {
 mod tests {
     use super::*;
 
-    const PATHS: [&str; 11] = [
+    const PATHS: [&str; 12] = [
         "/",
         "/column",
         "/alerts",
@@ -84,6 +85,7 @@ mod tests {
         "/assets/style.css",
         "/assets/common.js",
         "/assets/charts.js",
+        "/assets/performance.js",
         "/assets/overview.js",
         "/assets/column.js",
         "/assets/alerts.js",

@@ -221,10 +221,11 @@ fn joined(root: &Path, kind: Kind, windows: std::ops::Range<i64>) {
         positive: Some(HOSTILE.into()),
         n: 200,
         labelled: if is_realised { 150 } else { 0 },
+        too_late: if kind == Kind::Late { 7 } else { 0 },
         invalid: 0,
         realised: if is_realised { figures(0.9) } else { Figures::default() },
         auc_error: None,
-        estimated: if is_realised { Figures::default() } else { figures(0.8) },
+        estimated: if kind == Kind::Estimated { figures(0.8) } else { Figures::default() },
         confusion: None,
         labels_until_us: None,
     };
@@ -248,6 +249,9 @@ fn performance_is_realised_beside_what_was_expected() {
     joined(root, Kind::Estimated, first..first + 2);
     joined(root, Kind::Estimated, first + 2..first + 4);
     joined(root, Kind::Realised, first..first + 2);
+    joined(root, Kind::Late, first..first + 1);
+    let oldest = &points(&[])["points"][0];
+    assert_eq!((&oldest["too_late"], &oldest["labelled"]), (&7.into(), &150.into()));
     let answer = points(&[("windows", "3")]);
     assert_eq!(answer["positive_class"], HOSTILE);
     let shown = answer["points"].as_array().unwrap();
@@ -257,6 +261,7 @@ fn performance_is_realised_beside_what_was_expected() {
     assert_eq!(both(0), (&0.9.into(), &0.8.into()), "the estimate stays beside what came true");
     assert_eq!(both(2), (&Value::Null, &0.8.into()));
     assert_eq!((&shown[0]["labelled"], &shown[0]["coverage"]), (&150.into(), &0.75.into()));
+    assert_eq!(shown[0]["too_late"], Value::Null, "what came too late is not known yet");
     let from = jiff::Timestamp::from_second(HOUR + 3 * 3600).unwrap().to_string();
     assert_eq!(points(&[("from", &from)])["points"].as_array().unwrap().len(), 1);
     let other = ask(&of, "performance", &[("model", MODEL), ("version", "3"), ("arm", "stable")]);

@@ -1,4 +1,4 @@
-//! The performance files: two chains of windows, one of estimates and one of what was realised.
+//! The performance files: three chains of windows, of estimates, of what was realised, and of what came late.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -58,6 +58,7 @@ fn partition(kind: Kind) -> i32 {
     match kind {
         Kind::Estimated => 0,
         Kind::Realised => 1,
+        Kind::Late => 2,
     }
 }
 

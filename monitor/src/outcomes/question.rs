@@ -1,34 +1,12 @@
-//! The join as SQL: the results of a window, each with its last label that counts.
+//! What the join reads, as SQL: the results of a window, and the labels that may be theirs. No plan here
+//! sorts or joins, so that DataFusion holds a batch at a time.
 
 use std::ops::Range;
 
-use super::{Kind, Settings};
-use crate::count::MICROS;
+use super::Settings;
 
-/// Columns of the answer, in order: model, version, arm, answer, score, label, label_number.
-pub(super) fn of(settings: &Settings, kind: Kind, extent: &Range<i64>) -> String {
-    let results = results(settings, extent);
-    match kind {
-        Kind::Estimated => format!(
-            "SELECT model, version, arm, answer, score, CAST(NULL AS VARCHAR) AS label, \
-             CAST(NULL AS DOUBLE) AS label_number FROM ({results})"
-        ),
-        Kind::Realised => {
-            let ttl = i64::from(settings.ttl_seconds) * MICROS;
-            let labels = labels(extent.start..extent.end.saturating_add(ttl));
-            format!(
-                "WITH r AS ({results}), l AS ({labels}), j AS (SELECT r.*, l.label, \
-                 l.label_number, row_number() OVER (PARTITION BY r.p, r.o \
-                 ORDER BY l.t DESC, l.p DESC, l.o DESC) AS place FROM r LEFT JOIN l \
-                 ON r.k = l.k AND l.t >= r.t AND l.t <= r.t + {ttl}) \
-                 SELECT model, version, arm, answer, score, label, label_number FROM j \
-                 WHERE place = 1"
-            )
-        }
-    }
-}
-
-fn results(settings: &Settings, extent: &Range<i64>) -> String {
+/// Columns: partition, offset, time in microseconds, key, model, version, arm, answer, score.
+pub(super) fn results(settings: &Settings, extent: &Range<i64>) -> String {
     // As hop 3 counts: the event's own time, else its record's.
     let time = "CAST(COALESCE(event_time, input_timestamp, \"timestamp\") AS BIGINT)";
     let (from, to) = (instant(extent.start), instant(extent.end));
@@ -52,12 +30,14 @@ fn results(settings: &Settings, extent: &Range<i64>) -> String {
     )
 }
 
-fn labels(extent: Range<i64>) -> String {
+/// Columns: key, time in microseconds, partition, offset, label, the same as a number. Of labels known
+/// within `extent`, its end included.
+pub(super) fn labels(extent: Range<i64>) -> String {
     let (from, to) = (instant(extent.start), instant(extent.end));
     format!(
         "SELECT label_key AS k, CAST(label_time AS BIGINT) AS t, \"partition\" AS p, \
          \"offset\" AS o, label, label_number FROM labels WHERE undecodable_reason IS NULL \
-         AND label_time >= {from} AND label_time <= {to}"
+         AND label_key IS NOT NULL AND label_time >= {from} AND label_time <= {to}"
     )
 }
 

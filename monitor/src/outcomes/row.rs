@@ -20,6 +20,8 @@ pub enum Kind {
     Estimated,
     /// What came true, beside what was expected.
     Realised,
+    /// How many labels came after their time-to-live, once another one has passed.
+    Late,
 }
 
 /// Figures of performance; `None` where a figure is not defined, or not for this kind of answer.
@@ -61,6 +63,8 @@ pub struct OutcomeRow {
     pub n: u64,
     /// Those with a label.
     pub labelled: u64,
+    /// Those with a label that came after its time-to-live, and before another one had passed.
+    pub too_late: u64,
     /// Labelled ones whose label or answer cannot be compared; for an estimate, scores that are none.
     pub invalid: u64,
     /// What came true.
@@ -99,6 +103,7 @@ impl OutcomeRow {
         let invalid = match kind {
             Kind::Estimated => tally.estimate.invalid(),
             Kind::Realised => tally.invalid + tally.errors.invalid(),
+            Kind::Late => 0,
         };
         let auc = if kind == Kind::Realised { tally.scores.auc() } else { expected.auc };
         Self {
@@ -112,12 +117,13 @@ impl OutcomeRow {
             positive: answer.positive().map(str::to_owned),
             n: tally.rows,
             labelled: tally.labelled,
+            too_late: tally.too_late,
             invalid,
             realised,
             auc_error: auc.map(|auc| auc.error),
             estimated,
             confusion: (kind == Kind::Realised).then(|| confusion(tally)).flatten(),
-            labels_until_us: labels_until_us.filter(|_| kind == Kind::Realised),
+            labels_until_us: labels_until_us.filter(|_| kind != Kind::Estimated),
         }
     }
 
@@ -165,6 +171,7 @@ const TEXTS: [(&str, TextOf); 6] = [
         Some(match row.kind {
             Kind::Estimated => "estimated",
             Kind::Realised => "realised",
+            Kind::Late => "late",
         })
     }),
     ("model_name", |row| row.model_name.as_deref()),
@@ -176,10 +183,11 @@ const TEXTS: [(&str, TextOf); 6] = [
 
 type CountOf = fn(&OutcomeRow) -> Option<u64>;
 
-const COUNTS: [(&str, CountOf); 3] = [
+const COUNTS: [(&str, CountOf); 4] = [
     ("n", |row| Some(row.n)),
     ("labelled", |row| (row.kind == Kind::Realised).then_some(row.labelled)),
-    ("invalid", |row| Some(row.invalid)),
+    ("invalid", |row| (row.kind != Kind::Late).then_some(row.invalid)),
+    ("too_late", |row| (row.kind == Kind::Late).then_some(row.too_late)),
 ];
 
 type NumberOf = fn(&OutcomeRow) -> Option<f64>;

@@ -2,11 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, Float64Array, RecordBatch, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
-use batch::StoreError;
-
 use crate::performance::{Confusion, Errors, Estimate, Scores};
 
 /// Versions and arms that are told apart in a window; further ones are one group, `<other>`. Each
@@ -54,6 +49,8 @@ pub(super) type GroupKey = [Option<String>; 3];
 pub(super) struct Tally {
     pub(super) rows: u64,
     pub(super) labelled: u64,
+    /// Rows with a label that came after its time-to-live.
+    pub(super) too_late: u64,
     /// Labelled rows of which no answer can be compared.
     pub(super) invalid: u64,
     pub(super) confusion: Confusion,
@@ -62,10 +59,30 @@ pub(super) struct Tally {
     pub(super) errors: Errors,
 }
 
+/// What was answered of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Answered<'a> {
+    /// A class.
+    pub(super) text: Option<&'a str>,
+    /// A number.
+    pub(super) number: Option<f64>,
+    /// The probability of a class.
+    pub(super) score: Option<f64>,
+}
+
+/// What turned out to be true of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Right<'a> {
+    pub(super) text: &'a str,
+    /// The same as a number, where it is one.
+    pub(super) number: Option<f64>,
+}
+
 /// All groups of a window.
 pub(super) struct Tallies<'a> {
     answer: &'a Answer,
-    groups: BTreeMap<GroupKey, Tally>,
+    places: BTreeMap<GroupKey, u32>,
+    tallies: Vec<Tally>,
 }
 
 impl Answer {
@@ -150,53 +167,51 @@ impl Answer {
 
 impl<'a> Tallies<'a> {
     pub(super) fn new(answer: &'a Answer) -> Self {
-        Self { answer, groups: BTreeMap::new() }
+        Self { answer, places: BTreeMap::new(), tallies: Vec::new() }
     }
 
-    /// Counts a batch of the join's answer.
-    pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
-        let text = |name: &str| -> Result<StringArray, StoreError> {
-            let column = cast(&batch[name], &DataType::Utf8).map_err(unreadable)?;
-            Ok(column.as_string::<i32>().clone())
-        };
-        let number = |name: &str| -> Result<Float64Array, StoreError> {
-            let column = cast(&batch[name], &DataType::Float64).map_err(unreadable)?;
-            Ok(column.as_primitive::<Float64Type>().clone())
-        };
-        let names = [text("model")?, text("version")?, text("arm")?];
-        let (scores, label_numbers) = (number("score")?, number("label_number")?);
-        let (labels, answers) = (text("label")?, text("answer")?);
-        let answered_numbers = if self.answer.is_number() { Some(number("answer")?) } else { None };
-        for row in 0..batch.num_rows() {
-            let at =
-                |column: &StringArray| column.is_valid(row).then(|| column.value(row).to_owned());
-            let float = |column: &Float64Array| column.is_valid(row).then(|| column.value(row));
-            let tally = group(&mut self.groups, [at(&names[0]), at(&names[1]), at(&names[2])]);
-            tally.rows += 1;
-            let label = labels.is_valid(row).then(|| labels.value(row));
-            let label_number = float(&label_numbers);
-            tally.labelled += u64::from(label.is_some());
-            match &answered_numbers {
-                Some(numbers) => {
-                    if label.is_some() {
-                        match (label_number, float(numbers)) {
-                            (Some(right), Some(answered)) => tally.errors.add(right, answered),
-                            _ => tally.invalid += 1,
-                        }
-                    }
-                }
-                None => {
-                    let answer = answers.is_valid(row).then(|| answers.value(row));
-                    let right = label.map(|label| self.answer.class_of(label, label_number));
-                    tally.class(self.answer, answer, float(&scores), right.as_deref());
-                }
+    /// The place of a group; those beyond the limit share one.
+    pub(super) fn place(&mut self, key: GroupKey) -> u32 {
+        let is_known = self.places.len() < MAX_GROUPS || self.places.contains_key(&key);
+        let key = if is_known { key } else { [None, Some(OTHER.into()), None] };
+        *self.places.entry(key).or_insert_with(|| {
+            self.tallies.push(Tally::default());
+            (self.tallies.len() - 1) as u32
+        })
+    }
+
+    /// Counts a row of the group at `place`.
+    pub(super) fn add(&mut self, place: u32, answered: Answered<'_>, right: Option<Right<'_>>) {
+        let tally = &mut self.tallies[place as usize];
+        tally.rows += 1;
+        tally.labelled += u64::from(right.is_some());
+        if !self.answer.is_number() {
+            let right = right.map(|right| self.answer.class_of(right.text, right.number));
+            return tally.class(self.answer, answered.text, answered.score, right.as_deref());
+        }
+        if let Some(right) = right {
+            match (right.number, answered.number) {
+                (Some(right), Some(answered)) => tally.errors.add(right, answered),
+                _ => tally.invalid += 1,
             }
         }
-        Ok(())
+    }
+
+    /// Counts a row of the group at `place`, and whether it has a label that came too late.
+    pub(super) fn add_late(&mut self, place: u32, is_too_late: bool) {
+        let tally = &mut self.tallies[place as usize];
+        tally.rows += 1;
+        tally.too_late += u64::from(is_too_late);
     }
 
     pub(super) fn into_groups(self) -> BTreeMap<GroupKey, Tally> {
-        self.groups
+        let mut tallies: Vec<_> = self.tallies.into_iter().map(Some).collect();
+        let places = self.places.into_iter();
+        places
+            .map(|(key, place)| {
+                (key, tallies[place as usize].take().expect("a place is of one group"))
+            })
+            .collect()
     }
 }
 
@@ -221,17 +236,4 @@ impl Tally {
             (None, _) => {}
         }
     }
-}
-
-fn group(groups: &mut BTreeMap<GroupKey, Tally>, key: GroupKey) -> &mut Tally {
-    let key = if groups.len() < MAX_GROUPS || groups.contains_key(&key) {
-        key
-    } else {
-        [None, Some(OTHER.into()), None]
-    };
-    groups.entry(key).or_default()
-}
-
-fn unreadable(error: arrow::error::ArrowError) -> StoreError {
-    StoreError::Query(format!("a column of the join cannot be read: {error}"))
 }

@@ -9,7 +9,9 @@ use batch::sql::SqlTable;
 use batch::{Archive, ArchiveConfig, Table, TopicIdentity, topic_folder};
 use schemas::{Contract, LabelMembers, LabelTable, MicroBatch, ResultsTable};
 
-use super::{Answer, Kind, MAX_GROUPS, OutcomeRow, Outcomes, Score, Settings};
+use super::{
+    Answer, Kind, MAX_GROUPS, OutcomeRow, Outcomes, PerformanceFiles, Score, Settings, newest,
+};
 use crate::count::MICROS;
 use crate::evaluate::Clock;
 use crate::window::Windows;
@@ -109,15 +111,19 @@ fn outcomes(root: &Path) -> Outcomes {
             classes: vec!["on_time".into(), "late".into()],
         },
         ttl_seconds: TTL as u32,
-        memory_bytes: 64 << 20,
+        // Every join goes to disk.
+        memory_bytes: 4 << 10,
     };
-    let clock = Clock {
+    Outcomes::open(root, "t", clock(), "test", settings).unwrap()
+}
+
+fn clock() -> Clock {
+    Clock {
         windows: Windows::new(3600, 3600, 60).unwrap(),
         previous_seconds: 3600,
         lateness_seconds: 0,
         idle_seconds: 600,
-    };
-    Outcomes::open(root, "t", clock, "test", settings).unwrap()
+    }
 }
 
 /// Everything that is due, published.
@@ -128,6 +134,12 @@ fn drain(outcomes: &mut Outcomes, judged: std::ops::Range<i64>, now: i64) -> Vec
         rows.extend(outcome.rows);
     }
     rows
+}
+
+/// Whether a result has a label that came too late, by hand.
+fn is_too_late(result: &Scored, labels: &[Labelled]) -> bool {
+    let late = result.second + TTL + 1..=result.second + 2 * TTL;
+    labels.iter().any(|it| it.key == result.key && late.contains(&it.second))
 }
 
 /// The label of each result, by hand: labels in the order of their offsets within one partition.
@@ -216,6 +228,16 @@ fn realised_figures_are_those_of_a_join_by_hand() {
             assert!((then.unwrap() - now.unwrap()).abs() < 1e-12, "{then:?} {now:?}");
         }
         assert_eq!((estimate.realised, estimate.coverage()), (Default::default(), None));
+        let late = rows.iter().find(|it| {
+            it.kind == Kind::Late
+                && it.window == row.window
+                && it.model_version == row.model_version
+        });
+        let late = late.expect("another time-to-live has passed");
+        let by_hand = mine.iter().filter(|it| is_too_late(it, &labels)).count() as u64;
+        assert!(by_hand > 10, "{by_hand} labels came too late");
+        assert_eq!((late.n, late.too_late), (row.n, by_hand));
+        assert_eq!((late.realised, late.estimated), (Default::default(), Default::default()));
     }
 }
 
@@ -249,6 +271,17 @@ fn a_window_is_realised_once_when_no_label_can_be_missing() {
         serde_json::from_str(row.confusion.as_deref().unwrap()).unwrap();
     let expected = serde_json::json!([{ "label": "late", "answer": "late", "rows": 1 }]);
     assert_eq!(confusion, expected);
+    let files = PerformanceFiles::open(root.path(), "t", clock(), "test").unwrap();
+    let said = newest(&files).unwrap();
+    let windows = said["m"]["windows"].as_array().unwrap();
+    let kinds: Vec<_> = windows.iter().map(|it| (&it["kind"], &it["window_start"])).collect();
+    let start = jiff::Timestamp::from_second(START).unwrap().to_string();
+    let start = serde_json::Value::from(start);
+    assert_eq!(kinds, [(&"realised".into(), &start), (&"estimated".into(), &start)]);
+    assert_eq!(
+        (&windows[0]["labelled"], &windows[0]["realised"]["accuracy"]),
+        (&1.into(), &1.0.into())
+    );
     // Later labels change nothing, for nobody: the files say what is done.
     label(root.path(), 0, &[of("a", 10, "0")]);
     let mut again = outcomes(root.path());
@@ -258,6 +291,14 @@ fn a_window_is_realised_once_when_no_label_can_be_missing() {
     let mut second = outcomes(root.path());
     let repeated = second.next(FIRST..FIRST + 2, (START + 4_000 + TTL) * MICROS).unwrap().unwrap();
     assert_eq!((first.kind, first.rows), (repeated.kind, repeated.rows));
+    // When another time-to-live has passed, what came late is counted: of `b`, within it; nothing of `a`.
+    label(root.path(), 0, &[of("end", 3_600 + 2 * TTL, "0")]);
+    let rows = drain(&mut again, FIRST..FIRST + 1, START + 3_600 + 2 * TTL);
+    let late: Vec<_> = rows.iter().filter(|row| row.kind == Kind::Late).collect();
+    let [late] = late.as_slice() else { panic!("one window of one version: {rows:?}") };
+    assert_eq!((late.n, late.too_late, late.coverage()), (2, 1, None));
+    assert_eq!(again.joined_until(), Some((START + HOUR) * MICROS));
+    assert_eq!(drain(&mut again, FIRST..FIRST + 1, START + 3_600 + 2 * TTL), []);
 }
 
 #[test]

@@ -46,35 +46,46 @@ function text(x, y, anchor, said) {
 
 /**
  * One number of `points` over time. `of` and `other` pick it, `others` says what the other one is; `limit` is
- * drawn across; `form` writes it.
+ * drawn across; `form` writes it. With `fit` the axis spans what there is instead of beginning at 0; where
+ * `missing` gives a reason, the window is hatched and says it.
  */
-export function line(points, width, { title, of, other, others: what = "the reference", limit, form = number }) {
-  const known = points.map(of).filter((value) => value !== null && value !== undefined);
-  const newest = points.length > 0 ? of(points[points.length - 1]) : null;
-  const others = other ? points.map(other).filter((value) => value !== null && value !== undefined) : [];
+export function line(points, width, { title, of, other, others: what = "the reference", limit, form = number, fit = false, missing }) {
+  const present = (value) => value !== null && value !== undefined;
+  const known = points.map(of).filter(present);
+  const newest = points.findLast((point) => present(of(point)));
+  const others = other ? points.map(other).filter(present) : [];
   const label = known.length === 0
     ? `${title}: ${others.length === 0 ? "nothing could be computed" : `${what} only`}`
-    : `${title}: newest ${form(newest)}, lowest ${form(Math.min(...known))}, highest ${form(Math.max(...known))}`;
-  const most = Math.max(...known, ...others, limit ?? 0, 0) || (form === percent ? 0.01 : 1);
-  const high = most * 1.08;
-  const low = Math.min(0, ...known, ...others);
+    : `${title}: newest ${form(of(newest))}, lowest ${form(Math.min(...known))}, highest ${form(Math.max(...known))}`;
+  const all = [...known, ...others];
+  const most = fit && all.length > 0 ? Math.max(...all) : Math.max(...all, limit ?? 0, 0) || (form === percent ? 0.01 : 1);
+  const least = fit && all.length > 0 ? Math.min(...all) : Math.min(0, ...all);
+  const above = (fit ? most - least || Math.abs(most) || 1 : most) * 0.08;
+  const [low, high] = [fit ? least - above : least, most + above];
   const room = { width: width - EDGE.left - EDGE.right, height: HEIGHT - EDGE.top - EDGE.bottom };
   const x = (at) => EDGE.left + (points.length < 2 ? room.width / 2 : (at / (points.length - 1)) * room.width);
   const y = (value) => EDGE.top + (1 - (value - low) / (high - low)) * room.height;
   const out = frame(width, HEIGHT, label);
+  if (missing) out.append(...gaps(points, missing, x, room));
   const across = (value, kind) =>
     svg("line", { class: kind, x1: EDGE.left, x2: width - EDGE.right, y1: y(value), y2: y(value) });
-  out.append(across(low, "axis"), text(EDGE.left - 6, y(low) + 4, "end", form(low)));
-  out.append(text(EDGE.left - 6, y(most) + 4, "end", form(most)));
-  if (limit !== undefined && limit !== null) out.append(across(limit, "limit"));
-  if (other) out.append(path(points.map(other), x, y, "other"));
+  out.append(across(low, "axis"), text(EDGE.left - 6, y(least) + 4, "end", form(least)));
+  if (most !== least) out.append(text(EDGE.left - 6, y(most) + 4, "end", form(most)));
+  if (present(limit)) out.append(across(limit, "limit"));
+  if (other) out.append(path(points.map(other), x, y, fit ? "beside" : "other"));
   out.append(path(points.map(of), x, y, "line"));
   points.forEach((point, at) => {
+    const beside = other && fit ? other(point) : null;
+    const said = (value) => `${minute(point.window_start)}: ${form(value)}`;
+    if (present(beside)) {
+      out.append(svg("circle", { class: "dot other", cx: x(at), cy: y(beside), r: 1.7 }, svg("title", {}, `${said(beside)}, ${what}`)));
+    }
     const value = of(point);
-    if (value === null || value === undefined) return;
+    if (!present(value)) return;
     const drifted = point.state === "drift" || point.state === "missing";
+    const both = present(beside) ? `; ${what} ${form(beside)}` : "";
     const dot = svg("circle", { class: drifted ? "dot drift" : "dot", cx: x(at), cy: y(value), r: drifted ? 4 : 2.2 },
-      svg("title", {}, `${minute(point.window_start)}: ${form(value)}${drifted ? ", drift" : ""}`));
+      svg("title", {}, `${said(value)}${drifted ? ", drift" : ""}${both}`));
     out.append(dot);
   });
   if (points.length > 0) {
@@ -83,9 +94,28 @@ export function line(points, width, { title, of, other, others: what = "the refe
       out.append(text(width - EDGE.right, HEIGHT - 8, "end", minute(points[points.length - 1].window_start)));
     }
   }
-  const limited = limit !== undefined && limit !== null ? ` Dashed: the limit, ${form(limit)}.` : "";
-  const second = other ? ` Dotted: ${what}.` : "";
+  const limited = present(limit) ? ` Dashed: the limit, ${form(limit)}.` : "";
+  const second = other && !fit ? ` Dotted: ${what}.` : "";
   return el("figure", {}, out, el("figcaption", {}, `${title}.${limited}${second}`));
+}
+
+/** Hatching over the windows that something is missing of. */
+function gaps(points, missing, x, room) {
+  const stride = points.length < 2 ? room.width : room.width / (points.length - 1);
+  return points.flatMap((point, at) => {
+    const why = missing(point);
+    if (why === null) return [];
+    const from = Math.max(EDGE.left, x(at) - stride / 2);
+    const to = Math.min(EDGE.left + room.width, x(at) + stride / 2);
+    const lines = [];
+    for (let along = from - room.height; along < to; along += 6) {
+      // From the floor up to the right at 45 degrees, cut at both sides.
+      const [start, end] = [Math.max(from, along), Math.min(to, along + room.height)];
+      if (start < end) lines.push(`M${start.toFixed(1)} ${(EDGE.top + room.height - (start - along)).toFixed(1)}L${end.toFixed(1)} ${(EDGE.top + room.height - (end - along)).toFixed(1)}`);
+    }
+    return [svg("g", { class: "gap" }, svg("title", {}, `${minute(point.window_start)}: ${why}`),
+      svg("rect", { x: from, y: EDGE.top, width: to - from, height: room.height }), svg("path", { d: lines.join("") }))];
+  });
 }
 
 /** A line with gaps where there is no number. */

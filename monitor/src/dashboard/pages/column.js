@@ -2,7 +2,7 @@
 
 import { histogram, line } from "./charts.js";
 import { address, ask, chance, changed, choice, count, el, facts, fill, follow, heading, minute, named, number, onWidth, percent,
-  redraw, remember, shown, state, table, whose } from "./common.js";
+  redraw, remember, shown, span, state, table, whose } from "./common.js";
 
 const form = document.getElementById("choice");
 const windows = document.getElementById("window");
@@ -52,7 +52,7 @@ function title() {
 function newest(point) {
   if (!point) return fill("newest", el("p", { class: "note" }, "No window is judged."));
   const q = [point.q, point.ks_q].filter((value) => value !== null);
-  fill("newest", el("p", {}, state(point.state), " ", minute(point.window_start), " to ", minute(point.window_end).slice(11),
+  fill("newest", el("p", {}, state(point.state), " ", span(point.window_start, point.window_end),
     point.reason ? ` · ${shown(point.reason)}` : ""),
   facts([
     ["PSI, bias taken off", number(point.psi_corrected)],

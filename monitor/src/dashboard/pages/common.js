@@ -123,6 +123,15 @@ export function time(instant) {
 export const minute = (instant) =>
   `${new Date(instant).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 
+/** An instant as a day where it begins one, else to the minute. */
+export const day = (instant) => minute(instant).replace(/ 00:00 UTC$/, "");
+
+/** From one instant to another; a day is said once. */
+export function span(from, to) {
+  const [start, end] = [minute(from), minute(to)];
+  return `${start} to ${start.slice(0, 10) === end.slice(0, 10) ? end.slice(11) : end}`;
+}
+
 /** Replaces what is in an element. */
 export function fill(id, ...children) {
   document.getElementById(id).replaceChildren(...children.flat());

@@ -1,8 +1,9 @@
 // The first page: which models are watched, how far their columns are, what this process does.
 
-import { line, strip } from "./charts.js";
+import { strip } from "./charts.js";
 import { address, ask, badge, changed, choice, count, el, facts, fill, follow, heading, minute, named, number,
-  onWidth, percent, redraw, remember, shown, state, table, time, whose } from "./common.js";
+  onWidth, percent, redraw, remember, shown, span, state, table, time, whose } from "./common.js";
+import { draw as figures } from "./performance.js";
 
 const form = document.getElementById("choice");
 /** Columns asked for at a time, and so far. */
@@ -27,13 +28,13 @@ const again = follow(async () => {
     changed("heat", heat, strips);
     performance = overview.has_labels ? await ask("performance", { model, version, arm, windows }) : null;
   }
-  changed("performance", [performance, chosen === undefined], () => figures());
+  changed("performance", [performance, chosen === undefined], () => figures(performance));
   process(await ask("process"));
 });
 remember(form, again);
 onWidth(() => {
   redraw("performance");
-  figures();
+  figures(performance);
 });
 document.getElementById("more").addEventListener("click", () => {
   columns = Math.min(columns + PAGE, 200);
@@ -86,7 +87,7 @@ function models(all, chosen) {
     const few = one.columns.training?.too_few_rows;
     return el("li", { class: is ? "chosen" : null }, el("h3", {}, link), state(one.state),
       facts([
-        ["Window", [minute(one.window_start), " to ", minute(one.window_end).slice(11)]],
+        ["Window", span(one.window_start, one.window_end)],
         ["Rows", `${count(one.rows)}, ${count(one.previous_rows)} before`],
         ["Training", of("training")],
         ["Before", of("previous")],
@@ -104,8 +105,7 @@ function strips(heat) {
   const form = isNulls ? percent : number;
   const first = heat.windows[0];
   const last = heat.windows[heat.windows.length - 1];
-  const span = `${minute(first.start)} to ${minute(last.end)}`;
-  fill("strip-note", `${heat.windows.length} windows, ${span}. The worst columns of the newest window come first; a bar across the top of a cell is drift: an effect, and significant.`);
+  fill("strip-note", `${heat.windows.length} windows, ${span(first.start, last.end)}. The worst columns of the newest window come first; a bar across the top of a cell is drift: an effect, and significant.`);
   const keys = [["heat-0", `below ${form(limit / 2)}`], ["heat-1", `below ${form(limit)}`],
     ["heat-2", `below ${form(2 * limit)}`], ["heat-3", `${form(2 * limit)} and more`], ["drifted", "drift"], ["", "not judged"]];
   fill("legend", keys.map(([kind, said]) => el("li", {}, el("span", { class: `key ${kind}` }), said)));
@@ -122,49 +122,6 @@ function strips(heat) {
   const more = document.getElementById("more");
   more.hidden = heat.next_offset === null || columns >= 200;
   more.textContent = `More columns (${heat.columns.length} of ${heat.total_columns} shown)`;
-}
-
-/** Figures by their names in the answer: how they are called and written. */
-const FIGURES = {
-  accuracy: ["Accuracy", percent], f1: ["F1", number], auc: ["AUC", number], precision: ["Precision", percent],
-  recall: ["Recall", percent], log_loss: ["Log loss", number], brier: ["Brier score", number],
-  mae: ["Mean absolute error", number], rmse: ["Root mean squared error", number], bias: ["Mean error", number],
-};
-
-function figures() {
-  const note = (said) => fill("performance", el("p", { class: "note" }, said));
-  if (performance === null) return note("No labels are configured: [labels] names the topic that tells what turned out to be true.");
-  const { points, positive_class: positive } = performance;
-  if (points.length === 0) return note("No window is joined with labels yet, and no score was there to expect anything of.");
-  const room = Math.max(260, document.getElementById("performance").clientWidth);
-  const each = room >= 848 ? (room - 16) / 2 : room;
-  const of = (kind, name) => (point) => point[kind]?.[name] ?? null;
-  const known = (kind, name) => points.some((point) => of(kind, name)(point) !== null);
-  const names = Object.keys(FIGURES).filter((name) => known("realised", name) || known("estimated", name));
-  const drawn = names.slice(0, 3).map((name) => {
-    const [title, form] = FIGURES[name];
-    const other = known("estimated", name) ? of("estimated", name) : undefined;
-    return line(points, each, { title, of: of("realised", name), other, others: "estimated without labels", form });
-  });
-  if (points.some((point) => point.coverage !== null)) {
-    drawn.push(line(points, each, { title: "Share of results with a label", of: (point) => point.coverage, form: percent }));
-  }
-  const heads = ["Window", "#Rows", "#Labelled", ...names.flatMap((name) => {
-    const [title] = FIGURES[name];
-    return known("estimated", name) ? [`#${title}`, "#estimated"] : [`#${title}`];
-  })];
-  const rows = [...points].reverse().map((point) => [
-    minute(point.window_start), count(point.n), count(point.labelled), ...names.flatMap((name) => {
-      const [, form] = FIGURES[name];
-      const realised = form(of("realised", name)(point));
-      return known("estimated", name) ? [realised, form(of("estimated", name)(point))] : [realised];
-    }),
-  ]);
-  const whose = positive === null ? "" : ` Precision, recall, F1 and AUC are of the class ${shown(positive)}.`;
-  fill("performance", el("div", { class: "multiples" }, drawn),
-    el("p", { class: "note" }, `Windows are realised when their labels are complete; until then only the estimate is there.${whose}`),
-    el("details", {}, el("summary", {}, "As a table"), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Figures of performance" },
-      table("Newest first", heads, rows))));
 }
 
 function process(of) {
