@@ -1,6 +1,7 @@
 //! What was said on the command line; what was meant is resolved by the commands.
 
 mod alerts;
+mod cluster;
 mod compact;
 mod drift;
 mod jobs;
@@ -15,6 +16,7 @@ pub(crate) use alerts::{
     AlertsAckArgs, AlertsCommand, AlertsListArgs, AlertsShowArgs, AlertsSilenceArgs,
     AlertsTestRouteArgs, AlertsUnsilenceArgs,
 };
+pub(crate) use cluster::{ExecutorArgs, ProcessArgs, SchedulerArgs};
 pub(crate) use compact::CompactArgs;
 pub(crate) use drift::{BaselineCommand, BaselineFitArgs, BaselineShowArgs, DataArgs, DriftArgs};
 pub(crate) use jobs::{JobsCommand, JobsHistoryArgs, JobsListArgs, JobsRunArgs};
@@ -56,6 +58,10 @@ pub(crate) enum Command {
     Schema(SchemaCommand),
     /// Score files: the same rows with predictions, by the model of the stream
     Score(ScoreArgs),
+    /// Place the parts of `score --cluster` on executors
+    Scheduler(SchedulerArgs),
+    /// Score parts that a scheduler hands out
+    Executor(ExecutorArgs),
     /// Ask the archive in SQL
     Sql(SqlArgs),
     /// Keep what a reference looks like, and show it
