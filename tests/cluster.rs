@@ -1,9 +1,11 @@
 //! `score --cluster` with a scheduler and executors as processes of their own: the rows of a local job, models
 //! that only executors can load, kills, refusals.
 
+mod script;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -332,66 +334,24 @@ fn who_is_not_there_is_said_in_bounded_time() {
     }
 }
 
-/// Processes that the script started; whatever happens to the test, they end.
-struct Script {
-    script: Child,
-    pids: Vec<u32>,
-}
-
-impl Script {
-    /// Whether a process of it runs.
-    fn runs(&self) -> bool {
-        self.pids.iter().any(|pid| {
-            let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            command.contains("127.0.0.1")
-        })
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        if self.runs() {
-            self.script.kill();
-            for pid in &self.pids {
-                // An error means that it has ended.
-                let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).output();
-            }
-        }
-    }
-}
-
 #[test]
-fn the_script_starts_a_cluster_and_ends_it() {
+fn what_is_hashed_goes_to_no_other_machine() {
     let folder = folder();
-    let [port, first, second] = ports();
-    let mut script = Command::new("bash");
-    script
-        .arg(root().join("deploy/cluster/start.sh"))
-        .arg(demo("models"))
-        .args(["--threads", "1", "--work-dir"])
-        .arg(folder.path())
-        .env("TIDEGATE", binary())
-        .env("TIDEGATE_CLUSTER_PORTS", format!("{port} {first} {second}"));
-    let mut script = Script { script: Child::of(&mut script), pids: Vec::new() };
-    script.script.wait_for("score with --cluster", SOON);
-    let log = script.script.whole_log();
-    let pids = log.lines().filter_map(|line| line.split_once(": pid ")?.1.parse().ok());
-    script.pids = pids.collect();
-    assert_eq!(script.pids.len(), 3, "{log}");
-    for listen in [first, second] {
-        let end = Instant::now() + SOON;
-        while TcpStream::connect(("127.0.0.1", listen)).is_err() {
-            assert!(Instant::now() < end, "{}", script.script.log());
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-    let to = folder.path().join("out");
-    let url = format!("df://127.0.0.1:{port}");
-    ended_with(&output(&mut on(&url, &demo("flights.parquet"), &to, &[])), 0);
-    script.script.terminate();
-    assert!(script.script.wait(SOON).success(), "{}", script.script.log());
-    assert!(!script.runs(), "all have ended: {}", script.script.log());
-    let left = fs::read_dir(folder.path()).expect("there");
-    let left: Vec<_> = left.flatten().map(|entry| entry.file_name()).collect();
-    assert_eq!(left, ["out"], "executors remove their folders");
+    let models = demo("models");
+    let cluster = Cluster::start(&[&models], "1");
+    let text = fs::read_to_string(demo("contract.toml")).expect("the demo's contract");
+    let contract = folder.path().join("contract.toml");
+    let hashed = text.replacen("role = \"key\"", "role = \"key\"\nsensitive = \"hash\"", 1);
+    fs::write(&contract, hashed).expect("writable");
+    let set = format!("contract.file={}", contract.display());
+    let more = ["--set", &set, "--set", "contract.hash_salt=salt"];
+    let flights = demo("flights.parquet");
+    let at = |name: &str| folder.path().join(name);
+    let refused = output(&mut on(&cluster.url(), &flights, &at("whole"), &more));
+    ended_with(&refused, 2);
+    assert!(said(&refused).contains("\"id\" is sensitive"), "{}", said(&refused));
+    // Without the column it may: executors see the field only where it lies anyway.
+    let without = [&more[..], &["--columns", "carrier"]].concat();
+    ended_with(&output(&mut on(&cluster.url(), &flights, &at("without"), &without)), 0);
+    assert_eq!(cluster.scored(), [1]);
 }

@@ -8,6 +8,7 @@ use batch::score::cluster::{self, ExecutorConfig};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use crate::cli::{ExecutorArgs, ProcessArgs, SchedulerArgs};
 use crate::config::LogFormat;
@@ -69,16 +70,17 @@ pub(crate) fn executor(args: &ExecutorArgs) -> anyhow::Result<Exit> {
     };
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
-        let mut process = tokio::spawn(cluster::execute(config));
+        let mut process = JoinSet::new();
+        process.spawn(cluster::execute(config));
         tokio::select! {
-            ended = &mut process => {
-                ended.context("the executor")??;
+            ended = process.join_next() => {
+                ended.expect("not empty").context("the executor")??;
                 anyhow::bail!("the executor ended by itself; its log says why")
             }
             asked = asked_to_end() => asked?,
         }
         // It hears the signal, too, tells the scheduler, and waits for its tasks.
-        if tokio::time::timeout(GRACE, process).await.is_err() {
+        if tokio::time::timeout(GRACE, process.join_next()).await.is_err() {
             tracing::warn!("parts at work are left to another executor");
         }
         anyhow::Ok(())
