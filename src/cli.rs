@@ -1,10 +1,12 @@
 //! What was said on the command line; what was meant is resolved by the commands.
 
 mod alerts;
+mod cluster;
 mod compact;
 mod drift;
 mod jobs;
 mod monitor;
+mod schema;
 mod score;
 
 use std::path::PathBuf;
@@ -15,10 +17,12 @@ pub(crate) use alerts::{
     AlertsAckArgs, AlertsCommand, AlertsListArgs, AlertsShowArgs, AlertsSilenceArgs,
     AlertsTestRouteArgs, AlertsUnsilenceArgs,
 };
+pub(crate) use cluster::{ExecutorArgs, ProcessArgs, SchedulerArgs};
 pub(crate) use compact::CompactArgs;
 pub(crate) use drift::{BaselineCommand, BaselineFitArgs, BaselineShowArgs, DataArgs, DriftArgs};
 pub(crate) use jobs::{JobsCommand, JobsHistoryArgs, JobsListArgs, JobsRunArgs};
 pub(crate) use monitor::{MonitorArgs, MonitorCommand};
+pub(crate) use schema::{SchemaCommand, SchemaFormat, SchemaInferArgs, SchemaShowArgs};
 pub(crate) use score::{Include, ScoreArgs};
 
 /// Puts an ONNX model on a Kafka stream, exactly once, and keeps watch over it.
@@ -56,6 +60,10 @@ pub(crate) enum Command {
     Schema(SchemaCommand),
     /// Score files: the same rows with predictions, by the model of the stream
     Score(ScoreArgs),
+    /// Place the parts of `score --cluster` on executors
+    Scheduler(SchedulerArgs),
+    /// Score parts that a scheduler hands out
+    Executor(ExecutorArgs),
     /// Ask the archive in SQL
     Sql(SqlArgs),
     /// Keep what a reference looks like, and show it
@@ -261,56 +269,6 @@ pub(crate) struct ModelShowArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SchemaCommand {
-    /// Propose a contract from JSON lines, a .parquet file or a topic
-    Infer(SchemaInferArgs),
-    /// Print a contract as a table, as Arrow or as JSON Schema
-    Show(SchemaShowArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SchemaInferArgs {
-    /// JSON lines or .parquet; or --topic
-    #[arg(required_unless_present = "topic", conflicts_with = "topic")]
-    pub(crate) file: Option<PathBuf>,
-    /// Topic to sample
-    #[arg(long)]
-    pub(crate) topic: Option<String>,
-    /// Bootstrap servers
-    #[arg(short, long, default_value = "localhost:9092", env = "TIDEGATE_BROKERS")]
-    pub(crate) brokers: String,
-    /// librdkafka property
-    #[arg(short = 'X', long = "property", value_name = "NAME=VALUE")]
-    pub(crate) property: Vec<String>,
-    /// Records to look at
-    #[arg(long, default_value_t = 10_000)]
-    pub(crate) sample: usize,
-    /// Name of the contract; the file's or topic's when left out
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SchemaShowArgs {
-    /// Contract file
-    #[arg(default_value = "contract.toml")]
-    pub(crate) contract: PathBuf,
-    /// What to print
-    #[arg(long, value_enum, default_value = "table")]
-    pub(crate) format: SchemaFormat,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum SchemaFormat {
-    /// One line a field
-    Table,
-    /// The Arrow schema
-    Arrow,
-    /// JSON Schema
-    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -42,6 +42,8 @@ fn main() -> ExitCode {
         Command::Model(command) => commands::model::run(&command),
         Command::Schema(command) => commands::schema::run(&command),
         Command::Score(args) => commands::score::run(&args),
+        Command::Scheduler(args) => commands::cluster::scheduler(&args),
+        Command::Executor(args) => commands::cluster::executor(&args),
         Command::Sql(args) => commands::sql::run(&args),
         Command::Baseline(command) => commands::baseline::run(&command),
         Command::Drift(args) => commands::drift::run(&args),

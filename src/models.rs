@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use batch::score::cluster::OpenModel;
 use batch::score::{Model, Sessions};
 use batch::sql::FindModel;
 use infer::{OnnxPredictor, Package, Runtime};
@@ -79,10 +80,24 @@ pub(crate) fn model(package: &Package, contract: &Contract, sessions: usize) -> 
         name: package.name().to_owned(),
         version: package.version().to_owned(),
         sha256: package.descriptor().sha256.clone(),
+        package: package.sha256(),
         contract: contract.clone(),
         outputs: Arc::clone(&package.output_schema()),
         sessions: Sessions::new(sessions, Box::new(make)),
     }
+}
+
+/// Models for an executor: those of `repository` as they are named, each with at most `sessions`.
+pub(crate) fn opener(repository: &Path, sessions: usize) -> OpenModel {
+    let repository = repository.to_path_buf();
+    Box::new(move |(name, version): (&str, &str), contract: &Contract| {
+        if !one_folder(name) || !one_folder(version) {
+            return Err(format!("{name:?} and {version:?} are no folders of models"));
+        }
+        let folder = repository.join(name).join(version);
+        let package = Package::open(&folder).map_err(|error| error.to_string())?;
+        Ok(model(&package, contract, sessions))
+    })
 }
 
 /// Models for `predict`: of the contract they have the features alone, in the package's order.

@@ -6,6 +6,7 @@
 mod alerts;
 mod archive_folder;
 mod broker;
+mod cluster;
 mod commands;
 mod compact;
 mod cuts;

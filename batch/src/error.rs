@@ -105,6 +105,14 @@ pub enum StoreError {
         /// What the library said.
         reason: String,
     },
+    /// A cluster did not answer as it should; asked again, it may.
+    #[error("cluster {url}: {reason}")]
+    Cluster {
+        /// Its scheduler.
+        url: String,
+        /// What went wrong, and what to look at.
+        reason: String,
+    },
     /// A query failed; the message is for the person who wrote it.
     #[error("{0}")]
     Query(String),
@@ -160,7 +168,7 @@ impl StoreError {
                 NotFound if *action == CREATE_FOLDER => Remedy::Stop,
                 _ => Remedy::Retry,
             },
-            Self::NotOpen { .. } | Self::Behind { .. } => Remedy::Retry,
+            Self::NotOpen { .. } | Self::Behind { .. } | Self::Cluster { .. } => Remedy::Retry,
             Self::Foreign { .. }
             | Self::Chain { .. }
             | Self::Identity { .. }

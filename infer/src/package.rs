@@ -152,6 +152,13 @@ impl Package {
         &self.graph
     }
 
+    /// SHA-256 of the package in hex: of the descriptor, in which the model file's stands. What it was fitted and
+    /// checked with is not part of it.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        checksum(self.descriptor.to_toml().as_bytes())
+    }
+
     /// Where golden rows lie, if there are any.
     #[must_use]
     pub fn golden_path(&self) -> PathBuf {

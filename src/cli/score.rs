@@ -45,7 +45,12 @@ pub(crate) struct ScoreArgs {
     /// Compare with this instead: a profile of `baseline fit`, a file, a folder or a pattern
     #[arg(long, value_name = "FILE", requires = "drift")]
     pub(crate) reference: Option<PathBuf>,
-    /// Threads, one model session each; as many as there are cores when left out
+    /// Score on the executors of this cluster, whose scheduler it names: df://HOST:PORT. They must find the input
+    /// under the same paths, and the model in their own folders; the output is written here
+    #[arg(long, value_name = "URL")]
+    pub(crate) cluster: Option<String>,
+    /// Threads, one model session each; as many as there are cores when left out. With --cluster: parts that are
+    /// asked for at once, 16 when left out; more than the executors have threads keeps all of them busy
     #[arg(long, value_name = "NUMBER")]
     pub(crate) threads: Option<usize>,
     /// Print the summary as JSON

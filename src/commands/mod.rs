@@ -5,6 +5,7 @@ pub(crate) mod archive;
 pub(crate) mod baseline;
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod cluster;
 pub(crate) mod compact;
 pub(crate) mod demo;
 pub(crate) mod drift;

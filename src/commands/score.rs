@@ -45,6 +45,7 @@ pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<Exit> {
         },
         model: args.model.clone(),
         threads: args.threads.unwrap_or(0),
+        cluster: args.cluster.clone(),
         drift: args.drift.then(|| Drift { reference: args.reference.clone() }),
         shown: true,
     };

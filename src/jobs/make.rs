@@ -118,6 +118,7 @@ impl Maker<'_> {
             },
             model: job.model.clone(),
             threads: job.threads,
+            cluster: None,
             drift: job.drift.then(|| Drift { reference: job.reference.clone() }),
             shown: self.shown,
         };

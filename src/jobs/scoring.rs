@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use batch::StoreError;
+use batch::score::cluster::Cluster;
 use batch::score::{Model, ScoreConfig, State, Step};
 use infer::Package;
 use monitor::report::{Report, Rule, Source, Verdict, html};
@@ -26,6 +27,9 @@ use crate::{models, monitoring};
 const TEXT_ROW_BYTES: u64 = 200;
 /// Memory for the values of a drift report, as `tidegate drift` takes by itself.
 const DRIFT_BYTES: u64 = 1 << 30;
+/// Parts that are asked of a cluster at once: two machines of eight cores are busy, and 16 writers of Parquet
+/// still fit into what a job takes locally on one of as many cores.
+const CLUSTER_PARTS: usize = 16;
 /// What an error of it is about.
 const REPORT: &str = "the drift report";
 /// What `tidegate drift --json` and `--html` write.
@@ -38,6 +42,8 @@ pub(crate) struct Asked {
     pub(crate) model: Option<String>,
     /// 0: as many as there are cores.
     pub(crate) threads: usize,
+    /// The cluster that scores, instead of threads here.
+    pub(crate) cluster: Option<String>,
     pub(crate) drift: Option<Drift>,
     /// Whether progress is shown.
     pub(crate) shown: bool,
@@ -81,11 +87,14 @@ impl Scoring {
                 .ok_or_else(|| WithExit { message: no_reference(&package), exit: Exit::Usage })
         });
         let reference = reference.transpose()?;
-        let threads = match asked.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = match (asked.threads, &asked.cluster) {
+            (0, None) => cores,
+            (0, Some(_)) => CLUSTER_PARTS,
+            (threads, _) => threads,
         };
-        let reading = reading(config, contract, threads, asked.shown);
+        let readers = asked.cluster.as_ref().map_or(threads, |_| cores);
+        let reading = reading(config, contract, readers, asked.shown);
         let reported = asked.files.output.join(REPORTS[0]).is_file();
         if let Some(path) = reference.as_ref().filter(|_| !reported) {
             // Said now, not after an hour of scoring.
@@ -129,7 +138,12 @@ impl Scoring {
         asked_to_end: &(dyn Fn() -> bool + Sync),
     ) -> anyhow::Result<(u64, Duration)> {
         let failed = |message| WithExit { message, exit: Exit::Failed };
-        self.model.ready().map_err(|error| failed(error.to_string()))?;
+        match &self.asked.cluster {
+            Some(url) => {
+                Cluster::connect(url).and_then(|it| self.job.on_cluster(it)).map_err(usage)?;
+            }
+            None => self.model.ready().map_err(|error| failed(error.to_string()))?,
+        }
         // Of text nobody knows the rows: as many to a byte as so far are expected.
         let total = before.rows_left.unwrap_or(before.bytes_left / TEXT_ROW_BYTES);
         let progress = Progress::start_if(self.asked.shown, "rows", Some(total));
@@ -219,7 +233,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// What is wrong with the input or the folder before the first row is the caller's to mend.
 fn usage(error: StoreError) -> anyhow::Error {
     match error {
-        StoreError::Io { .. } => error.into(),
+        StoreError::Io { .. } | StoreError::Cluster { .. } => error.into(),
         other => WithExit { message: other.to_string(), exit: Exit::Usage }.into(),
     }
 }

@@ -3,6 +3,7 @@
 //! Members use the OpenTelemetry API; what this module does not install costs them nothing.
 
 mod logs;
+mod others;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 use crate::config::Config;
 
 pub(crate) use logs::init as init_logs;
+pub(crate) use others::take_over_log;
 
 /// How often metrics are pushed to OTLP.
 const PUSH_EVERY: Duration = Duration::from_secs(10);

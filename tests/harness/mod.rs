@@ -17,7 +17,7 @@ pub(crate) use http::{Request, metrics};
 pub(crate) use kills::{Dice, Kills, seed};
 pub(crate) use otlp::Receiver;
 pub(crate) use pipeline::{FLIGHTS, Pipeline, ended_with, flight, scored};
-pub(crate) use process::{Child, output, output_of, run};
+pub(crate) use process::{Child, binary, output, output_of, run};
 pub(crate) use proxy::{Api, Cut, Proxy};
 
 use std::path::PathBuf;

@@ -32,14 +32,17 @@ impl Child {
 
     /// The same with further environment variables.
     pub(crate) fn spawn_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(binary())
-            .args(arguments)
-            .envs(environment.iter().copied())
+        Self::of(Command::new(binary()).args(arguments).envs(environment.iter().copied()))
+    }
+
+    /// Starts any command.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the built binary starts");
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let log = Arc::new(Log::default());
         Log::follow(&log, child.stdout.take().expect("stdout is piped"));
         Log::follow(&log, child.stderr.take().expect("stderr is piped"));
@@ -149,7 +152,7 @@ impl Log {
 }
 
 /// The built binary, or the one of `TIDEGATE_TEST_BIN`: a long run goes on while another is built.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     std::env::var_os("TIDEGATE_TEST_BIN")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tidegate")), PathBuf::from)
 }

@@ -25,6 +25,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("object_store", &["batch"]),
     ("datafusion", &["batch", "monitor"]),
     ("datafusion-postgres", &["batch"]),
+    ("datafusion-proto", &["batch"]),
+    ("ballista", &["batch"]),
+    ("ballista-core", &["batch"]),
+    ("ballista-executor", &["batch"]),
+    ("ballista-scheduler", &["batch"]),
     ("reqwest", &["monitor"]),
     ("rusqlite", &["monitor"]),
     ("axum", &["tidegate"]),
@@ -34,6 +39,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("opentelemetry-prometheus", &["tidegate"]),
     ("prometheus", &["tidegate"]),
     ("tracing-subscriber", &["tidegate"]),
+    ("log", &["tidegate"]),
 ];
 
 /// What the pure crate would need to do I/O, tell the time or wait.

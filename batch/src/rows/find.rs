@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::StoreError;
 
 /// Most files of one input: a limit against a folder that is not meant, far above real tables.
@@ -10,7 +12,8 @@ const MAX_FILES: usize = 100_000;
 const MAX_DEPTH: usize = 16;
 
 /// How rows are written in a file; its name's end says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum FileKind {
     Parquet,
     /// With a header line.

@@ -120,6 +120,11 @@ impl Columns {
         self.kept.iter().map(|kept| kept.column.as_str())
     }
 
+    /// The first column that the output has as a hash.
+    pub(super) fn hashed(&self) -> Option<&str> {
+        self.kept.iter().find(|kept| kept.hash.is_some()).map(|kept| kept.column.as_str())
+    }
+
     /// Splits a batch of the plan: the kept columns, the position, the original, the model's answer.
     pub(super) fn split(
         &self,

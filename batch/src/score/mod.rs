@@ -10,9 +10,13 @@
 //! rejects/000000.parquet rows that contract or model refused, with the reason; only where there are
 //! ```
 //!
+//! The plans run on threads of this process, or on the executors of a cluster ([`cluster`]); the files are
+//! written here either way.
+//!
 //! Memory is a few batches, the compressed row group being read and the one being written, per thread.
 //! This crate is handed a [`Model`] and knows no ONNX.
 
+pub mod cluster;
 mod columns;
 mod function;
 mod hive;
@@ -20,6 +24,7 @@ mod manifest;
 mod model;
 mod output;
 mod parts;
+mod plan;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -32,14 +37,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arrow::datatypes::SchemaRef;
+
 pub use model::{MakePredictor, Model, Sessions};
 pub use output::Counts;
 
 use crate::error::StoreError;
 use crate::files::{Files, LocalFiles};
+use cluster::{Cluster, Office};
 use columns::Columns;
 use output::Folders;
 use parts::Planned;
+use plan::Plan;
 use work::Worker;
 
 /// Where the row lies in its file: the row's number in Parquet and CSV, from 0; in JSON lines the byte
@@ -75,6 +84,8 @@ pub struct Job {
     columns: Columns,
     folders: Folders,
     done: Vec<Option<Counts>>,
+    /// Where it is scored, if not here.
+    office: Option<Office>,
     _lock: File,
 }
 
@@ -108,13 +119,14 @@ impl Job {
     /// Plans the job and takes its output folder: begins it, or goes on with what is there. Blocks.
     pub fn open(config: ScoreConfig, model: Arc<Model>) -> Result<Self, StoreError> {
         let planned = parts::plan(&config.inputs, &model.contract)?;
-        let all = planned.schema.fields().iter().map(|field| field.as_ref().clone());
-        let all = all.chain(planned.hive.iter().cloned()).collect::<Vec<_>>();
+        let shape = &planned.shape;
+        let all = shape.schema.fields().iter().map(|field| field.as_ref().clone());
+        let all = all.chain(shape.hive.iter().cloned()).collect::<Vec<_>>();
         let all = arrow::datatypes::Schema::new(all);
         let columns =
             Columns::new(&model, &all, &config.columns, config.coordinates, &config.salt)?;
         // What does not go with the contract or the condition is said before anything is written.
-        Worker::new(&model, &planned, &columns, config.predicate.as_deref())?;
+        answer(&plan(&model, &config, &planned, &columns)?, &planned)?;
         let folders = Folders::below(&config.output);
         folders.make(&config.inputs)?;
         let lock = manifest::lock(&folders.root)?;
@@ -128,7 +140,27 @@ impl Job {
         let undone: Vec<String> =
             (0..done.len()).filter(|part| done[*part].is_none()).map(output::name).collect();
         sweep(&folders.rejects, &|name| undone.iter().any(|undone| undone == name))?;
-        Ok(Self { model, config, planned, columns, folders, done, _lock: lock })
+        let office = None;
+        Ok(Self { model, config, planned, columns, folders, done, office, _lock: lock })
+    }
+
+    /// Has the rows scored by a cluster from now on; the files are written here all the same. Refuses columns
+    /// that the output has as hashes: their values would lie on other machines.
+    pub fn on_cluster(&mut self, cluster: Cluster) -> Result<(), StoreError> {
+        if let Some(name) = self.columns.hashed() {
+            return Err(StoreError::Query(format!(
+                "column {name:?} is sensitive = \"hash\", and executors keep rows on their disks as they are: \
+                 leave it out with --columns, or score without --cluster"
+            )));
+        }
+        let plan = plan(&self.model, &self.config, &self.planned, &self.columns)?;
+        if let Some(answer) = answer(&plan, &self.planned)? {
+            let kept = self.columns.read().map(str::to_owned).collect();
+            let predicate = self.config.predicate.clone();
+            let shape = self.planned.shape.clone();
+            self.office = Some(Office::new(cluster, &self.model, shape, kept, predicate, &answer));
+        }
+        Ok(())
     }
 
     /// How far it is.
@@ -148,7 +180,17 @@ impl Job {
         }
     }
 
-    /// Does what is left, on `threads` threads; `now` is written into the rows, and `progress` hears of
+    fn worker(&self) -> Result<Worker<'_>, StoreError> {
+        let (model, planned, columns) = (&self.model, &self.planned, &self.columns);
+        match &self.office {
+            Some(office) => Ok(Worker::cluster(model, office, planned, columns)),
+            None => {
+                Worker::here(model, plan(model, &self.config, planned, columns)?, planned, columns)
+            }
+        }
+    }
+
+    /// Does what is left, on `threads` threads, each with one part at a time; `now` is written into the rows, and `progress` hears of
     /// rows as they are read. The first error ends it, and so does `asked_to_end`: then parts are left, as
     /// [`Job::state`] says. What is published stays. Blocks.
     pub fn run(
@@ -165,8 +207,7 @@ impl Job {
         let stop = || failed.load(Ordering::Relaxed) || asked_to_end();
         let job = &*self;
         let work = || -> Result<Vec<(usize, Counts)>, StoreError> {
-            let predicate = job.config.predicate.as_deref();
-            let worker = Worker::new(&job.model, &job.planned, &job.columns, predicate)?;
+            let worker = job.worker()?;
             let mut done = Vec::new();
             while !stop() {
                 let Some(part) = left.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
@@ -195,6 +236,25 @@ impl Job {
         }
         Ok(())
     }
+}
+
+/// The plan of all parts.
+fn plan(
+    model: &Arc<Model>,
+    config: &ScoreConfig,
+    planned: &Planned,
+    columns: &Columns,
+) -> Result<Plan, StoreError> {
+    let kept = columns.read().map(str::to_owned).collect();
+    let first = planned.inputs.first().map(|input| input.path.as_path());
+    Plan::new(model, &planned.shape, kept, config.predicate.as_deref(), first)
+}
+
+/// The columns that a plan answers with; what is wrong with the condition is said here.
+fn answer(plan: &Plan, planned: &Planned) -> Result<Option<SchemaRef>, StoreError> {
+    let Some(part) = planned.parts.first() else { return Ok(None) };
+    let frame = plan.frame(&planned.inputs[part.input], &part.range, &Arc::default())?;
+    Ok(Some(Arc::clone(frame.schema().inner())))
 }
 
 /// Removes the files in `folder` that `of` names.

@@ -21,6 +21,8 @@ pub struct Model {
     pub version: String,
     /// SHA-256 of the model file, in hex.
     pub sha256: String,
+    /// SHA-256 of the whole package, descriptor and model, in hex: what a cluster must have, too.
+    pub package: String,
     /// The events that it scores.
     pub contract: Contract,
     /// Columns that it answers with.

@@ -50,9 +50,15 @@ pub(super) struct Part {
 
 /// All that is to be scored.
 pub(super) struct Planned {
-    pub(super) kind: FileKind,
     pub(super) inputs: Vec<Input>,
     pub(super) parts: Vec<Part>,
+    pub(super) shape: Shape,
+}
+
+/// What all files of an input have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Shape {
+    pub(super) kind: FileKind,
     /// Columns in the files of all of them together, types as the reader gives them.
     pub(super) schema: SchemaRef,
     /// Columns that the folders' names give.
@@ -121,7 +127,8 @@ pub(super) fn plan(inputs: &[PathBuf], contract: &Contract) -> Result<Planned, S
     let schema = schema.unwrap_or_else(Schema::empty);
     // A file's own column goes before what its folder says.
     let hive = hive.into_iter().filter(|key| schema.column_with_name(key.name()).is_none());
-    Ok(Planned { kind: found.kind, inputs, parts, hive: hive.collect(), schema: Arc::new(schema) })
+    let shape = Shape { kind: found.kind, hive: hive.collect(), schema: Arc::new(schema) };
+    Ok(Planned { inputs, parts, shape })
 }
 
 fn parquet(at: usize, input: &Input, parts: &mut Vec<Part>) -> Result<Schema, StoreError> {

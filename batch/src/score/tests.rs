@@ -12,10 +12,10 @@ use schemas::{Contract, PredictError, Predictor};
 use super::*;
 use crate::parquet_io::ParquetRows;
 
-const CONTRACT: &str = "name = 'c'\n[[fields]]\nname = 'id'\ntype = 'string'\n[[fields]]\nname = 'x'\n\
+pub(super) const CONTRACT: &str = "name = 'c'\n[[fields]]\nname = 'id'\ntype = 'string'\n[[fields]]\nname = 'x'\n\
     type = 'float64'\nnullable = true\n[[fields]]\nname = 'n'\ntype = 'int16'\n";
 
-struct Doubler;
+pub(super) struct Doubler;
 
 impl Predictor for Doubler {
     fn outputs(&self) -> SchemaRef {
@@ -33,11 +33,12 @@ impl Predictor for Doubler {
     }
 }
 
-fn model(contract: &str) -> Arc<Model> {
+pub(super) fn model(contract: &str) -> Arc<Model> {
     Arc::new(Model {
         name: "double".into(),
         version: "1".into(),
         sha256: "0".into(),
+        package: "00".into(),
         contract: Contract::from_toml(contract).unwrap(),
         outputs: Doubler.outputs(),
         sessions: Sessions::new(2, Box::new(|| Ok(Box::new(Doubler)))),
@@ -183,8 +184,9 @@ fn a_stretch_of_a_file_is_read_once_wherever_it_is_cut() {
             parts::Part { range: 0..cut, ..part.clone() },
             parts::Part { range: cut..end, ..part },
         ];
-        let columns = Columns::new(&model, &planned.schema, &[], false, b"").unwrap();
-        let worker = Worker::new(&model, &planned, &columns, None).unwrap();
+        let columns = Columns::new(&model, &planned.shape.schema, &[], false, b"").unwrap();
+        let plan = plan(&model, &ScoreConfig::default(), &planned, &columns).unwrap();
+        let worker = Worker::here(&model, plan, &planned, &columns).unwrap();
         let out = tempfile::tempdir().unwrap();
         let folders = Folders::below(out.path());
         folders.make(&[]).unwrap();
