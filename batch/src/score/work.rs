@@ -23,6 +23,7 @@ use super::scan::{self, ParquetPart};
 use super::text::{self, Read, TextPart};
 use super::{Model, ORIGINAL, POSITION, REFUSED, Step, hive};
 use crate::error::StoreError;
+use crate::files;
 use crate::rows::find::FileKind;
 
 /// Rows that go through a plan together: a few calls of the model, and small enough for the cache.
@@ -177,6 +178,7 @@ impl<'a> Worker<'a> {
         let input = &self.planned.inputs[part.input];
         let hive = hive::values(&input.path, &self.planned.hive)?;
         if self.planned.kind == FileKind::Parquet {
+            files::register(&self.session.runtime_env(), &input.path)?;
             let schema = self.schema.clone();
             let table = ParquetPart::new(&input.path, input.bytes, &part.range, hive, schema);
             return Ok(Arc::new(table.map_err(explain)?));
