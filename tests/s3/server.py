@@ -48,7 +48,7 @@ class Faults:
         if self.plan.get("ignore_conditions"):
             environ.pop("HTTP_IF_NONE_MATCH", None)
         if self.due("fail", number):
-            environ["wsgi.input"].read()
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             return self.error(start_response, "503 Service Unavailable", "SlowDown")
         answer = self.serve(environ, start_response, number)
         return answer

@@ -23,6 +23,8 @@ pub(crate) use local::LocalFiles;
 pub(crate) use location::{absolute, is_object};
 pub(crate) use lock::lock;
 pub(crate) use source::open;
+#[cfg(test)]
+pub(crate) use stores::put_for_tests;
 pub(crate) use stores::{bucket, of, register};
 pub(crate) use url::{url_of_file, url_of_folder, url_of_store};
 

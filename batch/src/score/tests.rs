@@ -186,7 +186,7 @@ fn a_stretch_of_a_file_is_read_once_wherever_it_is_cut() {
         let columns = Columns::new(&model, &planned.schema, &[], false, b"").unwrap();
         let worker = Worker::new(&model, &planned, &columns, None).unwrap();
         let out = tempfile::tempdir().unwrap();
-        let folders = Folders::below(out.path());
+        let folders = Folders::below(out.path()).unwrap();
         folders.make(&[]).unwrap();
         let mut counts = Counts::default();
         for part in [0, 1] {

@@ -118,13 +118,11 @@ impl ObjectFiles {
         request: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> io::Result<Result<T, Error>> {
         let (tell, told) = std::sync::mpsc::sync_channel(1);
-        let task = self.io.spawn(async move {
+        self.io.spawn(async move {
             // Nobody hears it when whoever waits has panicked.
             let _ = tell.send(request.await);
         });
-        let answer = told.recv();
-        drop(task);
-        answer.map_err(|_| io::Error::other("a request to the object store ended in a panic"))
+        told.recv().map_err(|_| io::Error::other("a request to the object store ended in a panic"))
     }
 
     fn head(&self, key: &Key) -> io::Result<Result<ObjectMeta, Error>> {
@@ -164,6 +162,8 @@ impl ObjectFiles {
                 }
                 Ok(Taken::ByAnother) => return Err(io::ErrorKind::AlreadyExists.into()),
                 Ok(Taken::No) if refused => {}
+                // Nobody knows whose it is: not to be taken for the loser's answer.
+                Err(unseen) if refused => return Err(unseen),
                 // It may still arrive: whoever comes next finds it there or takes the name.
                 Ok(Taken::No) | Err(_) => return Err(self.of_bucket(error)),
             }

@@ -184,7 +184,7 @@ fn each_fate_of_a_put_leaves_each_record_once() {
         }
         let (_, outcome) = publish(&mut archive(&store, "a").unwrap(), 4).unwrap();
         assert_eq!(outcome.published.len() + outcome.lost.len(), 1);
-        publish(&mut archive(&store, "a").unwrap(), 1).unwrap();
+        let _ = publish(&mut archive(&store, "a").unwrap(), 1).unwrap();
         let found = offsets(&store);
         assert_eq!(found, (0..found.len() as i64).collect::<Vec<_>>(), "{fates:?}");
     }
