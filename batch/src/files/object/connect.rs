@@ -88,7 +88,9 @@ fn builder(
             builder = builder.with_config(key, value);
         }
     }
-    for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("AWS_")) {
+    // An empty variable says nothing, as with AWS's own tools.
+    let set = variables.iter().filter(|(_, value)| !value.is_empty());
+    for (name, value) in set.filter(|(name, _)| name.starts_with("AWS_")) {
         if let Ok(key) = name.to_lowercase().parse::<AmazonS3ConfigKey>() {
             builder = builder.with_config(key, value);
         }
