@@ -8,11 +8,14 @@ tidegate = $(CARGO_TARGET_DIR)/release/tidegate
 
 readers = duckdb==2.0.0 polars==2.1.0 pandas==3.1.1 pyarrow==26.0.1 psycopg[binary]==3.3.9
 
+# The tests' object store.
+s3 = moto[s3]==5.2.5 flask==3.1.3 flask-cors==6.0.5
+
 # On macOS the library has another name than the one the binary looks for by itself.
 ort = export TIDEGATE_ORT_LIB="$$(deploy/setup/onnxruntime.sh)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture fuzz calibrate lint doc build setup setup-ort setup-kafka setup-readers flights reference
+.PHONY: help demo test torture fuzz calibrate lint doc build setup setup-ort setup-kafka setup-readers setup-s3 flights reference
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +23,7 @@ help: ## this list
 demo: build setup-ort ## real flights through a real model on an embedded broker, then verify and a query
 	@$(ort) && $(tidegate) demo $(ARGS)
 
-test: setup-ort setup-kafka setup-readers ## every test, with a real Apache Kafka
+test: setup-ort setup-kafka setup-readers setup-s3 ## every test, with a real Apache Kafka
 	@$(ort) && export PATH="$(cache)/python/readers/bin:$$PATH" && \
 	  tests/kafka/with_broker.sh cargo test --release --workspace --locked $(ARGS)
 
@@ -45,7 +48,7 @@ lint: tools ## format, clippy and shell checks, warnings denied
 doc: tools ## API documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --locked
 
-setup: setup-ort setup-kafka setup-readers ## everything that is fetched, without building
+setup: setup-ort setup-kafka setup-readers setup-s3 ## everything that is fetched, without building
 
 setup-ort: tools ## ONNX Runtime's library into the cache folder
 	@deploy/setup/onnxruntime.sh
@@ -55,6 +58,9 @@ setup-kafka: tools-test ## Apache Kafka for the tests into the cache folder
 
 setup-readers: tools ## DuckDB, Polars, pandas, pyarrow and psycopg for the tests of folder and SQL server
 	@deploy/setup/venv.sh readers $(readers)
+
+setup-s3: tools ## an S3 server (moto) for the tests
+	@deploy/setup/venv.sh s3 $(s3)
 
 flights: ## the year's flights into the cache folder, for load tests; ARGS="--rows 1000000 --json"
 	@deploy/demo/year.sh $(ARGS)

@@ -319,7 +319,7 @@ pub(crate) struct SqlArgs {
     /// Read the query from there
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// Folder of the tables, instead of the configuration's archive.directory
+    /// Folder of the tables or s3://BUCKET/PREFIX, instead of the configuration's archive.directory
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
     /// Output

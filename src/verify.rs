@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use arrow::array::Array as _;
 use batch::compact::Snapshot;
 use batch::positions::{self, Coordinates, Seen};
+use batch::source::is_folder;
 use batch::topic_folder;
 use ingest::{AdminError, Connection, PartitionInfo, ScanConfig, Stop, TopicInfo, scan};
 use schemas::{MicroBatch, Offsets, Tally, dead_letter_coordinates, source_coordinates};
@@ -80,7 +81,7 @@ pub(crate) fn verify(claim: &Claim) -> anyhow::Result<Verdict> {
         } else {
             // Others write it: it is counted against its archive, and is nobody's output.
             let info = match ingest::topic_info(&claim.connection, &archived.topic, ASK) {
-                Err(AdminError::NoTopic(_)) if !folder(archived).exists() => {
+                Err(AdminError::NoTopic(_)) if !is_folder(&folder(archived))? => {
                     absent.push(archived.topic.clone());
                     continue;
                 }
@@ -183,7 +184,7 @@ fn archive(
     let (mut rows, mut older, mut newer) = (Tally::new(&extents(&log.info)), 0u64, 0u64);
     let (mut files, mut first) = (0u64, BTreeMap::new());
     let folder = folder(archived);
-    let ends = match folder.exists() {
+    let ends = match is_folder(&folder)? {
         false => BTreeMap::new(),
         true => positions::scan(&folder, &mut |seen| match seen {
             Seen::File(_, footer) => {

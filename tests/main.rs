@@ -23,6 +23,7 @@ mod monitor;
 mod packages;
 mod records;
 mod retention;
+mod s3;
 mod score;
 mod sensitive;
 mod serve;

@@ -14,7 +14,7 @@ use parquet::file::metadata::KeyValue;
 
 use crate::archive::{Compression, OpenFile, layout, partition_files, writer_properties};
 use crate::error::StoreError;
-use crate::files::{Files, LocalFiles, ensure_dir};
+use crate::files::{self, Files, ensure_dir};
 
 /// Rows of a row group of a derived file.
 const ROW_GROUP_ROWS: usize = 128 << 10;
@@ -26,6 +26,7 @@ const STALE_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// The folder of a derived table of one topic.
 pub struct Derived {
     files: Arc<dyn Files>,
+    root: PathBuf,
     folder: PathBuf,
     temporaries: PathBuf,
     instance: String,
@@ -45,20 +46,23 @@ impl Derived {
             layout::check_name("derived table", level)?;
         }
         layout::check_name("topic", topic)?;
-        let files: Arc<dyn Files> = Arc::new(LocalFiles);
+        let files = files::of(root)?;
         let levels = rest.split('/').filter(|level| !level.is_empty());
         let below = |folder: PathBuf| levels.clone().fold(folder, |at, level| at.join(level));
         let folder = below(root.join(table).join(topic));
         let temporaries = below(layout::temporary_folder(root, table, topic));
-        Ok(Self { files, folder, temporaries, instance: instance.to_owned() })
+        let (root, instance) = (root.to_path_buf(), instance.to_owned());
+        Ok(Self { files, root, folder, temporaries, instance })
     }
 
     /// Removes temporaries that are older than a day at `now`: whoever wrote them is gone.
     pub fn sweep(&self, now: SystemTime) -> Result<(), StoreError> {
-        if !self.temporaries.is_dir() {
-            return Ok(());
+        match layout::sweep(&*self.files, &self.temporaries, NOBODY, STALE_AFTER, now) {
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Ok(())
+            }
+            other => other,
         }
-        layout::sweep(&*self.files, &self.temporaries, NOBODY, STALE_AFTER, now)
     }
 
     /// The folder that readers take as one table.
@@ -91,6 +95,8 @@ impl Derived {
         start: i64,
         schema: &SchemaRef,
     ) -> Result<NewDerived, StoreError> {
+        let root = &self.root;
+        self.files.prove(root).map_err(|e| StoreError::io("publish to", root, e))?;
         let name = layout::temporary_name(partition, start, &self.instance);
         let dir = &self.temporaries;
         ensure_dir(&*self.files, dir).map_err(|e| StoreError::io("create the folder", dir, e))?;

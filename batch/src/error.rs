@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
 
+use crate::files::is_object;
+
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The operating system refused a call.
-    #[error("cannot {action} {}: {}", path.display(), fix_of(action, source))]
+    #[error("cannot {action} {}: {}", path.display(), fix_of(action, path, source))]
     Io {
         /// What was attempted, as a verb.
         action: &'static str,
@@ -19,6 +21,14 @@ pub enum StoreError {
         path: PathBuf,
         /// What the system said, with its errno.
         source: io::Error,
+    },
+    /// A place that cannot be opened at all.
+    #[error("{}: {reason}", path.display())]
+    Place {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
     },
     /// A file in the archive that tidegate did not publish, or that was damaged since.
     #[error(
@@ -159,17 +169,18 @@ impl StoreError {
     pub fn remedy(&self) -> Remedy {
         use io::ErrorKind::{
             CrossesDevices, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
+            Unsupported,
         };
         match self {
             Self::Io { action, source, .. } => match source.kind() {
-                PermissionDenied | ReadOnlyFilesystem | CrossesDevices | NotADirectory => {
-                    Remedy::Stop
-                }
+                PermissionDenied | ReadOnlyFilesystem | CrossesDevices | NotADirectory
+                | Unsupported => Remedy::Stop,
                 NotFound if *action == CREATE_FOLDER => Remedy::Stop,
                 _ => Remedy::Retry,
             },
             Self::NotOpen { .. } | Self::Behind { .. } | Self::Cluster { .. } => Remedy::Retry,
-            Self::Foreign { .. }
+            Self::Place { .. }
+            | Self::Foreign { .. }
             | Self::Chain { .. }
             | Self::Identity { .. }
             | Self::Schema { .. }
@@ -184,9 +195,24 @@ impl StoreError {
 /// takes none there (`/proc`, say).
 pub(crate) const CREATE_FOLDER: &str = "create the folder";
 
-fn fix_of(action: &str, error: &io::Error) -> &'static str {
+fn fix_of(action: &str, path: &Path, error: &io::Error) -> &'static str {
     use io::ErrorKind as Kind;
     match error.kind() {
+        Kind::StorageFull | Kind::QuotaExceeded if is_object(path) => {
+            "a file waits in the temporary folder (TMPDIR) until it is sent, and that is full; free \
+             space, nothing is lost"
+        }
+        Kind::PermissionDenied if is_object(path) => {
+            "the store refuses these credentials; they need to list, get, put and delete there"
+        }
+        Kind::NotADirectory if is_object(path) => "create the bucket, or name another",
+        Kind::NotFound if is_object(path) => {
+            "the object is gone; leave what is below the prefix to tidegate"
+        }
+        Kind::Unsupported if is_object(path) => "use a store that honours conditional writes",
+        _ if is_object(path) => {
+            "the object store failed, or cannot be reached; nothing is lost and it is tried again"
+        }
         Kind::NotFound if action == CREATE_FOLDER => {
             "this file system takes no folder there; set archive.directory to one that can be written"
         }

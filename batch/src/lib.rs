@@ -1,7 +1,7 @@
 //! Data at rest: atomic publish, the archive of a topic, batch scoring, SQL and Parquet in and out.
 //!
-//! Everything durable goes through [`Archive`] or the private file-system seam in `files`. This
-//! crate refuses to know Kafka and ONNX: it is handed micro-batches and a [`Table`] that turns
+//! Everything durable goes through [`Archive`] or the private file-system seam in `files`, which also
+//! knows object stores ([`location`]). This crate refuses to know Kafka and ONNX: it is handed micro-batches and a [`Table`] that turns
 //! them into rows.
 
 pub mod archive;
@@ -22,3 +22,4 @@ pub use archive::{
     topic_folder,
 };
 pub use error::{Remedy, StoreError};
+pub use files::location;

@@ -2,7 +2,6 @@
 //!
 //! Reads in bounded batches; writes whole files, under names that are free.
 
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 
 use crate::archive::{Compression, OpenFile, writer_properties};
 use crate::error::StoreError;
-use crate::files::{Files, LocalFiles};
+use crate::files::{self, Files, LocalFiles};
 
 /// Rows of a row group of a file written here.
 const ROW_GROUP_ROWS: usize = 128 << 10;
@@ -33,7 +32,7 @@ pub struct ParquetRows {
 impl ParquetRows {
     /// Opens `path`; batches have at most `batch_rows` rows.
     pub fn open(path: &Path, batch_rows: usize) -> Result<Self, StoreError> {
-        let file = File::open(path).map_err(|e| StoreError::io("open", path, e))?;
+        let file = files::open(path)?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)
             .map_err(|e| StoreError::parquet("read", path, e))?
             .with_batch_size(batch_rows.max(1));

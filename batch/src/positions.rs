@@ -4,7 +4,6 @@
 //! does not grow with the archive. Each file is held against its own footer on the way.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray, Int32Array, Int64Array, RecordBatch};
@@ -16,7 +15,7 @@ use schemas::{CHECKSUM_SEED, FooterPosition, offsets_checksum};
 
 use crate::archive::{follow, parse_partition, partition_files, read_footer};
 use crate::error::StoreError;
-use crate::files::{Files, LocalFiles};
+use crate::files::{self, Files};
 
 /// Rows handed over at a time.
 pub const BATCH_ROWS: usize = 64 << 10;
@@ -56,11 +55,12 @@ pub fn scan(
     folder: &Path,
     seen: &mut dyn FnMut(Seen<'_>),
 ) -> Result<BTreeMap<i32, i64>, StoreError> {
+    let files = files::of(folder)?;
     let mut ends = BTreeMap::new();
-    for (partition, dir) in partition_folders(folder)? {
+    for (partition, dir) in partition_folders(&*files, folder)? {
         let mut end = None;
-        for (_, path) in partition_files(&LocalFiles, &dir)? {
-            let footer = read_footer(&LocalFiles, &path)?.position;
+        for (_, path) in partition_files(&*files, &dir)? {
+            let footer = read_footer(&*files, &path)?.position;
             end = Some(follow(end, &footer, &path)?);
             seen(Seen::File(&path, &footer));
             scan_file(&path, &footer, seen)?;
@@ -70,8 +70,8 @@ pub fn scan(
     Ok(ends)
 }
 
-fn partition_folders(folder: &Path) -> Result<Vec<(i32, PathBuf)>, StoreError> {
-    let entries = LocalFiles.list(folder).map_err(|e| StoreError::io("list", folder, e))?;
+fn partition_folders(files: &dyn Files, folder: &Path) -> Result<Vec<(i32, PathBuf)>, StoreError> {
+    let entries = files.list(folder).map_err(|e| StoreError::io("list", folder, e))?;
     let named = entries.iter().filter_map(|entry| Some((parse_partition(&entry.name)?, entry)));
     let mut found: Vec<_> =
         named.map(|(number, entry)| (number, folder.join(&entry.name))).collect();
@@ -85,7 +85,7 @@ pub(crate) fn scan_file(
     footer: &FooterPosition,
     seen: &mut dyn FnMut(Seen<'_>),
 ) -> Result<(), StoreError> {
-    let file = File::open(path).map_err(|e| StoreError::io("open", path, e))?;
+    let file = files::open(path)?;
     let (mut rows, mut checksum) = (0, CHECKSUM_SEED);
     coordinates(file, path, &mut |coordinates| {
         rows += coordinates.offset.len() as u64;

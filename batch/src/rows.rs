@@ -29,7 +29,7 @@ use futures::StreamExt;
 use tokio::runtime::Runtime;
 
 use crate::error::StoreError;
-use crate::files::url_of_file;
+use crate::files::{self, url_of_file};
 use find::{FileKind, Found};
 
 /// Rows of a text file that decide its columns' types where no contract does.
@@ -122,8 +122,8 @@ async fn open(found: &Found, config: &RowsConfig) -> Result<DataFrame, StoreErro
         .files
         .iter()
         .map(|file| {
-            let absolute =
-                std::path::absolute(file).map_err(|e| StoreError::io("resolve", file, e))?;
+            let absolute = files::absolute(file).map_err(|e| StoreError::io("resolve", file, e))?;
+            files::register(&context.runtime_env(), file)?;
             ListingTableUrl::parse(url_of_file(&absolute)).map_err(|e| explain(&e))
         })
         .collect::<Result<Vec<_>, _>>()?;

@@ -4,7 +4,6 @@
 //! of a stretch of rows and not all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use schemas::FooterPosition;
 
 use crate::archive::{parse_partition, partition_files, read_footer};
 use crate::error::StoreError;
-use crate::files::{Files, LocalFiles};
+use crate::files;
 
 /// Rows of a batch: a row group of the archive at most.
 const BATCH_ROWS: usize = 64 << 10;
@@ -29,7 +28,8 @@ const BATCH_ROWS: usize = 64 << 10;
 /// Files of each partition below a table's folder, in order of their starts; none when the folder is
 /// not there yet.
 pub fn files(folder: &Path) -> Result<BTreeMap<i32, Vec<(i64, PathBuf)>>, StoreError> {
-    let entries = match LocalFiles.list(folder) {
+    let store = files::of(folder)?;
+    let entries = match store.list(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(error) => return Err(StoreError::io("list", folder, error)),
@@ -37,14 +37,38 @@ pub fn files(folder: &Path) -> Result<BTreeMap<i32, Vec<(i64, PathBuf)>>, StoreE
     let named = entries.iter().filter_map(|entry| Some((parse_partition(&entry.name)?, entry)));
     named
         .map(|(partition, entry)| {
-            Ok((partition, partition_files(&LocalFiles, &folder.join(&entry.name))?))
+            Ok((partition, partition_files(&*store, &folder.join(&entry.name))?))
         })
         .collect()
 }
 
 /// What an archive file covers, checked against the file.
 pub fn position(path: &Path) -> Result<FooterPosition, StoreError> {
-    Ok(read_footer(&LocalFiles, path)?.position)
+    Ok(read_footer(&*files::of(path)?, path)?.position)
+}
+
+/// Whether there is a file of this name.
+pub fn exists(path: &Path) -> Result<bool, StoreError> {
+    match files::of(path)?.stat(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::io("look at", path, error)),
+    }
+}
+
+/// Whether there is a folder of this name; in an object store, one that holds anything.
+pub fn is_folder(path: &Path) -> Result<bool, StoreError> {
+    if !files::is_object(path) {
+        return Ok(path.is_dir());
+    }
+    let entries = files::of(path)?.list(path).map_err(|e| StoreError::io("list", path, e))?;
+    Ok(!entries.is_empty())
+}
+
+/// Whether files can be published below `root` once and for all, as far as can be found out: folders of
+/// this machine are believed, an object store is tried.
+pub fn prove(root: &Path) -> Result<(), StoreError> {
+    files::of(root)?.prove(root).map_err(|e| StoreError::io("publish to", root, e))
 }
 
 /// A Parquet file whose columns are read by name; text comes as dictionaries.
@@ -59,7 +83,7 @@ impl Columns {
     /// Reads the footer of `path`.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let failed = |e| StoreError::parquet("read", path, e);
-        let file = File::open(path).map_err(|e| StoreError::io("open", path, e))?;
+        let file = files::open(path)?;
         let plain = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(failed)?;
         let options = ArrowReaderOptions::new().with_schema(with_dictionaries(plain.schema()));
         let metadata =
@@ -107,7 +131,7 @@ impl Columns {
     /// These columns of these rows, in the file's order of columns; names that it lacks are left out.
     pub fn read(&self, names: &[&str], rows: Range<usize>) -> Result<Batches, StoreError> {
         let path = &self.path;
-        let file = File::open(path).map_err(|e| StoreError::io("open", path, e))?;
+        let file = files::open(path)?;
         let wanted: BTreeSet<&str> = names.iter().copied().collect();
         let fields = self.schema().fields().iter().enumerate();
         let roots = fields.filter(|(_, field)| wanted.contains(field.name().as_str()));

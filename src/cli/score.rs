@@ -24,10 +24,10 @@ pub(crate) struct ScoreArgs {
     #[arg(long, value_name = "NAME[@VERSION]")]
     pub(crate) model: Option<String>,
     /// Parquet, CSV with a header or JSON lines: files, folders (KEY=VALUE folders are columns) or
-    /// patterns; one format. Of JSON lines the contract's fields are kept
+    /// patterns, here or in s3://BUCKET; one format. Of JSON lines the contract's fields are kept
     #[arg(required = true)]
     pub(crate) input: Vec<PathBuf>,
-    /// Folder of the output
+    /// Folder of the output, or s3://BUCKET/PREFIX
     pub(crate) output: PathBuf,
     /// Only rows for which this SQL condition holds
     #[arg(long = "where", value_name = "SQL")]

@@ -71,6 +71,10 @@ fn report(pipeline: &Pipeline, offline: bool) -> Report {
     if let Err(error) = crate::monitoring::watched(pipeline) {
         problems.push(format!("[monitor]: {error:#}"));
     }
+    let directory = &pipeline.config.archive.directory;
+    if !offline && let Err(error) = batch::source::prove(directory) {
+        problems.push(format!("archive.directory: {:#}", anyhow::Error::from(error)));
+    }
     let jobs = resolved_jobs(&pipeline.config);
     problems.extend(crate::jobs::problems(pipeline, &jobs));
     let output = if offline { None } else { ask_broker(pipeline, &mut problems) };

@@ -201,7 +201,7 @@ fn amount(of: &Amount) -> String {
 /// A name or a folder that cannot be used is the caller's to mend.
 fn usage(error: StoreError) -> anyhow::Error {
     match error {
-        StoreError::Config { .. } => {
+        StoreError::Config { .. } | StoreError::Place { .. } => {
             WithExit { message: error.to_string(), exit: Exit::Usage }.into()
         }
         other => other.into(),

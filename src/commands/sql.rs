@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use batch::source::is_folder;
 use batch::sql::{Format, MEMORY_BYTES, Session, SqlConfig, SqlTable, TwoSample};
 use batch::topic_folder;
 
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &SqlArgs) -> anyhow::Result<Exit> {
     };
     let session = Session::open(&asked(&pipeline)?)?;
     let config = &pipeline.config;
-    if !topic_folder(&config.archive.directory, RESULTS, &config.output.topic).is_dir() {
+    if !is_folder(&topic_folder(&config.archive.directory, RESULTS, &config.output.topic))? {
         let (directory, topic) = (config.archive.directory.display(), &config.output.topic);
         eprintln!("{directory} holds nothing of topic {topic:?} yet: the table results is empty");
     }

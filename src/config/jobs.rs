@@ -5,6 +5,7 @@ mod resolve;
 use std::path::{Path, PathBuf};
 
 use batch::jobs::{JobSpec, Template};
+use batch::location;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Include;
@@ -99,7 +100,9 @@ impl JobEntry {
         let base_text = base.to_string_lossy().replace('{', "{{").replace('}', "}}");
         for path in self.input.each_mut().iter_mut().chain([&mut self.output]) {
             if !path.is_empty() {
-                *path = Path::new(&base_text).join(&*path).to_string_lossy().into_owned();
+                *path = location::from_folder(Path::new(&base_text), Path::new(&*path))
+                    .to_string_lossy()
+                    .into_owned();
             }
         }
         self.reference = self.reference.take().map(|path| base.join(path));

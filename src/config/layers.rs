@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::Path;
 
+use batch::location;
 use toml::{Table, Value};
 
 use super::{Config, lists, rules};
@@ -94,10 +95,11 @@ pub(crate) fn load(
     let merged = merge(&defaults, leaves, &mut problems);
     let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
     let mut config: Config = merged.try_into().expect("each leaf was accepted on its own");
+    let archive = &mut config.archive.directory;
+    *archive = location::from_folder(base, archive);
     for path in [
         &mut config.contract.file,
         &mut config.model.repository,
-        &mut config.archive.directory,
         &mut config.alerts.state,
         &mut config.scheduler.state,
     ] {

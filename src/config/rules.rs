@@ -1,5 +1,8 @@
 //! Rules that one key's type cannot say: what must be set, and what must fit together.
 
+use batch::archive::OBJECT_BYTES;
+use batch::location;
+
 use super::{Config, Mode, OutputMembers, Problem};
 
 /// Every rule that `config` breaks.
@@ -9,6 +12,7 @@ pub(crate) fn check(config: &Config) -> Vec<Problem> {
     topics(config, &mut found);
     time_outs(config, &mut found);
     sizes(config, &mut found);
+    places(config, &mut found);
     found.0.extend(super::alerts::check(config));
     found.0.extend(super::labels::check(config));
     found.0.extend(super::jobs::check(config));
@@ -157,6 +161,43 @@ fn sizes(config: &Config, found: &mut Found) {
         listen,
         "must be address:port (127.0.0.1:9464, [::1]:9464, 0.0.0.0:9464), or empty for none",
     );
+}
+
+/// The tables may lie in an object store; whatever else is read or kept is this machine's.
+fn places(config: &Config, found: &mut Found) {
+    let archive = &config.archive;
+    if let Err(why) = location::check(&archive.directory) {
+        found.unless(false, "archive.directory", archive.directory.display(), &why);
+    }
+    found.unless(
+        !location::is_object(&archive.directory) || archive.roll_bytes <= OBJECT_BYTES,
+        "archive.roll_bytes",
+        archive.roll_bytes,
+        &format!("must be at most {OBJECT_BYTES} in an object store, where a file is one request"),
+    );
+    let references = config.monitor.references.iter();
+    let references =
+        references.map(|(version, path)| (format!("monitor.references.{version}"), path));
+    let others = [
+        ("contract.file", &config.contract.file),
+        ("model.repository", &config.model.repository),
+        ("alerts.state", &config.alerts.state),
+        ("alerts.http.ca_file", &config.alerts.http.ca_file),
+        ("scheduler.state", &config.scheduler.state),
+        ("monitor.reference", &config.monitor.reference),
+        ("sql.tls_certificate", &config.sql.tls_certificate),
+        ("sql.tls_key", &config.sql.tls_key),
+    ];
+    let others = others.into_iter().map(|(key, path)| (key.to_owned(), path));
+    for (key, path) in others.chain(references) {
+        found.unless(
+            !path.to_string_lossy().contains("://"),
+            &key,
+            path.display(),
+            "must be a file or folder of this machine: only the tables and a job's input may lie in an \
+             object store",
+        );
+    }
 }
 
 fn monitor(config: &Config, found: &mut Found) {

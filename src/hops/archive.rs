@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use batch::archive::carry_after;
+use batch::location;
 use batch::{Archive, ArchiveConfig, Outcome, Remedy, StoreError, Table, TopicIdentity};
 use ingest::{AdminError, HopError, ReadEvent, ReaderConfig, Stop, TopicInfo};
 use opentelemetry::metrics::{Counter, Gauge};
@@ -19,6 +20,10 @@ use crate::supervise::{Trouble, keep_running};
 
 /// Pause between looks for a topic that is about to be created.
 const TOPIC_WAIT: Duration = Duration::from_millis(200);
+
+/// `max.poll.interval.ms` where files are sent to an object store on the reader's thread: several of them
+/// may be due at once, each tried again for a minute.
+const STORE_POLL_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Which topic is archived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,12 +180,18 @@ fn describe(pipeline: &Pipeline, topic: &str, stop: &Stop) -> Result<Option<Topi
 /// The reader's settings; its group is for the assignment only.
 pub(crate) fn reader_config(pipeline: &Pipeline, of: ArchiveOf) -> ReaderConfig {
     let group = format!("{}-{}", pipeline.config.pipeline.name, of.name());
+    let usual = ReaderConfig::new(pipeline.connection(), "", "").timeouts;
+    let poll_interval = match location::is_object(&pipeline.config.archive.directory) {
+        true => STORE_POLL_INTERVAL,
+        false => usual.poll_interval,
+    };
     ReaderConfig {
         fetch_kib: pipeline.config.memory.fetch_kib,
         timeouts: ingest::Timeouts {
             session: pipeline.timeouts().session,
             heartbeat: pipeline.timeouts().heartbeat,
-            ..ReaderConfig::new(pipeline.connection(), "", "").timeouts
+            poll_interval,
+            ..usual
         },
         on_stuck: crate::pipeline::exit_when_stuck(),
         ..ReaderConfig::new(pipeline.connection(), &group, of.topic(pipeline))

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use batch::StoreError;
+use batch::location;
 use batch::score::cluster::Cluster;
 use batch::score::{Model, ScoreConfig, State, Step};
 use infer::Package;
@@ -81,6 +82,13 @@ impl Scoring {
     /// Plans the job; whatever of the request cannot be done is said here.
     pub(crate) fn open(config: &Config, contract: &Contract, asked: Asked) -> anyhow::Result<Self> {
         let package = models::package(config, asked.model.as_deref())?;
+        if asked.drift.is_some() && location::is_object(&asked.files.output) {
+            let message =
+                "--drift writes report.json and report.html into the output folder, which must be \
+                           one of this machine: use `tidegate drift`, which takes s3:// inputs"
+                    .into();
+            return Err(WithExit { message, exit: Exit::Usage }.into());
+        }
         let reference = asked.drift.as_ref().map(|drift| {
             let said = drift.reference.clone();
             said.or_else(|| monitoring::reference_of(config, &package))

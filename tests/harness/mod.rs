@@ -10,6 +10,7 @@ mod otlp;
 mod pipeline;
 mod process;
 mod proxy;
+mod s3;
 
 pub(crate) use broker::Broker;
 pub(crate) use by_hand::{add_partitions, delete_records};
@@ -17,8 +18,9 @@ pub(crate) use http::{Request, metrics};
 pub(crate) use kills::{Dice, Kills, seed};
 pub(crate) use otlp::Receiver;
 pub(crate) use pipeline::{FLIGHTS, Pipeline, ended_with, flight, scored};
-pub(crate) use process::{Child, binary, output, output_of, run};
+pub(crate) use process::{Child, binary, output, output_of, run, run_with};
 pub(crate) use proxy::{Api, Cut, Proxy};
+pub(crate) use s3::{S3, SECRET};
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -10,7 +10,7 @@ use ingest::{Connection, CreateTopic, Outgoing, Producer, ScanConfig, Stop, scan
 use schemas::MicroBatch;
 use tempfile::TempDir;
 
-use super::{Broker, Child, add_partitions, delete_records, folder, root, run, unique};
+use super::{Broker, Child, add_partitions, delete_records, folder, root, run_with, unique};
 
 /// Events in the demo's data.
 pub(crate) const FLIGHTS: u64 = 7_320;
@@ -22,6 +22,7 @@ pub(crate) struct Pipeline {
     archive: TempDir,
     sets: Vec<String>,
     partitions: i32,
+    environment: Vec<(String, String)>,
 }
 
 impl Pipeline {
@@ -33,6 +34,7 @@ impl Pipeline {
             archive: folder(),
             sets: sets.iter().map(|set| (*set).to_owned()).collect(),
             partitions: 4,
+            environment: Vec::new(),
         }
     }
 
@@ -44,6 +46,12 @@ impl Pipeline {
     /// The same with another setting.
     pub(crate) fn with_set(mut self, set: String) -> Self {
         self.sets.push(set);
+        self
+    }
+
+    /// The same with these environment variables in all of its processes.
+    pub(crate) fn with_environment(mut self, environment: Vec<(String, String)>) -> Self {
+        self.environment = environment;
         self
     }
 
@@ -198,7 +206,14 @@ impl Pipeline {
         let mut flags = vec!["--set", instance.as_str()];
         flags.extend(more);
         let arguments = self.arguments(&["run"], &flags);
-        Child::spawn(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        self.spawn(&arguments, &[])
+    }
+
+    fn spawn(&self, arguments: &[String], more: &[(&str, &str)]) -> Child {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let own = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let environment: Vec<(&str, &str)> = own.chain(more.iter().copied()).collect();
+        Child::spawn_with(&arguments, &environment)
     }
 
     /// Starts `tidegate run` as this instance; it ends itself, as by SIGKILL, at the `count`th
@@ -219,8 +234,7 @@ impl Pipeline {
         let mut flags = vec!["--set", instance.as_str()];
         flags.extend(sets.iter().flat_map(|set| ["--set", set]));
         let arguments = self.arguments(&["run"], &flags);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        Child::spawn_with(&arguments, &[("TIDEGATE_FAILPOINT", &format!("{place}={count}"))])
+        self.spawn(&arguments, &[("TIDEGATE_FAILPOINT", &format!("{place}={count}"))])
     }
 
     /// Starts a command that ends itself, as by SIGKILL, at the `count`th passage of this place.
@@ -232,14 +246,13 @@ impl Pipeline {
         count: u32,
     ) -> Child {
         let arguments = self.arguments(command, flags);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        Child::spawn_with(&arguments, &[("TIDEGATE_FAILPOINT", &format!("{place}={count}"))])
+        self.spawn(&arguments, &[("TIDEGATE_FAILPOINT", &format!("{place}={count}"))])
     }
 
     /// Runs a command that takes a configuration to its end.
     pub(crate) fn command(&self, command: &[&str], flags: &[&str]) -> Output {
         let arguments = self.arguments(command, flags);
-        run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        run_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &self.environment)
     }
 
     /// The answer of a query with one value.

@@ -162,6 +162,11 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
     output(Command::new(binary()).args(arguments))
 }
 
+/// The same with further environment variables.
+pub(crate) fn run_with(arguments: &[&str], environment: &[(String, String)]) -> Output {
+    output(Command::new(binary()).args(arguments).envs(environment.iter().cloned()))
+}
+
 /// Runs a command to its end, with nothing to read, and returns what it printed.
 pub(crate) fn output(command: &mut Command) -> Output {
     output_of(command, b"")

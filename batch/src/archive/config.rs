@@ -10,6 +10,7 @@ use schemas::{DeadLetterTable, LabelTable, MicroBatch, ResultsTable};
 use super::properties::Compression;
 use super::roll::RollAt;
 use crate::error::StoreError;
+use crate::files::is_object;
 
 /// Settings of an archive.
 #[derive(Clone, Debug)]
@@ -70,7 +71,9 @@ impl ArchiveConfig {
     #[must_use]
     pub fn memory_bound_bytes(&self, partitions: usize, columns: usize) -> usize {
         let row_groups = self.open_bytes.min(partitions.saturating_mul(self.row_group_bytes));
-        row_groups + partitions * columns * self.compression.context_bytes()
+        // One file at a time is sent; what it holds of a micro-batch more goes with the row groups.
+        let sent = if is_object(&self.root) { self.roll_bytes as usize } else { 0 };
+        row_groups + partitions * columns * self.compression.context_bytes() + sent
     }
 
     pub(super) fn check(&self) -> Result<(), StoreError> {
@@ -87,6 +90,13 @@ impl ArchiveConfig {
             if value == 0 {
                 return Err(StoreError::Config { key, value: "0".into(), expected: "at least 1" });
             }
+        }
+        if is_object(&self.root) && self.roll_bytes > OBJECT_BYTES {
+            return Err(StoreError::Config {
+                key: "roll_bytes",
+                value: self.roll_bytes.to_string(),
+                expected: "at most 536870912 in an object store, where a file is one request",
+            });
         }
         if self.stale_after < self.roll_age * 4 {
             return Err(StoreError::Config {
@@ -107,6 +117,10 @@ impl ArchiveConfig {
         }
     }
 }
+
+/// Largest `roll_bytes` in an object store: a file is held in memory while it is sent, and may be a
+/// micro-batch larger.
+pub const OBJECT_BYTES: u64 = 512 << 20;
 
 /// The topic an archive is read from, as the broker names it.
 #[derive(Clone, Debug, PartialEq, Eq)]

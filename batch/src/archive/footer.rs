@@ -15,6 +15,8 @@ use crate::files::Files;
 const MAGIC: &[u8; 4] = b"PAR1";
 /// Length of the metadata and the magic, at a file's end.
 const TAIL_BYTES: usize = 8;
+/// Read from the end at first: most footers whole, and not much more than they are.
+const GUESS_BYTES: usize = 32 << 10;
 /// Our footers take some 200 bytes a column and row group: 16 MiB is far above a thousand columns.
 const FOOTER_LIMIT_BYTES: usize = 16 << 20;
 
@@ -29,11 +31,11 @@ pub(crate) struct Footer {
 pub(crate) fn read_footer(files: &dyn Files, path: &Path) -> Result<Footer, StoreError> {
     let foreign = |reason: String| StoreError::Foreign { path: path.to_path_buf(), reason };
     let io = |error| StoreError::io("read", path, error);
-    let len = files.len(path).map_err(io)?;
+    let (len, end) = files.tail(path, GUESS_BYTES).map_err(io)?;
     if len < (MAGIC.len() + TAIL_BYTES) as u64 {
         return Err(foreign(format!("{len} bytes are no Parquet file")));
     }
-    let tail = files.read(path, len - TAIL_BYTES as u64, TAIL_BYTES).map_err(io)?;
+    let (end, tail) = end.split_at(end.len() - TAIL_BYTES);
     let (size, magic) = tail.split_at(4);
     if magic != MAGIC {
         return Err(foreign("it does not end as a Parquet file: torn or not Parquet".into()));
@@ -43,8 +45,12 @@ pub(crate) fn read_footer(files: &dyn Files, path: &Path) -> Result<Footer, Stor
     if size > FOOTER_LIMIT_BYTES || size as u64 > body - MAGIC.len() as u64 {
         return Err(foreign(format!("its footer claims {size} bytes of {len}: torn")));
     }
-    let bytes = files.read(path, body - size as u64, size).map_err(io)?;
-    parse(&bytes, body - size as u64).map_err(foreign)
+    let start = body - size as u64;
+    match end.len().checked_sub(size) {
+        Some(at) => parse(&end[at..], start),
+        None => parse(&files.read(path, start, size).map_err(io)?, start),
+    }
+    .map_err(foreign)
 }
 
 fn parse(bytes: &[u8], data_end: u64) -> Result<Footer, String> {

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant, SystemTime};
 use schemas::{FooterPosition, MicroBatch};
 
 pub(crate) use chain::{follow, partition_files};
-pub use config::{ArchiveConfig, Table, TopicIdentity};
+pub use config::{ArchiveConfig, OBJECT_BYTES, Table, TopicIdentity};
 pub(crate) use footer::read_footer;
 pub(crate) use layout::parse_partition;
 pub use layout::topic_folder;
@@ -40,7 +40,7 @@ pub use properties::Compression;
 pub(crate) use properties::writer_properties;
 
 use crate::error::{CREATE_FOLDER, StoreError};
-use crate::files::{Files, LocalFiles, ensure_dir, sync_up_to};
+use crate::files::{self, Files, ensure_dir, sync_up_to};
 
 /// Writer of one table from one topic: any number of partitions, one thread.
 ///
@@ -85,15 +85,16 @@ pub struct Lost {
 }
 
 impl Archive {
-    /// Opens the archive of `topic` on a local directory and sweeps stale temporaries: those of
-    /// this instance, and anybody's that are older than `config.stale_after` at `now`.
+    /// Opens the archive of `topic`, in a local directory or an object store, and sweeps stale
+    /// temporaries: those of this instance, and anybody's that are older than `config.stale_after` at
+    /// `now`.
     pub fn open(
         config: ArchiveConfig,
         topic: TopicIdentity,
         table: Table,
         now: SystemTime,
     ) -> Result<Self, StoreError> {
-        Self::open_on(Arc::new(LocalFiles), config, topic, table, now)
+        Self::open_on(files::of(&config.root)?, config, topic, table, now)
     }
 
     pub(crate) fn open_on(
@@ -106,6 +107,7 @@ impl Archive {
         config.check()?;
         layout::check_name("archive table", &config.table)?;
         layout::check_name("topic", &topic.topic)?;
+        files.prove(&config.root).map_err(|e| StoreError::io("publish to", &config.root, e))?;
         let folder = topic_folder(&config.root, &config.table, &topic.topic);
         let temporaries = layout::temporary_folder(&config.root, &config.table, &topic.topic);
         for dir in [&folder, &temporaries] {
@@ -125,7 +127,7 @@ impl Archive {
     /// `None` when it has no file yet, and then the first position appended or advanced to is
     /// where it begins.
     ///
-    /// Every file of the partition is checked: whole, ours, of the same topic, with a schema that
+    /// Every file of the partition (in an object store the newest 64) is checked: whole, ours, of the same topic, with a schema that
     /// reads together with this table's, and starting where its predecessor ends. Rows held of an
     /// earlier opening are discarded.
     pub fn position(&mut self, partition: i32) -> Result<Option<i64>, StoreError> {

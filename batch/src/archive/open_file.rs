@@ -86,6 +86,15 @@ impl OpenFile {
         Ok(ClosedFile { bytes, temporary: self.temporary })
     }
 
+    /// The same whoever has the name `to`: for what is made again as it was.
+    pub(crate) fn replace(self, metadata: Vec<KeyValue>, to: &Path) -> Result<(), StoreError> {
+        let mut temporary = self.close(metadata)?.temporary;
+        let replaced = temporary.files.replace(&temporary.path, to);
+        replaced.map_err(|e| StoreError::io("publish", to, e))?;
+        temporary.published = true;
+        Ok(())
+    }
+
     fn writer(&mut self) -> &mut ArrowWriter<Box<dyn NewFile>> {
         self.writer.as_mut().expect("open until it is published")
     }

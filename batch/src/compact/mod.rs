@@ -43,7 +43,7 @@ pub use snapshot::Snapshot;
 
 use crate::archive::{layout, topic_folder};
 use crate::error::{CREATE_FOLDER, StoreError};
-use crate::files::{Files, LocalFiles, ensure_dir, lock, sync_up_to};
+use crate::files::{Files, LocalFiles, ensure_dir, is_object, lock, sync_up_to};
 use crate::parquet_io::ParquetRows;
 use crate::positions::{self, Seen};
 use plan::Input;
@@ -160,6 +160,12 @@ impl Compaction {
     pub fn open(config: CompactConfig) -> Result<Self, StoreError> {
         layout::check_name("archive table", &config.table)?;
         layout::check_name("topic", &config.topic)?;
+        if is_object(&config.root) {
+            let reason = "compaction needs a local folder: it takes a lock, sorts on the archive's disk and \
+                          rereads what it wrote before it gives it a name"
+                .into();
+            return Err(StoreError::Place { path: config.root, reason });
+        }
         let files: Arc<dyn Files> = Arc::new(LocalFiles);
         let folders = Folders::of(&config.root, &config.table, &config.topic);
         folders.make(&*files)?;

@@ -51,7 +51,7 @@ pub(super) fn pending(
             let schema =
                 schemas.entry(footer.position.contract_id.clone()).or_insert(footer.schema);
             inputs.push_back(Input {
-                bytes: LocalFiles.len(&path).map_err(|e| StoreError::io("read", &path, e))?,
+                bytes: LocalFiles.stat(&path).map_err(|e| StoreError::io("read", &path, e))?.bytes,
                 newest_record_us: Columns::open(&path)?.greatest(TIMESTAMP),
                 schema: SchemaRef::clone(schema),
                 footer: footer.position,

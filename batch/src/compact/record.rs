@@ -182,7 +182,7 @@ fn read(files: &dyn Files, path: &Path) -> Result<Record, StoreError> {
         ))
     };
     let failed = |e| StoreError::io("read", path, e);
-    let len = files.len(path).map_err(failed)?;
+    let len = files.stat(path).map_err(failed)?.bytes;
     if len > MAX_BYTES {
         return Err(damaged(format!("{len} bytes are no record")));
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::record::Record;
 use super::{Folders, commit};
 use crate::error::StoreError;
-use crate::files::LocalFiles;
+use crate::files;
 use crate::positions::{self, Coordinates};
 use crate::source;
 
@@ -21,7 +21,7 @@ impl Snapshot {
     /// What of a table of a topic is compacted; `None` when nothing ever was.
     pub fn read(root: &Path, table: &str, topic: &str) -> Result<Option<Self>, StoreError> {
         let folders = Folders::of(root, table, topic);
-        let record = Record::read(&LocalFiles, &folders.records)?;
+        let record = Record::read(&*files::of(root)?, &folders.records)?;
         Ok(record.map(|record| Self { record, folders }))
     }
 

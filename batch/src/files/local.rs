@@ -11,7 +11,7 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::{Entry, Files, NewFile};
+use super::{Entry, Files, NewFile, Stat};
 
 /// See the module.
 pub(crate) struct LocalFiles;
@@ -29,6 +29,10 @@ impl Files for LocalFiles {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => publish_by_link(from, to),
             other => Ok(other?),
         }
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
@@ -58,8 +62,9 @@ impl Files for LocalFiles {
         fs::remove_file(path)
     }
 
-    fn len(&self, path: &Path) -> io::Result<u64> {
-        Ok(fs::metadata(path)?.len())
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        let found = fs::metadata(path)?;
+        Ok(Stat { bytes: found.len(), modified: found.modified()? })
     }
 
     fn read(&self, path: &Path, start: u64, len: usize) -> io::Result<Vec<u8>> {

@@ -1,13 +1,18 @@
-//! The file system as the archive needs it: a private seam, so that a model can stand in for it.
+//! The file system as the archive needs it: a private seam, so that an object store, or a model, can
+//! stand in for it.
 //!
 //! The contract is POSIX at its weakest: what is written is lost until the file is synced, a name
 //! is lost until its directory is synced, any call may fail, and a failed call may have taken
-//! effect. [`Files::publish`] never replaces.
+//! effect. [`Files::publish`] never replaces. Which file system it is follows from the path: see [`of`].
 
 mod local;
+pub mod location;
 mod lock;
 #[cfg(test)]
 pub(crate) mod model;
+mod object;
+mod source;
+mod stores;
 mod url;
 
 use std::io::{self, Write};
@@ -15,8 +20,13 @@ use std::path::Path;
 use std::time::SystemTime;
 
 pub(crate) use local::LocalFiles;
+pub(crate) use location::{absolute, is_object};
 pub(crate) use lock::lock;
-pub(crate) use url::{url_of_file, url_of_folder};
+pub(crate) use source::open;
+#[cfg(test)]
+pub(crate) use stores::put_for_tests;
+pub(crate) use stores::{bucket, of, register};
+pub(crate) use url::{url_of_file, url_of_folder, url_of_store};
 
 /// A file system.
 pub(crate) trait Files: Send + Sync {
@@ -24,6 +34,8 @@ pub(crate) trait Files: Send + Sync {
     fn create(&self, path: &Path) -> io::Result<Box<dyn NewFile>>;
     /// Gives `from` the name `to`; `AlreadyExists` when that name is taken.
     fn publish(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives `from` the name `to`, whoever had that; for what may be made again only.
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes the names in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Creates one directory; `AlreadyExists` and `NotFound` (of the parent) are errors.
@@ -32,10 +44,29 @@ pub(crate) trait Files: Send + Sync {
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Length of a file in bytes.
-    fn len(&self, path: &Path) -> io::Result<u64>;
+    /// What a file is like.
+    fn stat(&self, path: &Path) -> io::Result<Stat>;
     /// Exactly `len` bytes from `start`.
     fn read(&self, path: &Path, start: u64, len: usize) -> io::Result<Vec<u8>>;
+    /// Length of a file, and its last bytes, `most` of them at most.
+    fn tail(&self, path: &Path, most: usize) -> io::Result<(u64, Vec<u8>)> {
+        let bytes = self.stat(path)?.bytes;
+        let len = bytes.min(most as u64);
+        Ok((bytes, self.read(path, bytes - len, len as usize)?))
+    }
+    /// Makes sure that publishing below `root` refuses a name that is taken; `Unsupported` where it
+    /// does not.
+    fn prove(&self, _root: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Length and age of a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stat {
+    pub(crate) bytes: u64,
+    /// When its content last changed.
+    pub(crate) modified: SystemTime,
 }
 
 /// A file being written.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-use super::{Entry, Files, NewFile};
+use super::{Entry, Files, NewFile, Stat};
 
 /// One process's view of the disk.
 pub(crate) struct ModelFiles {
@@ -194,6 +194,15 @@ impl Files for ModelFiles {
         fault
     }
 
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = enter(&self.disk, &self.calls_left)?;
+        disk.fault()?;
+        let node = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        disk.names.insert(to.to_path_buf(), node);
+        disk.names.remove(from);
+        Ok(())
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut disk = enter(&self.disk, &self.calls_left)?;
         disk.fault()?;
@@ -232,10 +241,10 @@ impl Files for ModelFiles {
         disk.names.remove(path).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn len(&self, path: &Path) -> io::Result<u64> {
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
         let mut disk = enter(&self.disk, &self.calls_left)?;
         disk.fault()?;
-        Ok(disk.content(path)?.len() as u64)
+        Ok(Stat { bytes: disk.content(path)?.len() as u64, modified: SystemTime::UNIX_EPOCH })
     }
 
     fn read(&self, path: &Path, start: u64, len: usize) -> io::Result<Vec<u8>> {

@@ -2,14 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use glob::{MatchOptions, Pattern};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
+use crate::{files, source};
 
 /// Most files of one input: a limit against a folder that is not meant, far above real tables.
 const MAX_FILES: usize = 100_000;
 /// Folders below the one that was named.
 const MAX_DEPTH: usize = 16;
+/// Characters that make a pattern.
+const PATTERN: [char; 3] = ['*', '?', '['];
+const NAMES: &str = "its name must end in .parquet, .csv, .jsonl, .ndjson or .json";
 
 /// How rows are written in a file; its name's end says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,17 +61,18 @@ pub(crate) fn find(inputs: &[PathBuf]) -> Result<Found, StoreError> {
 }
 
 fn collect(input: &Path, files: &mut Vec<(PathBuf, FileKind)>) -> Result<(), StoreError> {
+    if files::is_object(input) {
+        return collect_objects(input, files);
+    }
     if input.is_dir() {
         return walk(input, 0, files);
     }
     if input.exists() {
-        let kind = kind_of(input).ok_or_else(|| {
-            refused(input, "its name must end in .parquet, .csv, .jsonl, .ndjson or .json")
-        })?;
+        let kind = kind_of(input).ok_or_else(|| refused(input, NAMES))?;
         return push(input, kind, files);
     }
     let text = input.to_string_lossy();
-    if !text.contains(['*', '?', '[']) {
+    if !text.contains(PATTERN) {
         return Err(refused(input, "there is no such file or folder"));
     }
     let matches = glob::glob(&text).map_err(|error| refused(input, &error.to_string()))?;
@@ -75,6 +81,41 @@ fn collect(input: &Path, files: &mut Vec<(PathBuf, FileKind)>) -> Result<(), Sto
         if path.is_dir() {
             walk(&path, 0, files)?;
         } else if let Some(kind) = kind_of(&path) {
+            push(&path, kind, files)?;
+        }
+    }
+    Ok(())
+}
+
+/// In an object store a folder is what its objects' keys begin with: all are looked through.
+fn collect_objects(input: &Path, files: &mut Vec<(PathBuf, FileKind)>) -> Result<(), StoreError> {
+    let text = input.to_string_lossy();
+    let pattern = text.find(PATTERN).map(|at| {
+        let literal = &text[..text[..at].rfind('/').map_or(at, |slash| slash + 1)];
+        let pattern = Pattern::new(&text).map_err(|error| refused(input, &error.to_string()))?;
+        Ok((PathBuf::from(literal), pattern))
+    });
+    let pattern = pattern.transpose()?;
+    let one = pattern.is_none() && !text.ends_with('/') && source::exists(input)?;
+    if one {
+        let kind = kind_of(input).ok_or_else(|| refused(input, NAMES))?;
+        return push(input, kind, files);
+    }
+    let prefix = pattern.as_ref().map_or(input, |(literal, _)| literal);
+    let bucket = files::bucket(input)?.expect("an object's path");
+    let found = bucket.walk(prefix).map_err(|e| StoreError::io("list", prefix, e))?;
+    if found.is_empty() {
+        return Err(refused(input, "there is no such object, and none below it"));
+    }
+    let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
+    for path in found {
+        let below = path.strip_prefix(prefix).unwrap_or(&path);
+        let hidden = below.iter().any(|name| name.as_encoded_bytes().starts_with(b"."));
+        // A pattern may also mean the folder that a file is in.
+        let meant = pattern.as_ref().is_none_or(|(_, pattern)| {
+            path.ancestors().any(|at| pattern.matches_path_with(at, options))
+        });
+        if let Some(kind) = kind_of(&path).filter(|_| meant && !hidden) {
             push(&path, kind, files)?;
         }
     }

@@ -114,3 +114,38 @@ fn what_cannot_be_read_is_named() {
         assert!(error.contains(said), "{input}: {error}");
     }
 }
+
+#[test]
+fn objects_are_found_as_files_are() {
+    let store = Arc::new(object_store::memory::InMemory::new());
+    files::put_for_tests("test-find", store);
+    let files = files::of(Path::new("s3://test-find")).unwrap();
+    let beside = Path::new("s3://test-find/.tmp");
+    for key in
+        ["a.csv", "in/x.csv", "in/day=1/y.csv", "in/.part/z.csv", "in/notes.txt", "in2/w.csv"]
+    {
+        files.create(beside).unwrap().write_all(b"n\n1\n").unwrap();
+        files.publish(beside, &Path::new("s3://test-find").join(key)).unwrap();
+    }
+    let cases: [(&str, &[&str]); 9] = [
+        ("a.csv", &["a.csv"]),
+        ("in", &["in/day=1/y.csv", "in/x.csv"]),
+        ("in/", &["in/day=1/y.csv", "in/x.csv"]),
+        ("in/*.csv", &["in/x.csv"]),
+        ("in*/?.csv", &["in/x.csv", "in2/w.csv"]),
+        ("in/day=*", &["in/day=1/y.csv"]),
+        ("**/y.csv", &["in/day=1/y.csv"]),
+        ("nothing", &[]),
+        ("in/*.parquet", &[]),
+    ];
+    for (input, expected) in cases {
+        let input = PathBuf::from(format!("s3://test-find/{input}"));
+        let found = find::find(std::slice::from_ref(&input)).map(|found| found.files);
+        let expected: Vec<PathBuf> =
+            expected.iter().map(|key| Path::new("s3://test-find").join(key)).collect();
+        assert_eq!(found.unwrap_or_default(), expected, "{}", input.display());
+    }
+    let inputs = vec![PathBuf::from("s3://test-find/in/x.csv")];
+    let rows = Rows::open(&RowsConfig { inputs, ..RowsConfig::default() }).unwrap();
+    assert_eq!(rows.count().unwrap(), 1);
+}

@@ -4,15 +4,17 @@
 //! lies in the output folder. A job that was asked something else is refused.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::output::Folders;
 use super::parts::{Input, Planned};
 use super::{Model, ScoreConfig};
 use crate::error::StoreError;
-use crate::files::{Files, LocalFiles};
+use crate::files::{self, Files};
 
 /// Name of the manifest in the output folder.
 pub(super) const NAME: &str = "manifest.json";
@@ -57,11 +59,19 @@ impl Manifest {
     }
 
     /// Writes the manifest of a job that begins; refuses to go on with another one.
-    pub(super) fn begin(&self, folder: &Path, temporaries: &Path) -> Result<(), StoreError> {
-        let path = folder.join(NAME);
-        match read(&path)? {
-            Some(found) => self.check(&found, folder),
-            None => self.publish(&path, temporaries),
+    pub(super) fn begin(&self, folders: &Folders) -> Result<(), StoreError> {
+        let (files, path) = (&*folders.files, folders.root.join(NAME));
+        if let Some(found) = read(files, &path)? {
+            return self.check(&found, &folders.root);
+        }
+        match self.publish(&path, folders) {
+            // Where there is no lock somebody else may have begun meanwhile.
+            Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
+                let found = read(files, &path)?;
+                let gone = || damaged(&path, "it comes and goes");
+                self.check(&found.ok_or_else(gone)?, &folders.root)
+            }
+            other => other,
         }
     }
 
@@ -80,7 +90,7 @@ impl Manifest {
             ("--where", show(&found.predicate), show(&self.predicate)),
             ("--columns", found.columns.join(","), self.columns.join(",")),
             ("--include", found.coordinates.to_string(), self.coordinates.to_string()),
-            ("inputs", files(&found.inputs), files(&self.inputs)),
+            ("inputs", count(&found.inputs), count(&self.inputs)),
         ];
         let mut differences: Vec<String> = pairs
             .into_iter()
@@ -114,22 +124,29 @@ impl Manifest {
         }
     }
 
-    fn publish(&self, path: &Path, temporaries: &Path) -> Result<(), StoreError> {
-        let temporary = temporaries.join(NAME);
+    fn publish(&self, path: &Path, folders: &Folders) -> Result<(), StoreError> {
+        let (files, temporary) = (&folders.files, folders.temporaries.join(NAME));
         let failed = |action| move |e| StoreError::io(action, path, e);
         let text = serde_json::to_vec(self).expect("a manifest is JSON");
-        let mut file = LocalFiles.create(&temporary).map_err(failed("create"))?;
+        let mut file = files.create(&temporary).map_err(failed("create"))?;
         file.write_all(&text).map_err(failed("write"))?;
         file.sync().map_err(failed("sync"))?;
-        LocalFiles.publish(&temporary, path).map_err(failed("publish"))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        LocalFiles.sync_dir(folder).map_err(failed("sync"))
+        if let Err(error) = files.publish(&temporary, path) {
+            // What stays behind is swept at the next start.
+            let _ = files.remove(&temporary);
+            return Err(failed("publish")(error));
+        }
+        files.sync_dir(&folders.root).map_err(failed("sync"))
     }
 }
 
-/// Keeps other jobs out of the output folder, until the answer is dropped or its process ends.
-pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
-    crate::files::lock(folder)?.ok_or_else(|| {
+/// Keeps other jobs out of the output folder, until the answer is dropped or its process ends; `None` in
+/// an object store, which has no locks.
+pub(super) fn lock(folder: &Path) -> Result<Option<File>, StoreError> {
+    if files::is_object(folder) {
+        return Ok(None);
+    }
+    files::lock(folder)?.map(Some).ok_or_else(|| {
         let folder = folder.display();
         StoreError::Query(format!(
             "another job is writing to {folder}: wait for it, or name another output folder"
@@ -137,18 +154,19 @@ pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
     })
 }
 
-fn files(inputs: &[Input]) -> String {
+fn count(inputs: &[Input]) -> String {
     format!("{} files", inputs.len())
 }
 
-fn read(path: &Path) -> Result<Option<Manifest>, StoreError> {
-    match std::fs::metadata(path) {
-        Ok(found) if found.len() > MAX_BYTES => return Err(damaged(path, "it is too large")),
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+fn read(files: &dyn Files, path: &Path) -> Result<Option<Manifest>, StoreError> {
+    let found = match files.stat(path) {
+        Ok(found) if found.bytes > MAX_BYTES => return Err(damaged(path, "it is too large")),
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StoreError::io("read", path, error)),
-    }
-    let text = std::fs::read(path).map_err(|e| StoreError::io("read", path, e))?;
+    };
+    let text = files.read(path, 0, found.bytes as usize);
+    let text = text.map_err(|e| StoreError::io("read", path, e))?;
     serde_json::from_slice(&text).map(Some).map_err(|error| damaged(path, &error.to_string()))
 }
 

@@ -31,8 +31,9 @@ mod tests;
 mod text;
 mod work;
 
+use std::collections::HashSet;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -43,7 +44,6 @@ pub use model::{MakePredictor, Model, Sessions};
 pub use output::Counts;
 
 use crate::error::StoreError;
-use crate::files::{Files, LocalFiles};
 use cluster::{Cluster, Office};
 use columns::Columns;
 use output::Folders;
@@ -86,7 +86,7 @@ pub struct Job {
     done: Vec<Option<Counts>>,
     /// Where it is scored, if not here.
     office: Option<Office>,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// What was done since the last one.
@@ -127,19 +127,25 @@ impl Job {
             Columns::new(&model, &all, &config.columns, config.coordinates, &config.salt)?;
         // What does not go with the contract or the condition is said before anything is written.
         answer(&plan(&model, &config, &planned, &columns)?, &planned)?;
-        let folders = Folders::below(&config.output);
+        let folders = Folders::below(&config.output)?;
         folders.make(&config.inputs)?;
         let lock = manifest::lock(&folders.root)?;
-        sweep(&folders.temporaries, &|_| true)?;
+        sweep(&folders, &folders.temporaries, &|_| true)?;
         let manifest = manifest::Manifest::of(&config, &model, &planned);
-        manifest.begin(&folders.root, &folders.temporaries)?;
+        manifest.begin(&folders)?;
+        let there = names(&folders, &folders.results)?;
         let done = (0..planned.parts.len())
-            .map(|part| output::done(&folders, part))
+            .map(|part| match there.contains(&output::name(part)) {
+                true => output::done(&folders, part),
+                false => Ok(None),
+            })
             .collect::<Result<Vec<_>, _>>()?;
-        // Rejects whose results are missing are of a part that is done again.
-        let undone: Vec<String> =
-            (0..done.len()).filter(|part| done[*part].is_none()).map(output::name).collect();
-        sweep(&folders.rejects, &|name| undone.iter().any(|undone| undone == name))?;
+        if lock.is_some() {
+            // Rejects whose results are missing are of a part that is done again.
+            let undone: Vec<String> =
+                (0..done.len()).filter(|part| done[*part].is_none()).map(output::name).collect();
+            sweep(&folders, &folders.rejects, &|name| undone.iter().any(|undone| undone == name))?;
+        }
         let office = None;
         Ok(Self { model, config, planned, columns, folders, done, office, _lock: lock })
     }
@@ -257,12 +263,17 @@ fn answer(plan: &Plan, planned: &Planned) -> Result<Option<SchemaRef>, StoreErro
     Ok(Some(Arc::clone(frame.schema().inner())))
 }
 
+/// Names of the files in `folder`.
+fn names(folders: &Folders, folder: &Path) -> Result<HashSet<String>, StoreError> {
+    let entries = folders.files.list(folder).map_err(|e| StoreError::io("list", folder, e))?;
+    Ok(entries.into_iter().map(|entry| entry.name).collect())
+}
+
 /// Removes the files in `folder` that `of` names.
-fn sweep(folder: &std::path::Path, of: &dyn Fn(&str) -> bool) -> Result<(), StoreError> {
-    let entries = LocalFiles.list(folder).map_err(|e| StoreError::io("list", folder, e))?;
-    for entry in entries.iter().filter(|entry| of(&entry.name)) {
-        let path = folder.join(&entry.name);
-        LocalFiles.remove(&path).map_err(|e| StoreError::io("remove", &path, e))?;
+fn sweep(folders: &Folders, folder: &Path, of: &dyn Fn(&str) -> bool) -> Result<(), StoreError> {
+    for name in names(folders, folder)?.iter().filter(|name| of(name)) {
+        let path = folder.join(name);
+        folders.files.remove(&path).map_err(|e| StoreError::io("remove", &path, e))?;
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! What a part leaves: a file of results, and one of rejects where a row was refused.
 //!
-//! The rejects are published first, the results last: a part is done when its results are there.
+//! The rejects are published first, the results last: a part is done when its results are there. Rejects
+//! of a part that is done again replace those that were left; they are the same rows. That is what keeps
+//! jobs apart where nothing can be locked: of two that do a part, one gives it its results.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use super::columns::{Columns, Stamp};
 use super::manifest;
 use crate::archive::{Compression, OpenFile, writer_properties};
 use crate::error::StoreError;
-use crate::files::{Files, LocalFiles, ensure_dir};
+use crate::files::{self, Files, ensure_dir};
 
 /// Rows of a row group written here.
 const ROW_GROUP_ROWS: usize = 128 << 10;
@@ -49,8 +51,9 @@ impl Counts {
 }
 
 /// Where the files of a job lie.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Folders {
+    pub(super) files: Arc<dyn Files>,
     pub(super) root: PathBuf,
     pub(super) results: PathBuf,
     pub(super) rejects: PathBuf,
@@ -58,14 +61,15 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    pub(super) fn below(root: &Path) -> Self {
+    pub(super) fn below(root: &Path) -> Result<Self, StoreError> {
         let below = |name: &str| root.join(name);
-        Self {
+        Ok(Self {
+            files: files::of(root)?,
             root: root.to_path_buf(),
             results: below("results"),
             rejects: below("rejects"),
             temporaries: below(".tidegate-tmp"),
-        }
+        })
     }
 
     /// Makes them, unless the output folder is in use for something else.
@@ -76,7 +80,7 @@ impl Folders {
             Err(StoreError::Query(format!("{root} cannot be the output folder: {reason}")))
         };
         let absolute =
-            |path: &Path| std::path::absolute(path).map_err(|e| StoreError::io("resolve", path, e));
+            |path: &Path| files::absolute(path).map_err(|e| StoreError::io("resolve", path, e));
         for input in inputs {
             if absolute(root)?.starts_with(absolute(input)?) {
                 return refused("it is an input, or lies in one; name a folder outside of it");
@@ -85,8 +89,12 @@ impl Folders {
         if root.is_file() {
             return refused("it is a file");
         }
-        if root.is_dir() && !root.join(manifest::NAME).exists() {
-            let entries = LocalFiles.list(root).map_err(|e| StoreError::io("list", root, e))?;
+        let entries = match self.files.list(root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(StoreError::io("list", root, error)),
+        };
+        if !entries.iter().any(|entry| entry.name == manifest::NAME) {
             let own = |name: &str| name.starts_with('.') || ["results", "rejects"].contains(&name);
             if let Some(entry) = entries.iter().find(|entry| !own(&entry.name)) {
                 let name = &entry.name;
@@ -96,10 +104,19 @@ impl Folders {
             }
         }
         for folder in [&self.results, &self.rejects, &self.temporaries] {
-            ensure_dir(&LocalFiles, folder)
+            ensure_dir(&*self.files, folder)
                 .map_err(|e| StoreError::io(crate::error::CREATE_FOLDER, folder, e))?;
         }
-        Ok(())
+        self.files.prove(root).map_err(|e| StoreError::io("publish to", root, e))
+    }
+
+    fn open(&self, name: String, schema: &SchemaRef) -> Result<OpenFile, StoreError> {
+        let properties = writer_properties(schema, ROW_GROUP_ROWS, Compression::Zstd);
+        OpenFile::create(&self.files, self.temporaries.join(name), schema, &properties)
+    }
+
+    fn sync(&self, folder: &Path) -> Result<(), StoreError> {
+        self.files.sync_dir(folder).map_err(|e| StoreError::io("sync", folder, e))
     }
 }
 
@@ -112,6 +129,7 @@ pub(super) fn name(part: usize) -> String {
 pub(super) struct PartFiles<'a> {
     columns: &'a Columns,
     folders: &'a Folders,
+    part: usize,
     name: String,
     results: OpenFile,
     rejects: Option<OpenFile>,
@@ -125,8 +143,9 @@ impl<'a> PartFiles<'a> {
         part: usize,
     ) -> Result<Self, StoreError> {
         let name = name(part);
-        let results = open(&folders.temporaries.join(format!("results-{name}")), &columns.results)?;
-        Ok(Self { columns, folders, name, results, rejects: None, counts: Counts::default() })
+        let results = folders.open(format!("results-{name}"), &columns.results)?;
+        let counts = Counts::default();
+        Ok(Self { columns, folders, part, name, results, rejects: None, counts })
     }
 
     /// Appends what the plan made of some rows.
@@ -142,8 +161,8 @@ impl<'a> PartFiles<'a> {
         let Some(rejects) = rejects else { return Ok(()) };
         self.counts.rejected += rejects.num_rows() as u64;
         if self.rejects.is_none() {
-            let path = self.folders.temporaries.join(format!("rejects-{}", self.name));
-            self.rejects = Some(open(&path, &self.columns.rejects)?);
+            let name = format!("rejects-{}", self.name);
+            self.rejects = Some(self.folders.open(name, &self.columns.rejects)?);
         }
         self.rejects.as_mut().expect("just opened").write(&rejects, &[])
     }
@@ -155,48 +174,39 @@ impl<'a> PartFiles<'a> {
 
     /// Makes both files durable under their names; `rows` were read.
     pub(super) fn publish(self, rows: u64) -> Result<Counts, StoreError> {
-        let counts = Counts { rows, ..self.counts };
-        let taken = |path: &Path| {
-            StoreError::Query(format!(
-                "{} is there already: something else writes to this folder; name another one",
-                path.display()
-            ))
-        };
+        let (counts, folders) = (Counts { rows, ..self.counts }, self.folders);
         if let Some(rejects) = self.rejects {
-            let to = self.folders.rejects.join(&self.name);
-            rejects.publish(vec![], &to)?.ok_or_else(|| taken(&to))?;
-            sync(&self.folders.rejects)?;
+            rejects.replace(vec![], &folders.rejects.join(&self.name))?;
+            folders.sync(&folders.rejects)?;
         }
-        let to = self.folders.results.join(&self.name);
+        let to = folders.results.join(&self.name);
         let said = serde_json::to_string(&counts).expect("numbers are JSON");
         let metadata = vec![KeyValue::new(FOOTER.to_owned(), said)];
-        self.results.publish(metadata, &to)?.ok_or_else(|| taken(&to))?;
-        sync(&self.folders.results)?;
-        Ok(counts)
+        if self.results.publish(metadata, &to)?.is_some() {
+            folders.sync(&folders.results)?;
+            return Ok(counts);
+        }
+        // Where nothing can be locked, the same job may have done the part meanwhile: then it is done.
+        let theirs = if files::is_object(&to) { done(folders, self.part)? } else { None };
+        let same = theirs.filter(|theirs| *theirs == counts);
+        same.ok_or_else(|| {
+            StoreError::Query(format!(
+                "{} is there already: something else writes to this folder; name another one",
+                to.display()
+            ))
+        })
     }
-}
-
-fn open(path: &Path, schema: &SchemaRef) -> Result<OpenFile, StoreError> {
-    let files: Arc<dyn Files> = Arc::new(LocalFiles);
-    OpenFile::create(
-        &files,
-        path.to_path_buf(),
-        schema,
-        &writer_properties(schema, ROW_GROUP_ROWS, Compression::Zstd),
-    )
-}
-
-fn sync(folder: &Path) -> Result<(), StoreError> {
-    LocalFiles.sync_dir(folder).map_err(|e| StoreError::io("sync", folder, e))
 }
 
 /// What became of a part that is done; `None` where it is not.
 pub(super) fn done(folders: &Folders, part: usize) -> Result<Option<Counts>, StoreError> {
     let path = folders.results.join(name(part));
-    let file = match std::fs::File::open(&path) {
+    let file = match files::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(StoreError::io("open", &path, error)),
+        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
     };
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .map_err(|e| StoreError::parquet("read", &path, e))?;

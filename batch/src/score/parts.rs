@@ -4,7 +4,6 @@
 //! CSV file (a quoted cell may hold line ends, so none can be told from the middle). The same files
 //! give the same parts, in the same order.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -19,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hive;
 use crate::error::StoreError;
+use crate::files;
 use crate::rows::find::{FileKind, find};
 
 /// Rows of a part of a Parquet file, about: a killed job does at most so many again, and a thread.
@@ -67,11 +67,10 @@ pub(super) struct Shape {
 
 impl Input {
     fn of(path: &Path) -> Result<Self, StoreError> {
-        let absolute = std::path::absolute(path).map_err(|e| StoreError::io("resolve", path, e))?;
-        let found = std::fs::metadata(path).map_err(|e| StoreError::io("open", path, e))?;
-        let changed = found.modified().map_err(|e| StoreError::io("look at", path, e))?;
-        let modified = changed.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-        Ok(Self { path: absolute, bytes: found.len(), modified })
+        let absolute = files::absolute(path).map_err(|e| StoreError::io("resolve", path, e))?;
+        let found = files::of(path)?.stat(path).map_err(|e| StoreError::io("open", path, e))?;
+        let changed = found.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Self { path: absolute, bytes: found.bytes, modified: changed.as_nanos() as u64 })
     }
 
     /// Refuses a file that is not what it was.
@@ -133,7 +132,7 @@ pub(super) fn plan(inputs: &[PathBuf], contract: &Contract) -> Result<Planned, S
 
 fn parquet(at: usize, input: &Input, parts: &mut Vec<Part>) -> Result<Schema, StoreError> {
     let path = &input.path;
-    let file = File::open(path).map_err(|e| StoreError::io("open", path, e))?;
+    let file = files::open(path)?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .map_err(|e| StoreError::parquet("read", path, e))?;
     let groups = reader.metadata().row_groups();
@@ -170,7 +169,7 @@ fn first_byte(group: &RowGroupMetaData) -> u64 {
 }
 
 pub(super) fn header(path: &Path, contract: &Contract) -> Result<Schema, StoreError> {
-    let file = File::open(path).map_err(|e| StoreError::io("open", path, e))?;
+    let file = files::open(path)?.from(0).map_err(|e| StoreError::io("read", path, e))?;
     let mut line = Vec::new();
     BufReader::new(file.take(MAX_HEADER_BYTES))
         .read_until(b'\n', &mut line)

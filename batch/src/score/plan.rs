@@ -20,6 +20,7 @@ use super::scan::{self, ParquetPart};
 use super::text::{self, Read, TextPart};
 use super::{Model, ORIGINAL, POSITION, REFUSED, hive};
 use crate::error::StoreError;
+use crate::files;
 use crate::rows::find::FileKind;
 
 /// Rows that go through a plan together: a few calls of the model, and small enough for the cache.
@@ -134,6 +135,7 @@ impl Plan {
     ) -> Result<Arc<dyn TableProvider>, StoreError> {
         let hive = hive::values(&input.path, &self.shape.hive)?;
         if self.shape.kind == FileKind::Parquet {
+            files::register(&self.session.runtime_env(), &input.path)?;
             let schema = self.schema.clone();
             let table = ParquetPart::new(&input.path, input.bytes, range, hive, schema);
             return Ok(Arc::new(table.map_err(explain)?));

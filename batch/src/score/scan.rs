@@ -20,11 +20,12 @@ use datafusion::physical_plan::ExecutionPlan;
 use parquet::arrow::RowNumber;
 
 use super::POSITION;
-use crate::files::url_of_file;
+use crate::files::{url_of_file, url_of_store};
 
 /// One part of a Parquet file.
 #[derive(Debug)]
 pub(super) struct ParquetPart {
+    store: ObjectStoreUrl,
     file: PartitionedFile,
     schema: TableSchema,
 }
@@ -52,7 +53,7 @@ impl ParquetPart {
         file.object_meta.location = url.prefix().clone();
         file.partition_values = hive;
         file.range = Some(FileRange { start: range.start as i64, end: range.end as i64 });
-        Ok(Self { file, schema })
+        Ok(Self { store: url_of_store(path), file, schema })
     }
 }
 
@@ -75,12 +76,11 @@ impl TableProvider for ParquetPart {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let options = session.table_options().parquet.clone();
         let source = ParquetSource::new(self.schema.clone()).with_table_parquet_options(options);
-        let config =
-            FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-                .with_file(self.file.clone())
-                .with_projection_indices(projection.cloned())?
-                .with_limit(limit)
-                .build();
+        let config = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
+            .with_file(self.file.clone())
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
         Ok(DataSourceExec::from_data_source(config))
     }
 

@@ -188,7 +188,7 @@ fn a_stretch_of_a_file_is_read_once_wherever_it_is_cut() {
         let plan = plan(&model, &ScoreConfig::default(), &planned, &columns).unwrap();
         let worker = Worker::here(&model, plan, &planned, &columns).unwrap();
         let out = tempfile::tempdir().unwrap();
-        let folders = Folders::below(out.path());
+        let folders = Folders::below(out.path()).unwrap();
         folders.make(&[]).unwrap();
         let mut counts = Counts::default();
         for part in [0, 1] {

@@ -22,7 +22,7 @@ use super::tables::{PARTITION_COLUMN, with_new_columns};
 use crate::archive::read_footer;
 use crate::compact::{Snapshot, columns};
 use crate::error::StoreError;
-use crate::files::{LocalFiles, url_of_file};
+use crate::files::{self, url_of_file};
 use crate::parquet_io::ParquetRows;
 
 /// The row's own number of its partition, in every file of both parts.
@@ -41,18 +41,21 @@ pub(super) fn provider(
         schemas.insert(String::new(), ParquetRows::open(newest, 1)?.schema().clone());
     }
     for path in &rest {
-        let footer = read_footer(&LocalFiles, path)?;
+        let footer = read_footer(&*files::of(path)?, path)?;
         schemas.entry(footer.position.contract_id).or_insert(footer.schema);
     }
     if schemas.is_empty() {
         return Ok(None);
     }
     let found = columns(&schemas.into_values().collect::<Vec<_>>())?;
+    if let Some(path) = compacted.iter().chain(&rest).next() {
+        files::register(&context.runtime_env(), path)?;
+    }
     let urls = compacted
         .iter()
         .chain(&rest)
         .map(|path| {
-            let path = std::path::absolute(path).map_err(|e| StoreError::io("resolve", path, e))?;
+            let path = files::absolute(path).map_err(|e| StoreError::io("resolve", path, e))?;
             ListingTableUrl::parse(url_of_file(&path)).map_err(explain)
         })
         .collect::<Result<Vec<_>, _>>()?;

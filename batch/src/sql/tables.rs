@@ -17,7 +17,7 @@ use super::{Rows, SqlTable, archived, explain};
 use crate::archive::{parse_partition, partition_files, topic_folder};
 use crate::compact::Snapshot;
 use crate::error::StoreError;
-use crate::files::{Files, LocalFiles, url_of_folder};
+use crate::files::{self, url_of_folder};
 
 /// Column that the folder names give; the row's own `partition` column holds the same number.
 pub(super) const PARTITION_COLUMN: &str = "source_partition";
@@ -67,7 +67,8 @@ async fn of_folder(
         return empty(name, folder, schema);
     }
     let folder =
-        std::path::absolute(folder).map_err(|error| StoreError::io("resolve", folder, error))?;
+        files::absolute(folder).map_err(|error| StoreError::io("resolve", folder, error))?;
+    files::register(&context.runtime_env(), &folder)?;
     let url = ListingTableUrl::parse(url_of_folder(&folder)).map_err(explain)?;
     let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
         .with_file_extension(".parquet")
@@ -96,8 +97,9 @@ fn empty(
 /// writes, `date` and others of what is made from it.
 fn keys(folder: &Path) -> Result<Vec<(String, DataType)>, StoreError> {
     let (mut at, mut keys) = (folder.to_path_buf(), Vec::new());
+    let files = files::of(folder)?;
     while keys.len() < MAX_KEYS {
-        let entries = LocalFiles.list(&at).map_err(|e| StoreError::io("list", &at, e))?;
+        let entries = files.list(&at).map_err(|e| StoreError::io("list", &at, e))?;
         let names = entries.into_iter().map(|entry| entry.name);
         let Some(name) = names.filter(|name| key_of(name).is_some()).min() else { break };
         keys.extend(key_of(&name));
@@ -140,7 +142,8 @@ pub(super) fn with_new_columns(found: &SchemaRef, now: Option<&SchemaRef>) -> Sc
 }
 
 fn has_files(folder: &Path) -> Result<bool, StoreError> {
-    let entries = match LocalFiles.list(folder) {
+    let files = files::of(folder)?;
+    let entries = match files.list(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(StoreError::io("list", folder, error)),
@@ -148,7 +151,7 @@ fn has_files(folder: &Path) -> Result<bool, StoreError> {
     for entry in entries {
         let below = folder.join(&entry.name);
         let found = match (parse_partition(&entry.name), key_of(&entry.name)) {
-            (Some(_), _) => !partition_files(&LocalFiles, &below)?.is_empty(),
+            (Some(_), _) => !partition_files(&*files, &below)?.is_empty(),
             (None, Some(_)) => has_files(&below)?,
             (None, None) => entry.name.ends_with(".parquet") && !entry.name.starts_with('.'),
         };

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use batch::StoreError;
 use batch::derived::Derived;
-use batch::source::{Columns, files, position};
+use batch::source::{Columns, exists, files, position};
 use schemas::FooterPosition;
 
 use super::file::count_file;
@@ -105,7 +105,7 @@ impl Counter {
                     Some(_) | None => {
                         let (partition, start) = (*partition, *start);
                         let stale = self.derived.path(partition, start);
-                        if stale.exists() {
+                        if exists(&stale)? {
                             tracing::info!(path = %stale.display(), "removing a count of something else");
                             self.derived.remove(&stale)?;
                         }
@@ -158,10 +158,15 @@ impl Counter {
     /// The count file of this start, where there is one that was made with these settings.
     fn read(&self, partition: i32, start: i64) -> Result<Option<Counted>, StoreError> {
         let path = self.derived.path(partition, start);
-        if !path.exists() {
+        if !exists(&path)? {
             return Ok(None);
         }
-        let said = Columns::open(&path).ok();
+        let said = match Columns::open(&path) {
+            Ok(file) => Some(file),
+            // A store that fails for a moment says nothing of the file.
+            Err(error @ (StoreError::Io { .. } | StoreError::Place { .. })) => return Err(error),
+            Err(_) => None,
+        };
         let said = said.as_ref().and_then(|file| file.text(COUNTS_KEY));
         let footer = said.and_then(|text| serde_json::from_str::<CountFooter>(text).ok());
         Ok(footer

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use batch::jobs::{Calendar, Cron, JobSpec, Template, Trigger};
+use batch::location;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
@@ -137,6 +138,11 @@ impl<'a> Jobs<'a> {
             return None;
         }
         folders("output", &entry.output, say);
+        if entry.output.contains("://") {
+            let message = "must be a folder of this machine: it appears by being renamed; `tidegate score` \
+                           writes to an object store";
+            say("output", message.into());
+        }
         let same = |other: &&JobEntry| other.name != entry.name && other.output == entry.output;
         if let Some(other) = self.all.iter().find(same) {
             say("output", format!("is the output of {:?}, too: name another folder", other.name));
@@ -217,6 +223,11 @@ fn inputs(entry: &JobEntry, say: Say<'_>) -> Vec<Template> {
             "input",
             "is missing: name files, a folder or a pattern, with {date} where it is".into(),
         );
+    }
+    for path in given {
+        if let Err(why) = location::check(Path::new(path)) {
+            say("input", why);
+        }
     }
     given.iter().filter_map(|path| template("input", path, say)).collect()
 }

@@ -1,6 +1,5 @@
 //! A CSV file: rows as JSON objects for the decoder, other columns as the text that they are.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +11,7 @@ use schemas::{FieldType, MicroBatch};
 
 use super::{BATCH_ROWS, Read, TextPart, Typed, cells};
 use crate::error::StoreError;
+use crate::files;
 use crate::score::parts;
 
 /// Batches of rows.
@@ -28,7 +28,7 @@ pub(super) struct Rows {
 
 /// A file that tells how much of it was read.
 struct Counting {
-    file: File,
+    file: Box<dyn std::io::Read + Send>,
     read: Arc<Read>,
 }
 
@@ -63,7 +63,7 @@ impl Rows {
         let columns: Vec<_> = columns.collect();
         let text = columns.iter().map(|(name, _)| Field::new(name, DataType::Utf8, true));
         let schema = Arc::new(Schema::new(text.collect::<Vec<_>>()));
-        let file = File::open(&path).map_err(|e| StoreError::io("open", &path, e))?;
+        let file = files::open(&path)?.from(0).map_err(|e| StoreError::io("read", &path, e))?;
         let file = Counting { file, read: Arc::clone(&part.read) };
         let reader = ReaderBuilder::new(schema)
             .with_header(true)

@@ -1,7 +1,6 @@
 //! A stretch of a file of JSON lines: the lines that start in it, each with the byte where it does.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read as _, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,6 +10,7 @@ use schemas::{MAX_EVENT_BYTES, MicroBatch};
 
 use super::{BATCH_BYTES, BATCH_ROWS, Read, TextPart, Typed};
 use crate::error::StoreError;
+use crate::files;
 
 /// Read from the file at once.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -18,7 +18,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// Batches of lines.
 pub(super) struct Lines {
     path: PathBuf,
-    reader: BufReader<File>,
+    reader: BufReader<Box<dyn std::io::Read + Send>>,
     /// Where the next line starts.
     position: u64,
     end: u64,
@@ -30,10 +30,9 @@ pub(super) struct Lines {
 impl Lines {
     pub(super) fn open(part: &TextPart) -> Result<Self, StoreError> {
         let path = part.path.clone();
-        let mut file = File::open(&path).map_err(|e| StoreError::io("open", &path, e))?;
         // One byte earlier: a line that starts exactly here follows a line end.
         let start = part.range.start.saturating_sub(1);
-        file.seek(SeekFrom::Start(start)).map_err(|e| StoreError::io("read", &path, e))?;
+        let file = files::open(&path)?.from(start).map_err(|e| StoreError::io("read", &path, e))?;
         let mut lines = Self {
             path,
             reader: BufReader::with_capacity(BUFFER_BYTES, file),

@@ -27,7 +27,7 @@ use super::{DATABASE, FindTables, ServeConfig};
 use crate::archive::topic_folder;
 use crate::compact::Folders;
 use crate::error::StoreError;
-use crate::files::{Files as _, LocalFiles};
+use crate::files;
 use crate::sql::predict::Predict;
 use crate::sql::session::settings;
 use crate::sql::{Rows, SqlTable, explain, tables};
@@ -148,7 +148,7 @@ fn mark(table: &SqlTable) -> Result<Option<u64>, StoreError> {
 
 /// Adds, so that the order in which a folder lists its files does not matter.
 fn add_names(folder: &Path, depth: usize, sum: &mut u64) -> Result<(), StoreError> {
-    let entries = match LocalFiles.list(folder) {
+    let entries = match files::of(folder)?.list(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(StoreError::io("list", folder, error)),
