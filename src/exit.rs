@@ -41,6 +41,11 @@ pub(crate) struct WithExit {
     pub(crate) exit: Exit,
 }
 
+/// An error of the command line or of what it names: the caller's to mend.
+pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
+    WithExit { message: message.into(), exit: Exit::Usage }.into()
+}
+
 /// The exit code that `error` asks for.
 pub(crate) fn of(error: &anyhow::Error) -> Exit {
     if error.downcast_ref::<crate::config::Problems>().is_some() {

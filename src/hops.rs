@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use ingest::{AdminError, CreateTopic, Group, HopError, Memory, PipeEvents, Stop};
 
 use crate::cli::Hop;
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit, WithExit};
 use crate::health::{Health, Part};
 use crate::pipeline::{ASK, Pipeline, score_group};
 use crate::supervise::{Trouble, keep_running};
@@ -138,7 +138,7 @@ fn admin_trouble(error: AdminError) -> Trouble {
     match error {
         AdminError::Unreachable(_) => Trouble::Again(error.into()),
         AdminError::NoTopic(_) | AdminError::Refused(_) => {
-            Trouble::Final(WithExit { message: error.to_string(), exit: Exit::Usage }.into())
+            Trouble::Final(exit::usage(error.to_string()))
         }
     }
 }

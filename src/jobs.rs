@@ -12,7 +12,7 @@ use batch::jobs::{Due, Ledger, Runs, State, Trigger, World, due, latest_success}
 use jiff::Timestamp;
 
 use crate::config::{Config, Job};
-use crate::exit::{Exit, WithExit};
+use crate::exit;
 use crate::models;
 use crate::pipeline::Pipeline;
 
@@ -109,6 +109,6 @@ pub(crate) fn named<'a>(jobs: &'a [Job], name: &str) -> anyhow::Result<&'a Job> 
         let known = if known.is_empty() { "none".into() } else { known.join(", ") };
         let message =
             format!("{name:?} is no job of the configuration that is enabled; there are: {known}");
-        WithExit { message, exit: Exit::Usage }.into()
+        exit::usage(message)
     })
 }

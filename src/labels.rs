@@ -18,7 +18,7 @@ use serde_json::Value;
 
 pub(crate) use judge::{baseline, figures, judged};
 
-use crate::exit::{Exit, WithExit};
+use crate::exit;
 use crate::monitoring;
 use crate::pipeline::{LABELS, Pipeline};
 
@@ -49,7 +49,7 @@ pub(crate) fn table(pipeline: &Pipeline) -> anyhow::Result<Option<LabelTable>> {
     }
     let salt = pipeline.config.contract.hash_salt.expose();
     let table = LabelTable::new(&pipeline.contract, members(pipeline)?, salt.as_bytes());
-    table.map(Some).map_err(|error| usage(error.to_string()))
+    table.map(Some).map_err(|error| exit::usage(error.to_string()))
 }
 
 /// Members of a label record: as configured, else as the event's fields with these roles are called.
@@ -59,10 +59,9 @@ fn members(pipeline: &Pipeline) -> anyhow::Result<LabelMembers> {
         if name.is_empty() { field.map(|field| field.name.clone()) } else { Some(name.to_owned()) }
     };
     let label = or_role(&labels.label, contract.label()).ok_or_else(|| {
-        usage(
+        exit::usage(
             "labels.label is empty, and the contract has no field with role = \"label\" to take \
-             its name from: set it to the member of a label record that holds the label"
-                .into(),
+             its name from: set it to the member of a label record that holds the label",
         )
     })?;
     // Without a key in the contract the table refuses, and says so.
@@ -78,7 +77,7 @@ fn answer(pipeline: &Pipeline) -> anyhow::Result<Answer> {
     let named = |key: &str, name: &str| {
         outputs.iter().find(|output| output.name == name).ok_or_else(|| {
             let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
-            usage(format!(
+            exit::usage(format!(
                 "{key} = {name:?} is no output of the model: it has {}",
                 names.join(", ")
             ))
@@ -94,7 +93,7 @@ fn answer(pipeline: &Pipeline) -> anyhow::Result<Answer> {
     };
     if let Some(score) = score.filter(|score| score.kind != OutputKind::Probability) {
         let message = format!("labels.score = {:?} is no probability", score.name);
-        return Err(usage(message));
+        return Err(exit::usage(message));
     }
     let answer = match labels.prediction.as_str() {
         "" => only(OutputKind::Label).or_else(|| match score {
@@ -109,12 +108,13 @@ fn answer(pipeline: &Pipeline) -> anyhow::Result<Answer> {
         }
         (Some(answer), _) if answer.kind != OutputKind::Label => {
             let (name, kind) = (&answer.name, answer.kind.name());
-            Err(usage(format!("labels.prediction = {name:?} is a {kind}: name a label or a value")))
+            Err(exit::usage(format!(
+                "labels.prediction = {name:?} is a {kind}: name a label or a value"
+            )))
         }
-        (None, None) => Err(usage(
+        (None, None) => Err(exit::usage(
             "labels.prediction is empty, and the model has not one label, one value or one \
-             probability that could be meant: name the output that labels are held against"
-                .into(),
+             probability that could be meant: name the output that labels are held against",
         )),
         (answer, score) => Ok(Answer::Class {
             column: answer.map(|answer| column_of_output(&answer.name)),
@@ -214,8 +214,4 @@ pub(crate) fn sql_tables(pipeline: &Pipeline) -> anyhow::Result<Vec<SqlTable>> {
         SqlTable::folder(LABELS, folder, Some(labels.schema())),
         SqlTable::folder("performance", performance, Some(performance_schema())),
     ])
-}
-
-fn usage(message: String) -> anyhow::Error {
-    WithExit { message, exit: Exit::Usage }.into()
 }

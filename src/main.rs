@@ -19,6 +19,7 @@ mod progress;
 mod prompt;
 mod score;
 mod server;
+mod signals;
 mod supervise;
 mod tables;
 mod telemetry;

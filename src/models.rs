@@ -11,7 +11,7 @@ use infer::{OnnxPredictor, Package, Runtime};
 use schemas::{Contract, Predictor};
 
 use crate::config::Config;
-use crate::exit::{Exit, WithExit};
+use crate::exit;
 
 /// The package that `NAME[@VERSION]` means; the configured one when nothing is said.
 pub(crate) fn package(config: &Config, said: Option<&str>) -> anyhow::Result<Package> {
@@ -27,12 +27,12 @@ pub(crate) fn package(config: &Config, said: Option<&str>) -> anyhow::Result<Pac
     };
     if !one_folder(name) || !one_folder(&version) {
         let repository = own.repository.display();
-        return Err(usage(format!(
+        return Err(exit::usage(format!(
             "model {said:?}: write NAME or NAME@VERSION, folders of {repository}"
         )));
     }
     let folder = own.repository.join(name).join(version);
-    Package::open(&folder).map_err(|error| usage(error.to_string()))
+    Package::open(&folder).map_err(|error| exit::usage(error.to_string()))
 }
 
 /// Whether a name stays one folder below the repository.
@@ -59,7 +59,7 @@ fn newest(folder: &Path, name: &str) -> anyhow::Result<String> {
         (None, _) => {
             versions.sort();
             let versions = versions.join(", ");
-            Err(usage(format!(
+            Err(exit::usage(format!(
                 "which version of {name}? Write {name}@VERSION; there are: {versions}"
             )))
         }
@@ -124,8 +124,4 @@ fn features(package: &Package, contract: &Contract) -> Result<Contract, String> 
         fields.push(field.clone());
     }
     Contract::new(contract.name(), fields).map_err(|errors| errors.to_string())
-}
-
-fn usage(message: String) -> anyhow::Error {
-    WithExit { message, exit: Exit::Usage }.into()
 }

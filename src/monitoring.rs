@@ -21,7 +21,7 @@ use monitor::window::Windows;
 
 use crate::commands::baseline;
 use crate::config::Config;
-use crate::exit::{Exit, WithExit};
+use crate::exit;
 use crate::pipeline::{Pipeline, RESULTS};
 
 /// Name of the profile in a model's package.
@@ -91,9 +91,8 @@ pub(crate) fn watched(pipeline: &Pipeline) -> anyhow::Result<Vec<Watched>> {
 fn settings(pipeline: &Pipeline, named: &Named) -> anyhow::Result<Settings> {
     let path = named.path.display();
     let profile: Option<Profile> = baseline::find(&named.path)?;
-    let profile = profile.ok_or_else(|| WithExit {
-        message: format!("{path} is no profile; `tidegate baseline fit` writes one"),
-        exit: Exit::Usage,
+    let profile = profile.ok_or_else(|| {
+        exit::usage(format!("{path} is no profile; `tidegate baseline fit` writes one"))
     })?;
     let config = &pipeline.config.monitor;
     let settings = Settings::new(
@@ -104,7 +103,7 @@ fn settings(pipeline: &Pipeline, named: &Named) -> anyhow::Result<Settings> {
         &config.columns,
     );
     settings
-        .map_err(|error| WithExit { message: error.to_string(), exit: Exit::Usage })
+        .map_err(|error| exit::usage(error.to_string()))
         .with_context(|| format!("profile {path}"))
 }
 

@@ -16,7 +16,7 @@ use schemas::{
 };
 
 use crate::config::{Config, Mode, Original, OutputMembers, Partitioner, Start};
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit};
 use crate::score::Scorer;
 
 /// Table of the scored events.
@@ -178,7 +178,7 @@ impl Pipeline {
             roll_rows: archive.roll_rows,
             roll_bytes: archive.roll_bytes,
             roll_age: Duration::from_secs(archive.roll_seconds),
-            compression: archive.compression.into(),
+            compression: archive.compression,
             open_bytes: self.config.memory.archive_kib << 10,
             ..ArchiveConfig::new(archive.directory.clone(), table, &self.config.instance())
         }
@@ -224,5 +224,5 @@ pub(crate) fn connection(config: &Config) -> Connection {
 }
 
 fn usage(error: impl std::error::Error) -> anyhow::Error {
-    WithExit { message: error.to_string(), exit: Exit::Usage }.into()
+    exit::usage(error.to_string())
 }

@@ -17,7 +17,7 @@ use monitor::columns::{Hashing, Planned, Treatment, Wishes, plan};
 use schemas::Contract;
 
 use crate::cli::DataArgs;
-use crate::exit::{Exit, WithExit};
+use crate::exit;
 use crate::progress::Progress;
 
 pub(crate) use compare::{Reference, against};
@@ -142,8 +142,7 @@ fn planned(
     };
     let rows = Rows::open(&config)?;
     let wishes = Wishes { contract: reading.contract(), columns };
-    let plan = plan(rows.schema(), wishes)
-        .map_err(|error| WithExit { message: error.to_string(), exit: Exit::Usage })?;
+    let plan = plan(rows.schema(), wishes).map_err(|error| exit::usage(error.to_string()))?;
     Ok((rows, plan))
 }
 
@@ -176,7 +175,7 @@ fn check_salt(plan: &[Planned], salt: &[u8]) -> anyhow::Result<()> {
                  pipeline's salt with --salt-file, or leave the column out with --columns",
                 column.name
             );
-            Err(WithExit { message, exit: Exit::Usage }.into())
+            Err(exit::usage(message))
         }
         Some(_) | None => Ok(()),
     }
@@ -201,7 +200,7 @@ fn passes(plan: &[Planned], rows: u64, memory_bytes: u64) -> anyhow::Result<Vec<
                 mib(bytes),
                 mib(memory_bytes)
             );
-            return Err(WithExit { message, exit: Exit::Usage }.into());
+            return Err(exit::usage(message));
         }
         match passes.last_mut() {
             Some(pass) if bytes <= left => pass.push(place),

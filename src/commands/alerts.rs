@@ -16,7 +16,7 @@ use crate::cli::{
     AlertsTestRouteArgs, AlertsUnsilenceArgs,
 };
 use crate::config::Config;
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit};
 use crate::pipeline;
 
 pub(crate) fn run(command: &AlertsCommand) -> anyhow::Result<Exit> {
@@ -193,7 +193,7 @@ fn try_routes(args: &AlertsTestRouteArgs) -> anyhow::Result<Exit> {
                 )
             }
         };
-        return Err(WithExit { message, exit: Exit::Usage }.into());
+        return Err(exit::usage(message));
     }
     let (http, rendering) = (alerting::http(&config)?, alerting::rendering(&config));
     let publish = alerting::publish(pipeline::connection(&config));

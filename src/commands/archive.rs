@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use batch::Archive;
 
 use crate::cli::{AcceptGapArgs, ArchiveCommand, ArchivedTable};
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit, WithExit};
 use crate::hops::{ArchiveOf, identity};
 use crate::pipeline::{ASK, Pipeline};
 
@@ -30,8 +30,8 @@ fn accept_gap(args: &AcceptGapArgs) -> anyhow::Result<Exit> {
         ArchivedTable::Results => ArchiveOf::Results,
         ArchivedTable::DeadLetters => ArchiveOf::DeadLetters,
         ArchivedTable::Labels if pipeline.config.labels.topic.is_empty() => {
-            let message = "--table labels: labels.topic is empty, no labels are archived".into();
-            return Err(WithExit { message, exit: Exit::Usage }.into());
+            let message = "--table labels: labels.topic is empty, no labels are archived";
+            return Err(exit::usage(message));
         }
         ArchivedTable::Labels => ArchiveOf::Labels,
     };
@@ -39,7 +39,7 @@ fn accept_gap(args: &AcceptGapArgs) -> anyhow::Result<Exit> {
     let Some(log) = info.partitions.iter().find(|each| each.partition == args.partition) else {
         let (topic, count) = (&info.topic, info.partitions.len());
         let message = format!("--partition {}: {topic} has {count} partitions", args.partition);
-        return Err(WithExit { message, exit: Exit::Usage }.into());
+        return Err(exit::usage(message));
     };
     let low = log.low;
     // A name of its own: opening sweeps what a killed process of the same name left, and the

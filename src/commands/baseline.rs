@@ -9,7 +9,7 @@ use batch::parquet_io::{NewParquet, ParquetRows};
 use monitor::profile::{FitOptions, Profile, show};
 
 use crate::cli::{BaselineCommand, BaselineFitArgs, BaselineShowArgs};
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit};
 use crate::tables::{Input, Reading, fit};
 
 /// Columns of a profile read at a time.
@@ -27,7 +27,7 @@ fn fit_and_write(args: &BaselineFitArgs) -> anyhow::Result<Exit> {
     // Said before an hour of reading, not after it.
     if to.exists() && !args.force {
         let message = format!("{} exists already; --force writes it anew", to.display());
-        return Err(WithExit { message, exit: Exit::Usage }.into());
+        return Err(exit::usage(message));
     }
     let reading = Reading::new(&args.data)?;
     let input = Input::open(&args.input, args.predicate.as_deref(), &reading, &reading.columns)?;

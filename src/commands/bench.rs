@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::cli::{BenchArgs, Hop};
 use crate::config::Config;
 use crate::events;
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit};
 use crate::feed::Feed;
 use crate::pipeline::{self, ASK, Pipeline};
 use crate::progress::Progress;
@@ -59,11 +59,9 @@ struct Report {
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     let no_drain = |hop: &&Hop| matches!(hop, Hop::Monitor | Hop::Jobs);
     if args.only.iter().any(|hop| no_drain(&hop)) {
-        let message =
-            "--only monitor and --only jobs have no drain to time; the examples `count_rate` and \
-                       `score_rate` time counting and scoring files"
-                .into();
-        return Err(WithExit { message, exit: Exit::Usage }.into());
+        let message = "--only monitor and --only jobs have no drain to time; the examples `count_rate` and \
+                       `score_rate` time counting and scoring files";
+        return Err(exit::usage(message));
     }
     ingest::tune_allocator();
     let config = super::resolve(&args.config)?;

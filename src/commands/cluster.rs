@@ -7,12 +7,12 @@ use anyhow::Context as _;
 use batch::score::cluster::{self, ExecutorConfig};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::cli::{ExecutorArgs, ProcessArgs, SchedulerArgs};
 use crate::config::LogFormat;
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit};
+use crate::signals::Signals;
 use crate::{models, telemetry};
 
 /// How long parts at work may take after SIGTERM: another executor scores them anyway.
@@ -46,12 +46,14 @@ pub(crate) fn executor(args: &ExecutorArgs) -> anyhow::Result<Exit> {
     let scheduler = host_and_port(&args.scheduler)?;
     let threads = match args.threads {
         None => std::thread::available_parallelism().map_or(1, usize::from),
-        Some(0) => return Err(usage("--threads 0: at least 1 is accepted".to_owned())),
+        Some(0) => return Err(exit::usage("--threads 0: at least 1 is accepted")),
         Some(threads) => threads,
     };
     if !args.models.is_dir() {
         let models = args.models.display();
-        return Err(usage(format!("--models {models} is no folder: name the models' repository")));
+        return Err(exit::usage(format!(
+            "--models {models} is no folder: name the models' repository"
+        )));
     }
     let mut folder = tempfile::Builder::new();
     folder.prefix("tidegate-executor-");
@@ -96,7 +98,7 @@ pub(crate) fn executor(args: &ExecutorArgs) -> anyhow::Result<Exit> {
 /// Logs, and the address.
 fn begin(listen: SocketAddr, process: &ProcessArgs) -> anyhow::Result<()> {
     if !listen.ip().is_loopback() && !process.trust_network {
-        return Err(usage(format!(
+        return Err(exit::usage(format!(
             "--listen {listen} can be reached from other machines, and nothing there asks for a password: \
              whoever reaches it can have files read and rows fetched. Add --trust-network where everybody on \
              that network may, or listen on 127.0.0.1"
@@ -110,7 +112,7 @@ fn begin(listen: SocketAddr, process: &ProcessArgs) -> anyhow::Result<()> {
 fn host_and_port(said: &str) -> anyhow::Result<(String, u16)> {
     let parts = said.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     let parts = parts.and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
-    parts.ok_or_else(|| usage(format!("--scheduler {said}: write HOST:PORT")))
+    parts.ok_or_else(|| exit::usage(format!("--scheduler {said}: write HOST:PORT")))
 }
 
 fn runtime() -> anyhow::Result<Runtime> {
@@ -120,16 +122,7 @@ fn runtime() -> anyhow::Result<Runtime> {
 }
 
 async fn asked_to_end() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    Signals::listen()?.next().await;
     tracing::info!("stopping");
     Ok(())
-}
-
-fn usage(message: String) -> anyhow::Error {
-    WithExit { message, exit: Exit::Usage }.into()
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::verify::archives;
 use crate::cli::CompactArgs;
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit};
 use crate::pipeline::{DEAD_LETTERS, Pipeline, RESULTS};
 use crate::progress::Progress;
 use crate::{labels, monitoring};
@@ -201,9 +201,7 @@ fn amount(of: &Amount) -> String {
 /// A name or a folder that cannot be used is the caller's to mend.
 fn usage(error: StoreError) -> anyhow::Error {
     match error {
-        StoreError::Config { .. } | StoreError::Place { .. } => {
-            WithExit { message: error.to_string(), exit: Exit::Usage }.into()
-        }
+        StoreError::Config { .. } | StoreError::Place { .. } => exit::usage(error.to_string()),
         other => other.into(),
     }
 }

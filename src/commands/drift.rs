@@ -9,7 +9,7 @@ use monitor::report::{Report, Rule, Source, html};
 
 use super::baseline;
 use crate::cli::DriftArgs;
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit};
 use crate::tables::{Input, Reading, Reference, against, said};
 
 pub(crate) fn run(args: &DriftArgs) -> anyhow::Result<Exit> {
@@ -53,7 +53,7 @@ pub(crate) fn reference(
                 "{name} is a profile: its rows are counted already, and \
                                    --reference-where has none to choose from"
             );
-            return Err(WithExit { message, exit: Exit::Usage }.into());
+            return Err(exit::usage(message));
         }
         let source = Source { name, rows: profile.rows, profile: Some(profile.id()) };
         return Ok((Reference::Profile(profile), source));

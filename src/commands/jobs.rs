@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::cli::{JobsCommand, JobsHistoryArgs, JobsListArgs, JobsRunArgs};
 use crate::config::{Config, Job, resolved_jobs};
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit, WithExit};
 use crate::jobs::{Maker, Watermark, named, state, who};
 use crate::pipeline::Pipeline;
 
@@ -191,20 +191,24 @@ fn made_is_there(run: &Run) -> bool {
 }
 
 fn asked(args: &JobsRunArgs, root: &Job) -> anyhow::Result<Moment> {
-    let usage = |message: String| WithExit { message, exit: Exit::Usage };
     if let Some(time) = args.time {
         let none = || {
             let (name, schedule) = (&root.spec.name, &root.schedule);
-            usage(format!("--time {time}: {name} does not start then ({schedule}); name a --date"))
+            exit::usage(format!(
+                "--time {time}: {name} does not start then ({schedule}); name a --date"
+            ))
         };
-        return Ok(of_time(&root.spec, time).ok_or_else(none)?);
+        return of_time(&root.spec, time).ok_or_else(none);
     }
     let date = args.date.expect("one of both was said");
     let found = of_date(&root.spec, date).map_err(|times| {
         let times: Vec<String> = times.iter().map(Timestamp::to_string).collect();
-        usage(format!("--date {date} has several runs; name one with --time: {}", times.join(", ")))
+        exit::usage(format!(
+            "--date {date} has several runs; name one with --time: {}",
+            times.join(", ")
+        ))
     })?;
-    Ok(found.ok_or_else(|| usage(format!("--date {date} is at the end of the calendar")))?)
+    found.ok_or_else(|| exit::usage(format!("--date {date} is at the end of the calendar")))
 }
 
 /// The run whose time was last.
@@ -225,7 +229,7 @@ fn latest(config: &Config, jobs: &[Job], job: &Job) -> anyhow::Result<Moment> {
     let none = || {
         let (name, schedule) = (&job.spec.name, &job.schedule);
         let message = format!("no run of {name} has come yet ({schedule}): name one with --date");
-        WithExit { message, exit: Exit::Usage }
+        exit::usage(message)
     };
-    Ok(found.map(|due| due.moment).ok_or_else(none)?)
+    found.map(|due| due.moment).ok_or_else(none)
 }

@@ -26,7 +26,7 @@ use schemas::Contract;
 
 use crate::cli::ConfigArgs;
 use crate::config::{self, Config};
-use crate::exit::{Exit, WithExit};
+use crate::exit;
 
 /// The configuration that `args` mean, with the process environment laid over the file.
 fn resolve(args: &ConfigArgs) -> anyhow::Result<Config> {
@@ -40,7 +40,7 @@ pub(crate) fn read_contract(file: &Path) -> anyhow::Result<Contract> {
     })?;
     Contract::from_toml(&text).map_err(|errors| {
         let message = format!("contract {}: {errors}", file.display());
-        WithExit { message, exit: Exit::Usage }.into()
+        exit::usage(message)
     })
 }
 
@@ -55,7 +55,7 @@ fn named(flag: &str, pairs: &[String]) -> anyhow::Result<Vec<(String, String)>> 
         Some((name, value)) => Ok((name.trim().to_owned(), value.to_owned())),
         None => {
             let message = format!("{flag} {pair}: write NAME=VALUE");
-            Err(WithExit { message, exit: Exit::Usage }.into())
+            Err(exit::usage(message))
         }
     };
     pairs.iter().map(split).collect()

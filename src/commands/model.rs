@@ -9,7 +9,7 @@ use arrow::compute::concat_batches;
 use infer::{Package, Runtime};
 
 use crate::cli::{ModelCheckArgs, ModelCommand, ModelInitArgs, ModelShowArgs};
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit};
 
 /// Golden rows read at most: thousands prove as much as millions.
 const MAX_GOLDEN_ROWS: u64 = 1_000_000;
@@ -39,8 +39,7 @@ fn check(args: &ModelCheckArgs) -> anyhow::Result<Exit> {
 
 /// A folder that is no package is a mistake of whoever named it.
 fn open(dir: &Path) -> anyhow::Result<Package> {
-    Package::open(dir)
-        .map_err(|error| WithExit { message: error.to_string(), exit: Exit::Usage }.into())
+    Package::open(dir).map_err(|error| exit::usage(error.to_string()))
 }
 
 fn golden_rows(path: &Path) -> anyhow::Result<Option<RecordBatch>> {

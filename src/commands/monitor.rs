@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::{MonitorArgs, MonitorCommand};
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit};
 use crate::monitoring::{self, clock, count, instant, reports, rules, threads, watched};
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
@@ -88,7 +88,7 @@ fn counted(pipeline: &Pipeline) -> anyhow::Result<(Vec<Watched>, Vec<Total>)> {
              {}/reference.parquet`, or name one in monitor.reference",
             pipeline.package.folder().display()
         );
-        return Err(WithExit { message, exit: Exit::Usage }.into());
+        return Err(exit::usage(message));
     }
     let clock = clock(&pipeline.config)?;
     let judged = reports(&pipeline.config)?.position();

@@ -7,15 +7,15 @@ use ingest::{AdminError, Connection, CreateTopic};
 
 use crate::cli::ProduceArgs;
 use crate::events;
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit};
 use crate::feed::Feed;
 use crate::pipeline::ASK;
 use crate::progress::Progress;
 
 pub(crate) fn run(args: &ProduceArgs) -> anyhow::Result<Exit> {
     if args.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
-        let message = "--rate: must be above 0".to_owned();
-        return Err(WithExit { message, exit: Exit::Usage }.into());
+        let message = "--rate: must be above 0";
+        return Err(exit::usage(message));
     }
     ingest::tune_allocator();
     let mut properties = super::properties(&args.property)?;

@@ -10,18 +10,18 @@ use anyhow::Context as _;
 use ingest::{PipeEvents, Stop};
 use opentelemetry::global;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Hop, RunArgs};
 use crate::config;
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit, WithExit};
 use crate::health::Health;
 use crate::hops::{self, ArchiveOf};
 use crate::monitoring;
 use crate::pipeline::Pipeline;
 use crate::server;
+use crate::signals::Signals;
 use crate::telemetry::{self, Telemetry};
 
 type Ended = (&'static str, anyhow::Result<()>);
@@ -34,13 +34,12 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> anyhow::Result<Exit> {
     let pipeline = Arc::new(Pipeline::open(config)?);
     if args.only == [Hop::Monitor] && !monitoring::has_reference(&pipeline) {
         let message = "--only monitor, and there is no reference to compare with: name one in \
-                       monitor.reference, or put reference.parquet into the model's package"
-            .into();
-        return Err(WithExit { message, exit: Exit::Usage }.into());
+                       monitor.reference, or put reference.parquet into the model's package";
+        return Err(exit::usage(message));
     }
     if args.only == [Hop::Jobs] && !has_jobs(&pipeline) {
-        let message = "--only jobs, and the configuration has no [[jobs]] that is enabled".into();
-        return Err(WithExit { message, exit: Exit::Usage }.into());
+        let message = "--only jobs, and the configuration has no [[jobs]] that is enabled";
+        return Err(exit::usage(message));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -78,11 +77,9 @@ async fn supervise(
         // Not waited for at the end: a question to a broker that is away may take its time.
         tasks.spawn(on_thread("members", move || hops::look_after(&pipeline, &groups, &stop)));
     }
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let mut signals = Signals::listen()?;
     let first = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+        _ = signals.next() => None,
         ended = hops.join_next() => ended,
         ended = tasks.join_next(), if !tasks.is_empty() => ended,
     };
@@ -98,8 +95,7 @@ async fn supervise(
                 let ended = ended.expect("not empty").expect("tasks do not panic silently");
                 failure = failure.or_else(|| failed(ended));
             }
-            _ = terminate.recv() => return Err(cut_short("a second SIGTERM")),
-            _ = interrupt.recv() => return Err(cut_short("a second SIGINT")),
+            signal = signals.next() => return Err(cut_short(&format!("a second {signal}"))),
             () = &mut deadline => return Err(cut_short("shutdown.grace_seconds are over")),
         }
     }

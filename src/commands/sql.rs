@@ -13,7 +13,7 @@ use batch::topic_folder;
 
 use crate::cli::{SqlArgs, SqlFormat};
 use crate::config::Config;
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit};
 use crate::pipeline::{DEAD_LETTERS, Pipeline, RESULTS};
 use crate::{models, prompt};
 
@@ -101,8 +101,8 @@ fn format(args: &SqlArgs) -> anyhow::Result<Format> {
         (SqlFormat::Json, _) => Format::Json,
         (SqlFormat::Parquet, Some(path)) => Format::Parquet(path),
         (SqlFormat::Parquet, None) => {
-            let message = "--format parquet needs --output FILE".to_owned();
-            return Err(WithExit { message, exit: Exit::Usage }.into());
+            let message = "--format parquet needs --output FILE";
+            return Err(exit::usage(message));
         }
     })
 }

@@ -201,24 +201,8 @@ pub(crate) struct Archive {
     pub(crate) roll_rows: u64,
     pub(crate) roll_bytes: u64,
     pub(crate) roll_seconds: u64,
-    pub(crate) compression: Compression,
+    pub(crate) compression: batch::Compression,
     pub(crate) dead_letters: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Compression {
-    Lz4,
-    Zstd,
-}
-
-impl From<Compression> for batch::Compression {
-    fn from(compression: Compression) -> Self {
-        match compression {
-            Compression::Lz4 => Self::Lz4,
-            Compression::Zstd => Self::Zstd,
-        }
-    }
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

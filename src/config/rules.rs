@@ -191,7 +191,7 @@ fn places(config: &Config, found: &mut Found) {
     let others = others.into_iter().map(|(key, path)| (key.to_owned(), path));
     for (key, path) in others.chain(references) {
         found.unless(
-            !path.to_string_lossy().contains("://"),
+            !location::has_scheme(path),
             &key,
             path.display(),
             "must be a file or folder of this machine: only the tables and a job's input may lie in an \

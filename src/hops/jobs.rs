@@ -12,7 +12,7 @@ use ingest::Stop;
 use jiff::Timestamp;
 
 use crate::config::{Job, resolved_jobs};
-use crate::exit::{Exit, WithExit};
+use crate::exit;
 use crate::health::Health;
 use crate::jobs::{Board, Events, Maker, Watermark, problems, state, who};
 use crate::pipeline::Pipeline;
@@ -34,7 +34,7 @@ pub(crate) fn jobs(pipeline: &Pipeline, health: &Health, stop: &Stop) -> anyhow:
     let jobs = resolved_jobs(&pipeline.config);
     let found = problems(pipeline, &jobs);
     if !found.is_empty() {
-        return Err(WithExit { message: found.join("; "), exit: Exit::Usage }.into());
+        return Err(exit::usage(found.join("; ")));
     }
     let (state, who, events) = (state(&pipeline.config), who(&pipeline.config), Events::new());
     let mut said = false;

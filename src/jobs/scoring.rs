@@ -19,7 +19,7 @@ use schemas::Contract;
 use crate::commands::baseline;
 use crate::commands::drift::reference;
 use crate::config::Config;
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit, WithExit};
 use crate::progress::Progress;
 use crate::tables::{Input, Reading, against, check, said};
 use crate::{models, monitoring};
@@ -83,16 +83,14 @@ impl Scoring {
     pub(crate) fn open(config: &Config, contract: &Contract, asked: Asked) -> anyhow::Result<Self> {
         let package = models::package(config, asked.model.as_deref())?;
         if asked.drift.is_some() && location::is_object(&asked.files.output) {
-            let message =
-                "--drift writes report.json and report.html into the output folder, which must be \
-                           one of this machine: use `tidegate drift`, which takes s3:// inputs"
-                    .into();
-            return Err(WithExit { message, exit: Exit::Usage }.into());
+            let message = "--drift writes report.json and report.html into the output folder, which must be \
+                           one of this machine: use `tidegate drift`, which takes s3:// inputs";
+            return Err(exit::usage(message));
         }
         let reference = asked.drift.as_ref().map(|drift| {
             let said = drift.reference.clone();
             said.or_else(|| monitoring::reference_of(config, &package))
-                .ok_or_else(|| WithExit { message: no_reference(&package), exit: Exit::Usage })
+                .ok_or_else(|| exit::usage(no_reference(&package)))
         });
         let reference = reference.transpose()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -242,6 +240,6 @@ fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 fn usage(error: StoreError) -> anyhow::Error {
     match error {
         StoreError::Io { .. } | StoreError::Cluster { .. } => error.into(),
-        other => WithExit { message: other.to_string(), exit: Exit::Usage }.into(),
+        other => exit::usage(other.to_string()),
     }
 }

@@ -12,7 +12,7 @@ use monitor::report::{
 use monitor::stats::{CategoryCounts, Sample};
 
 use super::{Input, Reading, check_salt, fit, parallel, passes};
-use crate::exit::{Exit, WithExit};
+use crate::exit;
 use crate::progress::Progress;
 
 /// What is compared with.
@@ -108,7 +108,7 @@ fn wished(profile: Profile, columns: &[String]) -> anyhow::Result<Vec<ColumnProf
     if !unknown.is_empty() {
         let present = profile.columns.into_iter().map(|column| column.name).collect();
         let message = PlanError::Unknown { missing: unknown, present }.to_string();
-        return Err(WithExit { message, exit: Exit::Usage }.into());
+        return Err(exit::usage(message));
     }
     let all = columns.is_empty();
     let wished = profile.columns.into_iter().filter(|column| all || columns.contains(&column.name));

@@ -127,9 +127,9 @@ impl Archive {
     /// `None` when it has no file yet, and then the first position appended or advanced to is
     /// where it begins.
     ///
-    /// Every file of the partition (in an object store the newest 64) is checked: whole, ours, of the same topic, with a schema that
-    /// reads together with this table's, and starting where its predecessor ends. Rows held of an
-    /// earlier opening are discarded.
+    /// Every file of the partition (in an object store the newest 64) is checked: whole, ours, of the same
+    /// topic, with a schema that reads together with this table's, and starting where its predecessor ends.
+    /// Rows held of an earlier opening are discarded.
     pub fn position(&mut self, partition: i32) -> Result<Option<i64>, StoreError> {
         self.partitions.remove(&partition);
         let Shared { files, config, .. } = &self.shared;

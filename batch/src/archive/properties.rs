@@ -4,9 +4,11 @@ use arrow::datatypes::{DataType, Schema};
 use parquet::basic::{self, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
+use serde::{Deserialize, Serialize};
 
 /// How pages are compressed. `examples/archive_rate.rs` says what each costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Compression {
     /// LZ4 blocks (`LZ4_RAW`): for files whose writer is in a hurry.
     Lz4,

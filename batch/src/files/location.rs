@@ -14,6 +14,12 @@ const BUCKET_BYTES: std::ops::RangeInclusive<usize> = 3..=255;
 /// S3's limit of a key is 1,024 bytes; what is written below a prefix has up to some 600.
 const PREFIX_BYTES: usize = 400;
 
+/// Whether `path` begins with a scheme, of an object store that is known or of another.
+#[must_use]
+pub fn has_scheme(path: &Path) -> bool {
+    path.to_string_lossy().contains(AFTER_SCHEME)
+}
+
 /// Whether `path` names a place in an object store.
 #[must_use]
 pub fn is_object(path: &Path) -> bool {

@@ -217,7 +217,10 @@ impl Job {
             let mut done = Vec::new();
             while !stop() {
                 let Some(part) = left.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                match worker.part(*part, &job.folders, scored_at, progress, &stop) {
+                let scored = work::persistent(*part, stop, || {
+                    worker.part(*part, &job.folders, scored_at, progress, &stop)
+                });
+                match scored {
                     Ok(Some(counts)) => done.push((*part, counts)),
                     Ok(None) => break,
                     Err(error) => {

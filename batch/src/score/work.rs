@@ -24,6 +24,26 @@ const ATTEMPTS: u32 = 4;
 /// Pause before a part is asked again; each further one is twice as long.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// `part`'s answer; what a cluster could not do is asked again.
+pub(super) fn persistent<T>(
+    place: usize,
+    stop: impl Fn() -> bool,
+    part: impl Fn() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut pause = AGAIN_AFTER;
+    for attempt in 1..ATTEMPTS {
+        match part() {
+            Err(StoreError::Cluster { reason, .. }) if !stop() => {
+                tracing::warn!(part = place, attempt, reason, "the cluster is asked again");
+                std::thread::sleep(pause);
+                pause *= 2;
+            }
+            ended => return ended,
+        }
+    }
+    part()
+}
+
 /// What a thread has of its own.
 pub(super) struct Worker<'a> {
     source: Source<'a>,
@@ -69,31 +89,8 @@ impl<'a> Worker<'a> {
         Self { source: Source::Cluster(office), model, planned, columns }
     }
 
-    /// Scores a part and publishes its files; `None` where `stop` said so meanwhile. What a cluster could not
-    /// do is asked again.
+    /// Scores a part and publishes its files; `None` where `stop` said so meanwhile.
     pub(super) fn part(
-        &self,
-        place: usize,
-        folders: &Folders,
-        scored_at: i64,
-        progress: &(dyn Fn(Step) + Sync),
-        stop: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Option<Counts>, StoreError> {
-        let mut pause = AGAIN_AFTER;
-        for attempt in 1.. {
-            match self.once(place, folders, scored_at, progress, stop) {
-                Err(StoreError::Cluster { reason, .. }) if attempt < ATTEMPTS && !stop() => {
-                    tracing::warn!(part = place, attempt, reason, "the cluster is asked again");
-                    std::thread::sleep(pause);
-                    pause *= 2;
-                }
-                ended => return ended,
-            }
-        }
-        unreachable!("the last attempt is returned")
-    }
-
-    fn once(
         &self,
         place: usize,
         folders: &Folders,

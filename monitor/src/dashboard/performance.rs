@@ -13,6 +13,7 @@ use crate::outcomes::{Kind, PerformanceFiles};
 
 /// Files read for one question and kind of row: a day of windows each.
 const MOST_FILES: usize = 100;
+
 /// Points of one model over time, the oldest first.
 pub(super) fn performance(
     files: Option<&PerformanceFiles>,

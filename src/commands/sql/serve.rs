@@ -9,15 +9,15 @@ use batch::StoreError;
 use batch::sql::serve::{Limits, STACK_BYTES, ServeConfig, Server, SqlEvents, TlsFiles};
 use opentelemetry::global;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::SqlArgs;
 use crate::config;
-use crate::exit::{Exit, WithExit};
+use crate::exit::{self, Exit, WithExit};
 use crate::health::Health;
 use crate::pipeline::Pipeline;
+use crate::signals::Signals;
 use crate::telemetry::{self, Telemetry};
 use crate::{models, server};
 
@@ -48,9 +48,12 @@ fn users(args: &SqlArgs, sql: &config::Sql) -> anyhow::Result<Vec<(String, Strin
     let mut users = sql.users.clone();
     if let Some(file) = &args.password_file {
         let secret = config::Secret::from_file(file)
-            .map_err(|error| usage(format!("--password-file {}: {error}", file.display())))?;
+            .map_err(|error| exit::usage(format!("--password-file {}: {error}", file.display())))?;
         if secret.expose().is_empty() {
-            return Err(usage(format!("--password-file {}: the file is empty", file.display())));
+            return Err(exit::usage(format!(
+                "--password-file {}: the file is empty",
+                file.display()
+            )));
         }
         users.insert(args.user.clone(), secret);
     }
@@ -61,10 +64,10 @@ fn users(args: &SqlArgs, sql: &config::Sql) -> anyhow::Result<Vec<(String, Strin
 fn addresses(address: &str, open: bool) -> anyhow::Result<Vec<SocketAddr>> {
     let found: Vec<SocketAddr> = address
         .to_socket_addrs()
-        .map_err(|error| usage(format!("sql.listen = {address}: {error}; write host:port")))?
+        .map_err(|error| exit::usage(format!("sql.listen = {address}: {error}; write host:port")))?
         .collect();
     match found.iter().find(|address| !address.ip().is_loopback()) {
-        Some(beyond) if open => Err(usage(format!(
+        Some(beyond) if open => Err(exit::usage(format!(
             "sql.listen = {address}: {beyond} can be reached from other machines, and nobody has a \
              password, which is for loopback only: give one with --password-file or [sql.users], or \
              listen on 127.0.0.1"
@@ -88,7 +91,7 @@ async fn serve(
     let server = Server::open(served(pipeline, users), SqlEvents::new(&global::meter("tidegate")))
         .await
         .map_err(|error| match error {
-            StoreError::Config { .. } => usage(error.to_string()),
+            StoreError::Config { .. } => exit::usage(error.to_string()),
             other => other.into(),
         })?;
     let listener = TcpListener::bind(addresses).await.with_context(|| {
@@ -103,11 +106,9 @@ async fn serve(
         beside.spawn(server::serve(told, health, registry, None, closing));
     }
     serving.spawn(server.serve(listener, stop.clone()));
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let mut signals = Signals::listen()?;
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        _ = signals.next() => {}
         ended = beside.join_next(), if !beside.is_empty() => {
             ended.expect("not empty").context("serving metrics")?.context("serving metrics")?;
         }
@@ -119,8 +120,7 @@ async fn serve(
     while !serving.is_empty() {
         tokio::select! {
             ended = serving.join_next() => ended.expect("not empty").context("serving SQL")?,
-            _ = terminate.recv() => return Err(cut_short("a second SIGTERM")),
-            _ = interrupt.recv() => return Err(cut_short("a second SIGINT")),
+            signal = signals.next() => return Err(cut_short(&format!("a second {signal}"))),
         }
     }
     closing.cancel();
@@ -168,10 +168,6 @@ async fn listener(address: &str) -> anyhow::Result<Option<TcpListener>> {
 fn cut_short(why: &str) -> anyhow::Error {
     let message = format!("{why}: ending before every query has ended; nothing is written by them");
     WithExit { message, exit: Exit::Failed }.into()
-}
-
-fn usage(message: String) -> anyhow::Error {
-    WithExit { message, exit: Exit::Usage }.into()
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ impl<'a> Jobs<'a> {
             return None;
         }
         folders("output", &entry.output, say);
-        if entry.output.contains("://") {
+        if location::has_scheme(Path::new(&entry.output)) {
             let message = "must be a folder of this machine: it appears by being renamed; `tidegate score` \
                            writes to an object store";
             say("output", message.into());
