@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::array::{Array as _, ArrayData};
 use batch::parquet_io::ParquetRows;
 
-use crate::harness::{Broker, Pipeline, ended_with, flight, folder, root};
+use crate::harness::{Broker, Pipeline, address_in, ended_with, flight, folder, metrics, root};
 
 const SOON: Duration = Duration::from_secs(40);
 
@@ -74,7 +74,7 @@ fn secrets_are_nowhere_in_the_clear() {
 
     let mut child = pipeline.run_with("a", &["telemetry.log=trace", "server.listen=127.0.0.1:0"]);
     ended_with(&pipeline.command(&["verify"], &["--wait", "60"]), 0);
-    let metrics = metrics(&child.wait_for("serving /livez", SOON));
+    let metrics = metrics(&address_in(&child.wait_for("serving /livez", SOON)));
     assert!(metrics.contains("tidegate_dead_letters"), "{metrics}");
     clean("/metrics", metrics.as_bytes());
     child.terminate();
@@ -126,13 +126,6 @@ fn what_stays_is_of_use(pipeline: &Pipeline, half: usize) {
     assert!(value.starts_with(&format!(r#"{{"id":"{hashed}","#)), "{value}");
     let told = "SELECT count(*) FROM dead_letters WHERE reason IS NOT NULL AND input_offset >= 0";
     assert_eq!(pipeline.sql(told), half.to_string());
-}
-
-/// `/metrics` of the address in this line of the log.
-fn metrics(line: &str) -> String {
-    let at = line.find("127.0.0.1:").expect("the line names the address");
-    let port = line[at + 10..].split(|letter: char| !letter.is_ascii_digit()).next();
-    crate::harness::metrics(&format!("127.0.0.1:{}", port.expect("a port")))
 }
 
 fn files(dir: &Path) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Child, Request, root};
+use crate::harness::{Child, Request, address_in, ended_with, get, root, run};
 use crate::monitor::{Monitored, archive, archive_from};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -38,6 +38,17 @@ fn body(request: &Request) -> Value {
 }
 
 fn watching(monitored: &Monitored, address: &str) -> Child {
+    let arguments = arguments(&["run", "--only", "monitor"], monitored, address, &[]);
+    Child::spawn(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// A command with the configuration of all tests here, alerts going to `address`.
+fn arguments(
+    command: &[&str],
+    monitored: &Monitored,
+    address: &str,
+    more: &[String],
+) -> Vec<String> {
     let config = root().join("deploy/demo/tidegate.toml").to_string_lossy().into_owned();
     let [alerts, retraining] = [("ops", "alerts"), ("train", "retraining")].map(|(name, event)| {
         format!(
@@ -46,18 +57,20 @@ fn watching(monitored: &Monitored, address: &str) -> Child {
         )
     });
     let routes = format!("routes=[{alerts},{retraining}]");
-    let mut arguments = vec!["run", "--only", "monitor", "--config", &config, "--set", &routes];
+    let mut arguments: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+    arguments.extend(["--config".to_owned(), config]);
     let sets = [
+        routes,
         format!("archive.directory={}", monitored.path("data")),
         format!("monitor.reference={}", monitored.path("reference.parquet")),
         format!("alerts.state={}", monitored.path("state/alerts.sqlite")),
         "alerts.http.allow_private=[\"127.0.0.1\"]".to_owned(),
         "alerts.retraining.min_rows=500".to_owned(),
         "monitor.previous_seconds=3600".to_owned(),
-        "server.listen=".to_owned(),
+        "server.listen=127.0.0.1:0".to_owned(),
     ];
-    arguments.extend(sets.iter().flat_map(|set| ["--set", set.as_str()]));
-    Child::spawn(&arguments)
+    arguments.extend(sets.iter().chain(more).flat_map(|set| ["--set".to_owned(), set.clone()]));
+    arguments
 }
 
 #[test]
@@ -114,6 +127,26 @@ fn a_drift_reaches_the_webhook_once_and_a_quiet_stream_stays_silent() {
 }
 
 #[test]
+fn a_monitor_that_stands_by_is_ready_and_takes_over() {
+    let monitored = Monitored::new();
+    archive(&monitored.folder.path().join("data"), 0..2, 99);
+    monitored.fit(&[]);
+    let (address, _heard) = receiver();
+    let mut first = watching(&monitored, &address);
+    first.wait_for("a window is judged", SOON);
+    let mut second = watching(&monitored, &address);
+    let server = address_in(&second.wait_for("serving /livez", SOON));
+    second.wait_for("standing by", SOON);
+    // Else whoever replaces the first by the second would wait for ever.
+    let answer = get(&server, "/readyz");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    first.kill();
+    second.wait_for("taking over", SOON);
+    second.terminate();
+    assert!(second.wait(SOON).success(), "{}", second.log());
+}
+
+#[test]
 fn a_stream_that_fell_silent_is_told() {
     let monitored = Monitored::new();
     let directory = monitored.folder.path().join("data");
@@ -127,4 +160,34 @@ fn a_stream_that_fell_silent_is_told() {
     let text = body(&fired).to_string();
     assert!(text.contains("no_data") && text.contains("stream"), "{text}");
     assert!(text.contains("warning") && text.contains("service"), "{text}");
+}
+
+#[test]
+fn a_job_that_failed_wakes_somebody() {
+    let monitored = Monitored::new();
+    archive(&monitored.folder.path().join("data"), 0..2, 99);
+    monitored.fit(&[]);
+    let (address, heard) = receiver();
+    let (input, output) = (monitored.path("nowhere"), monitored.path("out"));
+    let jobs = [
+        format!(
+            "jobs=[{{name=\"nightly\",cron=\"0 0 1 1 *\",retries=0,input=\"{input}\",output=\"{output}/{{date}}\"}}]"
+        ),
+        format!("scheduler.state={}", monitored.path("jobs")),
+    ];
+    let by_hand = ["jobs", "run", "nightly", "--date", "2026-01-01"];
+    let by_hand = arguments(&by_hand, &monitored, &address, &jobs);
+    let failed = run(&by_hand.iter().map(String::as_str).collect::<Vec<_>>());
+    ended_with(&failed, 1);
+    let watch = arguments(&["run", "--only", "monitor"], &monitored, &address, &jobs);
+    let child = Child::spawn(&watch.iter().map(String::as_str).collect::<Vec<_>>());
+    let about = loop {
+        let request = heard.recv_timeout(SOON);
+        let body = body(&request.unwrap_or_else(|_| panic!("not heard:\n{}", child.log())));
+        // The archive's last record is old, which is told, too.
+        if body.to_string().contains("nightly") {
+            break body.to_string();
+        }
+    };
+    assert!(about.contains("job-failed") && about.contains("of 2026-01-01"), "{about}");
 }

@@ -10,6 +10,7 @@
 //! A result's label is the last one of its key, by (time, partition, offset), that was known at or
 //! after the event and no later than the time-to-live after it.
 
+mod calibrations;
 mod chain;
 mod join;
 pub(crate) mod published;
@@ -30,6 +31,7 @@ use batch::sql::SqlTable;
 use crate::count::MICROS;
 use crate::evaluate::Clock;
 use crate::window::{TableTimes, watermark};
+use calibrations::{Calibrations, Diagrams};
 use chain::Chain;
 use tally::Tallies;
 
@@ -102,7 +104,7 @@ impl Outcomes {
 
     /// The folder that readers take as one table.
     pub fn folder(&self) -> &Path {
-        self.realised.folder()
+        self.realised.files().folder()
     }
 
     /// Up to when windows are done with, in microseconds: results from there on are still to be joined.
@@ -131,9 +133,14 @@ impl Outcomes {
             let from = self.chain(kind).position().unwrap_or(judged.start);
             if from < upto {
                 let windows = from..upto.min(from + WINDOWS_A_FILE);
+                let mut diagrams = self.diagrams(kind, from)?;
                 let mut rows = Vec::new();
                 for window in windows.clone() {
-                    rows.extend(self.rows(kind, window, complete)?);
+                    let began = self.clock.windows.extent(window).start;
+                    let known = diagrams.as_ref().map(|it| it.when(began)).unwrap_or_default();
+                    let found = self.rows(kind, window, complete, &known)?;
+                    diagrams.iter_mut().for_each(|it| found.iter().for_each(|row| it.take(row)));
+                    rows.extend(found);
                 }
                 return Ok(Some(Outcome { kind, windows, rows }));
             }
@@ -167,15 +174,27 @@ impl Outcomes {
         Ok(watermark(partitions, &[], now, idle_seconds, lateness_seconds))
     }
 
+    /// What estimates of windows from `from` on are calibrated by; none where nothing is estimated.
+    fn diagrams(&self, kind: Kind, from: i64) -> Result<Option<Diagrams>, StoreError> {
+        if kind == Kind::Late || !self.settings.answer.has_score() {
+            return Ok(None);
+        }
+        let extent = self.clock.windows.extent(from);
+        let ttl = i64::from(self.settings.ttl_seconds) * MICROS;
+        let length = extent.end - extent.start;
+        Diagrams::read(self.realised.files(), extent.start, length, ttl).map(Some)
+    }
+
     fn rows(
         &self,
         kind: Kind,
         window: i64,
         complete: Option<i64>,
+        calibrations: &Calibrations,
     ) -> Result<Vec<OutcomeRow>, StoreError> {
         let extent = self.clock.windows.extent(window);
         let settings = &self.settings;
-        let mut tallies = Tallies::new(&settings.answer);
+        let mut tallies = Tallies::new(&settings.answer, calibrations);
         read::window(settings, kind, &extent, &mut tallies)?;
         let groups = tallies.into_groups();
         let row = |(group, tally)| {

@@ -11,6 +11,7 @@
 //! | a class that never was the label | its recall is `None`, and counts as 0 in a mean over classes |
 //! | labels of one class only | AUC is `None`; log loss and Brier are defined |
 //! | a score that is NaN or outside of 0 to 1, a number that is not finite | counted as invalid, in nothing else |
+//! | too few labels to calibrate by ([`MIN_ROWS`], [`MIN_OF_EACH`]) | scores are taken for probabilities |
 //! | a sum past the largest double | `f64::MAX` |
 
 mod calibration;
@@ -18,14 +19,16 @@ mod confusion;
 mod errors;
 mod estimate;
 mod ranking;
+mod reliability;
 mod scores;
 mod sum;
 #[cfg(test)]
 mod tests;
 
-pub use calibration::{Calibration, MAX_STEPS};
+pub use calibration::Calibration;
 pub use confusion::{Confusion, MAX_CLASSES, OfClass};
 pub use errors::Errors;
 pub use estimate::{Estimate, Estimated};
 pub use ranking::{Auc, MAX_DISTINCT};
+pub use reliability::{MIN_OF_EACH, MIN_ROWS, Point, Reliability};
 pub use scores::{CLIP, Scores};

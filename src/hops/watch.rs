@@ -25,7 +25,7 @@ use super::pulse::Pulse;
 use super::stretch::{Measured, Stretch};
 use crate::alerting;
 use crate::config::{self, Config};
-use crate::health::Health;
+use crate::health::{Health, Part};
 use crate::labels;
 use crate::monitoring::{self, count, instant, judge, reports, threads, watched};
 use crate::pipeline::{self, Pipeline};
@@ -57,7 +57,7 @@ pub(crate) fn watch(
     let gauges = DriftGauges::default();
     let mut said = false;
     keep_running(&health.hop("monitor"), stop, || {
-        let Some(alerts) = open(pipeline, &rules, stop, &mut said)? else { return Ok(()) };
+        let Some(alerts) = open(pipeline, &rules, &part, stop, &mut said)? else { return Ok(()) };
         part.set(true);
         let ended = std::thread::scope(|scope| {
             let deliveries = scope.spawn(|| alerts.run_deliveries());
@@ -78,14 +78,22 @@ pub(crate) fn watch(
 fn open(
     pipeline: &Pipeline,
     rules: &[Rule],
+    part: &Part,
     stop: &Stop,
     said: &mut bool,
 ) -> Result<Option<Alerts>, Trouble> {
     loop {
         let settings = settings(pipeline, rules).map_err(Trouble::Final)?;
         match Alerts::open(settings) {
-            Ok(alerts) => return Ok(Some(alerts)),
+            Ok(alerts) => {
+                if std::mem::take(said) {
+                    tracing::info!("taking over: the alerts' state is free");
+                }
+                return Ok(Some(alerts));
+            }
             Err(AlertsError::State(held @ StateError::Held { .. })) => {
+                // Standing by is what it is to do, too: whoever waits for this process must not wait for the other.
+                part.set(true);
                 if !std::mem::replace(said, true) {
                     tracing::info!(reason = %held, "standing by: another process watches");
                 }

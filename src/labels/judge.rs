@@ -174,6 +174,7 @@ fn said(rows: &[&OutcomeRow]) -> Vec<Value> {
             "window_end": instant(row.end_us),
             "rows": row.n,
             "labelled": row.labelled,
+            "calibration_rows": row.calibration_rows,
             "realised": row.realised,
             "estimated": row.estimated,
         })
@@ -225,6 +226,8 @@ mod tests {
             realised: figures(Some(0.75), Some(9.0)),
             auc_error: None,
             estimated: figures(Some(0.5), None),
+            calibration_rows: None,
+            reliability: Vec::new(),
             confusion: None,
             labels_until_us: None,
         }

@@ -1,5 +1,5 @@
 //! HTTP requests as the tests' receivers read them: one a connection, body of a stated length. And what
-//! a process says at `/metrics`.
+//! a process answers itself.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -44,12 +44,25 @@ impl Request {
 
 /// `/metrics` at this address, with the answer's head.
 pub(crate) fn metrics(address: &str) -> String {
+    let answer = get(address, "/metrics");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
+}
+
+/// The answer to GET, with its head.
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out can be set");
-    let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("text");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     answer
+}
+
+/// The address of this machine that a line of a log names.
+pub(crate) fn address_in(line: &str) -> String {
+    let at = line.find("127.0.0.1:").unwrap_or_else(|| panic!("no address: {line}"));
+    let port = line[at + 10..].split(|letter: char| !letter.is_ascii_digit()).next();
+    format!("127.0.0.1:{}", port.expect("a split has a first part"))
 }

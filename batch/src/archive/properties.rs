@@ -19,12 +19,12 @@ pub enum Compression {
 const ZSTD_LEVEL: i32 = 1;
 
 impl Compression {
-    /// Bytes that a column of an open row group holds beside its accounted pages, at most: zstd's
-    /// context, which grows with the largest page. Seen with one partition of 27 columns; with more
-    /// partitions it was less.
+    /// Bytes that a column of an open row group holds beside its accounted pages, at most: the codec's
+    /// context, which for zstd grows with the largest page. Seen with one partition of 27 columns; with
+    /// more partitions it was less, and of LZ4 never more than 12 KiB.
     pub(super) const fn context_bytes(self) -> usize {
         match self {
-            Self::Lz4 => 256 << 10,
+            Self::Lz4 => 64 << 10,
             Self::Zstd => 640 << 10,
         }
     }

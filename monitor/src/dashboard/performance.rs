@@ -66,6 +66,7 @@ struct Point {
     too_late: Option<i64>,
     invalid: i64,
     coverage: Option<f64>,
+    calibration_rows: Option<i64>,
     positive: Option<String>,
     realised: Option<Defined>,
     estimated: Option<Defined>,
@@ -74,7 +75,11 @@ struct Point {
 impl Point {
     /// Takes a later row of the same window; an estimate that it does not repeat stays.
     fn take(&mut self, row: Published) {
-        let estimated = Some(row.estimated).filter(|figures| !figures.is_empty());
+        let (estimated, calibration_rows) = if row.estimated.is_empty() {
+            (self.estimated.take(), self.calibration_rows)
+        } else {
+            (Some(row.estimated), row.calibration_rows)
+        };
         *self = Self {
             end_us: row.end_us,
             n: row.n,
@@ -82,9 +87,10 @@ impl Point {
             too_late: row.too_late.or(self.too_late),
             invalid: row.invalid,
             coverage: row.coverage,
+            calibration_rows,
             positive: row.positive,
             realised: (row.kind == Kind::Realised).then_some(row.realised),
-            estimated: estimated.or(self.estimated.take()),
+            estimated,
         };
     }
 
@@ -99,6 +105,7 @@ impl Point {
             "invalid": self.invalid,
             "realised": self.realised.as_ref().map(figures),
             "estimated": self.estimated.as_ref().map(figures),
+            "calibration_rows": self.calibration_rows,
         })
     }
 }

@@ -226,6 +226,8 @@ fn joined(root: &Path, kind: Kind, windows: std::ops::Range<i64>) {
         realised: if is_realised { figures(0.9) } else { Figures::default() },
         auc_error: None,
         estimated: if kind == Kind::Estimated { figures(0.8) } else { Figures::default() },
+        calibration_rows: None,
+        reliability: Vec::new(),
         confusion: None,
         labels_until_us: None,
     };

@@ -64,7 +64,7 @@ fn partition(kind: Kind) -> i32 {
 
 /// Files of one kind of rows.
 pub(super) struct Chain {
-    derived: Derived,
+    files: PerformanceFiles,
     partition: i32,
     position: Option<i64>,
 }
@@ -77,14 +77,15 @@ impl Chain {
         instance: &str,
         kind: Kind,
     ) -> Result<Self, StoreError> {
-        let PerformanceFiles(derived) = PerformanceFiles::open(root, topic, clock, instance)?;
-        let mut chain = Self { derived, partition: partition(kind), position: None };
+        let files = PerformanceFiles::open(root, topic, clock, instance)?;
+        let mut chain = Self { files, partition: partition(kind), position: None };
         chain.position = chain.load(clock)?;
         Ok(chain)
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        self.derived.folder()
+    /// The files of all kinds.
+    pub(super) fn files(&self) -> &PerformanceFiles {
+        &self.files
     }
 
     /// The next window; none before the first.
@@ -94,7 +95,7 @@ impl Chain {
 
     fn load(&self, clock: Clock) -> Result<Option<i64>, StoreError> {
         let extent = |of: &OutcomesFooter| (of.start..of.end, of.length_seconds, of.slide_seconds);
-        newest_end(&self.derived, self.partition, PERFORMANCE_KEY, clock, extent)
+        newest_end(&self.files.0, self.partition, PERFORMANCE_KEY, clock, extent)
     }
 
     /// Publishes the rows of these windows, unless another process was faster: then its rows stand.
@@ -105,7 +106,7 @@ impl Chain {
         ttl_seconds: u32,
         rows: &[OutcomeRow],
     ) -> Result<(), StoreError> {
-        let mut new = self.derived.create(self.partition, windows.start, &performance_schema())?;
+        let mut new = self.files.0.create(self.partition, windows.start, &performance_schema())?;
         new.write(&table(rows))?;
         let footer = OutcomesFooter {
             start: windows.start,

@@ -36,6 +36,9 @@ pub(crate) struct Published {
     pub(crate) too_late: Option<i64>,
     pub(crate) invalid: i64,
     pub(crate) coverage: Option<f64>,
+    pub(crate) calibration_rows: Option<i64>,
+    /// Points of the diagram, as JSON.
+    pub(crate) reliability: Option<String>,
     pub(crate) realised: Defined,
     pub(crate) estimated: Defined,
 }
@@ -95,6 +98,7 @@ impl Published {
             "window_end": instant(self.end_us),
             "rows": self.n,
             "labelled": self.labelled,
+            "calibration_rows": self.calibration_rows,
             "realised": self.realised,
             "estimated": self.estimated,
         })
@@ -123,6 +127,8 @@ fn row(batch: &RecordBatch, at: usize) -> Option<Published> {
         too_late: count(batch, "too_late", at),
         invalid: count(batch, "invalid", at).unwrap_or(0),
         coverage: number(batch, "coverage", at),
+        calibration_rows: count(batch, "calibration_rows", at),
+        reliability: text(batch, "reliability", at).flatten().map(str::to_owned),
         realised: figures(batch, "", at),
         estimated: figures(batch, ESTIMATED, at),
     })

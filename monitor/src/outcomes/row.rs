@@ -1,5 +1,6 @@
 //! A row of the table `performance`: one model version and arm in one window.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::tally::{Answer, GroupKey, Tally};
+use crate::performance::Point;
 
 /// What a row says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -73,6 +75,11 @@ pub struct OutcomeRow {
     pub auc_error: Option<f64>,
     /// What is expected of all rows of the window, labelled or not.
     pub estimated: Figures,
+    /// Labelled rows that the scores were calibrated by before they were taken for probabilities; none: they
+    /// were taken as they are.
+    pub calibration_rows: Option<u64>,
+    /// How often scores came true, by score.
+    pub reliability: Vec<Point>,
     /// Rows by right and answered class, as JSON.
     pub confusion: Option<String>,
     /// Up to when labels were complete, in microseconds.
@@ -85,7 +92,7 @@ impl OutcomeRow {
         window: i64,
         extent: Range<i64>,
         [model_name, model_version, arm]: GroupKey,
-        tally: &Tally,
+        tally: &Tally<'_>,
         labels_until_us: Option<i64>,
         answer: &Answer,
     ) -> Self {
@@ -122,6 +129,12 @@ impl OutcomeRow {
             realised,
             auc_error: auc.map(|auc| auc.error),
             estimated,
+            calibration_rows: tally.calibration.map(|it| it.rows).filter(|_| kind != Kind::Late),
+            reliability: if kind == Kind::Realised {
+                tally.scores.reliability().points()
+            } else {
+                Vec::new()
+            },
             confusion: (kind == Kind::Realised).then(|| confusion(tally)).flatten(),
             labels_until_us: labels_until_us.filter(|_| kind != Kind::Estimated),
         }
@@ -133,7 +146,7 @@ impl OutcomeRow {
     }
 }
 
-fn realised(tally: &Tally, answer: &Answer) -> Figures {
+fn realised(tally: &Tally<'_>, answer: &Answer) -> Figures {
     let [precision, recall, f1] = match answer.positive().map(|class| tally.confusion.of(class)) {
         Some(of) => {
             [of.and_then(|o| o.precision()), of.and_then(|o| o.recall()), of.and_then(|o| o.f1())]
@@ -155,7 +168,7 @@ fn realised(tally: &Tally, answer: &Answer) -> Figures {
 }
 
 /// `[{"label": …, "answer": …, "rows": …}, …]`; none where nothing was counted.
-fn confusion(tally: &Tally) -> Option<String> {
+fn confusion(tally: &Tally<'_>) -> Option<String> {
     let cells: Vec<_> = tally
         .confusion
         .cells()
@@ -164,29 +177,33 @@ fn confusion(tally: &Tally) -> Option<String> {
     (!cells.is_empty()).then(|| json!(cells).to_string())
 }
 
-type TextOf = fn(&OutcomeRow) -> Option<&str>;
+type TextOf = fn(&OutcomeRow) -> Option<Cow<'_, str>>;
 
-const TEXTS: [(&str, TextOf); 6] = [
+const TEXTS: [(&str, TextOf); 7] = [
     ("kind", |row| {
-        Some(match row.kind {
+        Some(Cow::Borrowed(match row.kind {
             Kind::Estimated => "estimated",
             Kind::Realised => "realised",
             Kind::Late => "late",
-        })
+        }))
     }),
-    ("model_name", |row| row.model_name.as_deref()),
-    ("model_version", |row| row.model_version.as_deref()),
-    ("arm", |row| row.arm.as_deref()),
-    ("positive_class", |row| row.positive.as_deref()),
-    ("confusion", |row| row.confusion.as_deref()),
+    ("model_name", |row| row.model_name.as_deref().map(Cow::Borrowed)),
+    ("model_version", |row| row.model_version.as_deref().map(Cow::Borrowed)),
+    ("arm", |row| row.arm.as_deref().map(Cow::Borrowed)),
+    ("positive_class", |row| row.positive.as_deref().map(Cow::Borrowed)),
+    ("confusion", |row| row.confusion.as_deref().map(Cow::Borrowed)),
+    ("reliability", |row| {
+        (!row.reliability.is_empty()).then(|| Cow::Owned(json!(row.reliability).to_string()))
+    }),
 ];
 
 type CountOf = fn(&OutcomeRow) -> Option<u64>;
 
-const COUNTS: [(&str, CountOf); 4] = [
+const COUNTS: [(&str, CountOf); 5] = [
     ("n", |row| Some(row.n)),
     ("labelled", |row| (row.kind == Kind::Realised).then_some(row.labelled)),
     ("invalid", |row| (row.kind != Kind::Late).then_some(row.invalid)),
+    ("calibration_rows", |row| row.calibration_rows),
     ("too_late", |row| (row.kind == Kind::Late).then_some(row.too_late)),
 ];
 

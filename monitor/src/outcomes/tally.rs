@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::performance::{Confusion, Errors, Estimate, Scores};
+use super::calibrations::Calibrations;
+use crate::performance::{Calibration, Confusion, Errors, Estimate, Scores};
 
 /// Versions and arms that are told apart in a window; further ones are one group, `<other>`. Each
 /// holds two rankings of scores, 8 MB at most.
@@ -46,7 +47,9 @@ pub(super) type GroupKey = [Option<String>; 3];
 
 /// What was counted of one group.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Tally<'a> {
+    /// What its scores are worth, as far as that is known.
+    pub(super) calibration: Option<&'a Calibration>,
     pub(super) rows: u64,
     pub(super) labelled: u64,
     /// Rows with a label that came after its time-to-live.
@@ -81,8 +84,9 @@ pub(super) struct Right<'a> {
 /// All groups of a window.
 pub(super) struct Tallies<'a> {
     answer: &'a Answer,
+    calibrations: &'a Calibrations,
     places: BTreeMap<GroupKey, u32>,
-    tallies: Vec<Tally>,
+    tallies: Vec<Tally<'a>>,
 }
 
 impl Answer {
@@ -166,16 +170,17 @@ impl Answer {
 }
 
 impl<'a> Tallies<'a> {
-    pub(super) fn new(answer: &'a Answer) -> Self {
-        Self { answer, places: BTreeMap::new(), tallies: Vec::new() }
+    pub(super) fn new(answer: &'a Answer, calibrations: &'a Calibrations) -> Self {
+        Self { answer, calibrations, places: BTreeMap::new(), tallies: Vec::new() }
     }
 
     /// The place of a group; those beyond the limit share one.
     pub(super) fn place(&mut self, key: GroupKey) -> u32 {
         let is_known = self.places.len() < MAX_GROUPS || self.places.contains_key(&key);
         let key = if is_known { key } else { [None, Some(OTHER.into()), None] };
+        let calibration = self.calibrations.of(&key);
         *self.places.entry(key).or_insert_with(|| {
-            self.tallies.push(Tally::default());
+            self.tallies.push(Tally { calibration, ..Tally::default() });
             (self.tallies.len() - 1) as u32
         })
     }
@@ -204,7 +209,7 @@ impl<'a> Tallies<'a> {
         tally.too_late += u64::from(is_too_late);
     }
 
-    pub(super) fn into_groups(self) -> BTreeMap<GroupKey, Tally> {
+    pub(super) fn into_groups(self) -> BTreeMap<GroupKey, Tally<'a>> {
         let mut tallies: Vec<_> = self.tallies.into_iter().map(Some).collect();
         let places = self.places.into_iter();
         places
@@ -215,7 +220,7 @@ impl<'a> Tallies<'a> {
     }
 }
 
-impl Tally {
+impl Tally<'_> {
     fn class(
         &mut self,
         of: &Answer,
@@ -225,7 +230,8 @@ impl Tally {
     ) {
         let answered = of.answered(answer, score);
         if let (Some(of), Some(score)) = (of.score(), score) {
-            self.estimate.add(score, answered.as_deref() == Some(of.class.as_str()), None);
+            let is_of_class = answered.as_deref() == Some(of.class.as_str());
+            self.estimate.add(score, is_of_class, self.calibration);
             if let Some(right) = right {
                 self.scores.add(score, right == of.class);
             }

@@ -1,5 +1,7 @@
 //! Joins over real archive files, against a join by hand.
 
+mod calibrated;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};

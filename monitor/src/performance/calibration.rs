@@ -3,13 +3,10 @@
 //! Pool-adjacent-violators over scores in order: the closest map, by least squares, that never falls.
 //! Between two steps it is a straight line, beyond the first and last it is level.
 
-use serde::{Deserialize, Serialize};
-
-/// Steps that are kept; beyond that neighbours are joined two by two.
-pub const MAX_STEPS: usize = 256;
+use super::reliability::Point;
 
 /// A map from scores to probabilities that never falls.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
     /// Rows it was learned from.
     pub rows: u64,
@@ -18,7 +15,7 @@ pub struct Calibration {
 }
 
 /// Scores from `low` to `high` come true with this probability.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Step {
     low: f64,
     high: f64,
@@ -50,15 +47,12 @@ impl Calibration {
     }
 }
 
-/// The map for these scores, given in order with their positive and negative rows.
-pub(super) fn fit(scores: &[(f64, f64, f64)]) -> Option<Calibration> {
+/// The map for these points, which are given in the order of their scores; `None` without rows.
+pub(super) fn fit(points: &[Point]) -> Option<Calibration> {
     let mut steps: Vec<Step> = Vec::new();
-    for &(score, positive, negative) in scores {
-        let rows = positive + negative;
-        if rows <= 0.0 {
-            continue;
-        }
-        steps.push(Step { low: score, high: score, p: positive / rows, rows });
+    for point in points.iter().filter(|point| point.rows > 0) {
+        let (rows, positives) = (point.rows as f64, point.positives as f64);
+        steps.push(Step { low: point.score, high: point.score, p: positives / rows, rows });
         while let [.., before, last] = steps.as_slice()
             && before.p >= last.p
         {
@@ -67,23 +61,11 @@ pub(super) fn fit(scores: &[(f64, f64, f64)]) -> Option<Calibration> {
             steps.push(pooled);
         }
     }
-    while steps.len() > MAX_STEPS {
-        steps = halve(&steps);
-    }
-    let rows = steps.iter().map(|step| step.rows).sum::<f64>();
-    (!steps.is_empty()).then(|| Calibration { rows: rows.round() as u64, steps })
+    let rows = points.iter().map(|point| point.rows).sum();
+    (!steps.is_empty()).then_some(Calibration { rows, steps })
 }
 
 fn pool(a: Step, b: Step) -> Step {
     let rows = a.rows + b.rows;
     Step { low: a.low, high: b.high, p: (a.p * a.rows + b.p * b.rows) / rows, rows }
-}
-
-/// Neighbours joined two by two: still ascending, half as many.
-fn halve(steps: &[Step]) -> Vec<Step> {
-    let join = |pair: &[Step]| match pair {
-        [a, b] => pool(*a, *b),
-        one => one[0],
-    };
-    steps.chunks(2).map(join).collect()
 }

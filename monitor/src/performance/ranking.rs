@@ -82,14 +82,6 @@ impl Ranking {
         }
     }
 
-    /// Scores from the lowest, with the positive and the negative rows of each.
-    pub(super) fn ascending(&self) -> Vec<(f64, f64, f64)> {
-        let mut rows: Vec<(u64, &At)> = self.at.iter().map(|(bits, at)| (*bits, at)).collect();
-        rows.sort_unstable_by_key(|(bits, _)| *bits);
-        let score = |bits: u64| f64::from_bits(bits << self.dropped_bits);
-        rows.into_iter().map(|(bits, at)| (score(bits), at.positive, at.negative)).collect()
-    }
-
     /// The area under the ROC curve over pairs of different rows; `None` without both kinds.
     pub(super) fn auc(&self) -> Option<Auc> {
         let (mut below, mut positives, mut own) = (0.0, 0.0, 0.0);

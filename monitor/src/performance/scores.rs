@@ -1,8 +1,8 @@
 //! Probabilities against what happened: AUC, log loss, Brier score.
 
 use super::ranking::{Auc, Ranking};
+use super::reliability::Reliability;
 use super::sum::Sum;
-use super::{Calibration, calibration};
 
 /// A score is kept so far from 0 and 1 in the logarithm, as scikit-learn does with doubles:
 /// certainty that was wrong costs 36.04 instead of infinity.
@@ -17,6 +17,7 @@ pub struct Scores {
     log_loss: Sum,
     brier: Sum,
     ranking: Ranking,
+    reliability: Reliability,
 }
 
 impl Scores {
@@ -38,6 +39,7 @@ impl Scores {
         self.log_loss.add(-of_truth.clamp(CLIP, 1.0 - CLIP).ln());
         self.brier.add((1.0 - of_truth) * (1.0 - of_truth));
         self.ranking.count(score, positive);
+        self.reliability.add(score, positive);
     }
 
     /// Adds what another counted.
@@ -48,6 +50,7 @@ impl Scores {
         self.log_loss.merge(other.log_loss);
         self.brier.merge(other.brier);
         self.ranking.merge(&other.ranking);
+        self.reliability.merge(&other.reliability);
     }
 
     /// Rows with a score that is a probability.
@@ -86,9 +89,9 @@ impl Scores {
         self.ranking.auc()
     }
 
-    /// What the scores should have been, from how often it was so; `None` without rows.
+    /// How often scores came true, by score.
     #[must_use]
-    pub fn calibration(&self) -> Option<Calibration> {
-        calibration::fit(&self.ranking.ascending())
+    pub fn reliability(&self) -> &Reliability {
+        &self.reliability
     }
 }

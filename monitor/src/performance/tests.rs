@@ -3,7 +3,7 @@
 mod properties;
 mod tables;
 
-use super::{Confusion, Scores};
+use super::{Calibration, Confusion, Point, Scores, calibration};
 
 /// Numbers from 0 to 1 that other languages repeat: Knuth's linear congruential generator, its upper
 /// 53 bits. The references in [`tables`] were made with it.
@@ -37,4 +37,16 @@ fn counted(rows: &[(f64, bool)]) -> (Scores, Confusion) {
         confusion.add(class(*truth), class(*score >= 0.5));
     }
     (scores, confusion)
+}
+
+/// The map learned from every score by itself.
+fn isotonic(rows: &[(f64, bool)]) -> Option<Calibration> {
+    let mut valid: Vec<_> = rows.iter().filter(|(score, _)| (0.0..=1.0).contains(score)).collect();
+    valid.sort_by(|(a, _), (b, _)| a.partial_cmp(b).expect("none is NaN"));
+    let point = |same: &[&(f64, bool)]| Point {
+        score: same[0].0,
+        rows: same.len() as u64,
+        positives: same.iter().filter(|(_, truth)| *truth).count() as u64,
+    };
+    calibration::fit(&valid.chunk_by(|(a, _), (b, _)| a == b).map(point).collect::<Vec<_>>())
 }

@@ -83,9 +83,12 @@ impl Cluster {
         Ok(Self { url: url.to_owned(), address, runtime, context, seen })
     }
 
-    /// An error of Ballista.
+    /// An error of Ballista; its words for a scheduler that is gone name neither.
     pub(super) fn failed(&self, error: &DataFusionError) -> StoreError {
-        self.broken(error.strip_backtrace())
+        self.broken(match look(&self.address) {
+            Err(gone) => format!("its scheduler does not answer: {gone}"),
+            Ok(_) => error.strip_backtrace(),
+        })
     }
 
     pub(super) fn broken(&self, reason: String) -> StoreError {

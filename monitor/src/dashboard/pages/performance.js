@@ -80,14 +80,22 @@ function newest(points, names) {
   const said = [
     realised ? `Realised: window of ${day(realised.window_start)}, labels for ${percent(realised.coverage)} of ${count(realised.n)} rows` : "",
     ahead ? `Ahead: estimate of the window of ${day(last.window_start)}` : "",
+    calibrated(ahead ? last : realised),
   ];
   return el("div", { class: "scroll newest", tabindex: "0", role: "region", "aria-label": "Newest figures of performance" },
     table(`${said.filter((one) => one !== "").join(". ")}.`, heads, rows));
 }
 
+/** What an estimate takes its scores for. */
+function calibrated(point) {
+  if (point.estimated === null) return "";
+  if (point.calibration_rows === null) return "Scores are taken for probabilities: too few labels were complete to calibrate them";
+  return `Scores are calibrated by ${count(point.calibration_rows)} labelled rows`;
+}
+
 function legend(estimated) {
   const keys = [["stroke", "realised: what the labels say"]];
-  if (estimated) keys.push(["stroke other", "estimated: what the scores promise, without labels"]);
+  if (estimated) keys.push(["stroke other", "estimated: what the scores promise, without its labels"]);
   keys.push(["gap", "no labels, or not complete yet"]);
   return el("ul", { class: "legend", "aria-label": "Lines of the drawings" },
     keys.map(([kind, said]) => el("li", {}, el("span", { class: `key ${kind}` }), said)));

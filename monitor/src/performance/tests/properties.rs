@@ -3,8 +3,8 @@
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-use super::counted;
-use crate::performance::{Errors, Estimate};
+use super::{counted, isotonic};
+use crate::performance::{Errors, Estimate, Reliability, Scores};
 
 fn rows() -> impl Strategy<Value = Vec<(f64, bool)>> {
     let score = prop_oneof![
@@ -83,7 +83,7 @@ proptest! {
         let (scores, confusion) = counted(&rows);
         let of = confusion.of("1").unwrap();
         let mut estimate = Estimate::new();
-        let map = scores.calibration();
+        let map = isotonic(&rows);
         rows.iter().for_each(|(score, answered)| estimate.add(*score, *answered, map.as_ref()));
         let expected = estimate.expected();
         let shares = [
@@ -105,7 +105,7 @@ proptest! {
     #[test]
     fn calibration_never_falls_and_keeps_the_mean(rows in rows()) {
         let (scores, _) = counted(&rows);
-        let Some(map) = scores.calibration() else { return Ok(()) };
+        let Some(map) = isotonic(&rows) else { return Ok(()) };
         let mut previous = 0.0;
         for step in 0..=1000 {
             let p = map.of(f64::from(step) / 1000.0);
@@ -124,6 +124,30 @@ proptest! {
         rows.reverse();
         let (back, _) = counted(&rows);
         prop_assert_eq!(there.auc(), back.auc());
-        prop_assert_eq!(there.calibration(), back.calibration());
+        let counts = |scores: &Scores| -> Vec<(u64, u64)> {
+            scores.reliability().points().iter().map(|it| (it.rows, it.positives)).collect()
+        };
+        prop_assert_eq!(counts(&there), counts(&back));
+    }
+
+    #[test]
+    fn a_diagram_is_its_points_and_its_parts(rows in rows(), cut in 0_usize..60) {
+        let whole = counted(&rows).0.reliability().clone();
+        let (left, right) = rows.split_at(cut.min(rows.len()));
+        let mut merged = counted(left).0.reliability().clone();
+        merged.merge(counted(right).0.reliability());
+        let mut read = Reliability::default();
+        whole.points().into_iter().for_each(|point| read.put(point));
+        for other in [merged.points(), read.points()] {
+            let whole = whole.points();
+            prop_assert_eq!(other.len(), whole.len());
+            for (a, b) in other.iter().zip(whole) {
+                prop_assert_eq!((a.rows, a.positives), (b.rows, b.positives));
+                prop_assert!((a.score - b.score).abs() <= 1e-12 * b.score);
+            }
+        }
+        let points = whole.points();
+        prop_assert!(points.is_sorted_by(|a, b| a.score < b.score), "{:?}", points);
+        prop_assert_eq!(whole.rows(), counted(&rows).0.rows());
     }
 }

@@ -2,8 +2,11 @@
 //! `precision_score`, `recall_score`, `f1_score`, `confusion_matrix`, `mean_absolute_error`,
 //! `root_mean_squared_error`, `IsotonicRegression`), and what has no answer.
 
-use super::{Dice, counted, near};
-use crate::performance::{Confusion, Errors, Estimate, MAX_CLASSES, MAX_DISTINCT, Scores};
+use super::{Dice, counted, isotonic, near};
+use crate::performance::{
+    Confusion, Errors, Estimate, MAX_CLASSES, MAX_DISTINCT, MIN_OF_EACH, MIN_ROWS, Point,
+    Reliability, Scores,
+};
 
 #[test]
 fn binary_as_scikit_learn() {
@@ -114,7 +117,7 @@ fn calibration_as_scikit_learn() {
     let scores = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9];
     let truth = [0, 1, 0, 0, 1, 0, 1, 1, 0, 1];
     let rows: Vec<_> = scores.into_iter().zip(truth.map(|it| it == 1)).collect();
-    let map = counted(&rows).0.calibration().unwrap();
+    let map = isotonic(&rows).unwrap();
     assert_eq!((map.rows, map.steps()), (10, 4));
     let third = 1.0 / 3.0;
     for (score, p) in [
@@ -136,10 +139,26 @@ fn calibration_as_scikit_learn() {
 }
 
 #[test]
+fn too_few_labels_calibrate_nothing() {
+    let learned = |rows: u64, positives: u64| {
+        let mut diagram = Reliability::default();
+        diagram.put(Point { score: 0.5, rows, positives });
+        diagram.calibration().map(|map| map.of(0.5))
+    };
+    assert_eq!((learned(MIN_ROWS - 1, 500), learned(MIN_ROWS, 500)), (None, Some(0.5)));
+    for few in [MIN_OF_EACH - 1, MIN_ROWS - MIN_OF_EACH + 1] {
+        assert_eq!(learned(MIN_ROWS, few), None);
+    }
+    near("just enough", learned(MIN_ROWS, MIN_OF_EACH), 0.03);
+    // What is no point says nothing.
+    assert_eq!((learned(10, 11), Reliability::default().points()), (None, vec![]));
+}
+
+#[test]
 fn what_has_no_answer() {
     let nothing = Scores::new();
     assert_eq!((nothing.auc(), nothing.log_loss(), nothing.brier()), (None, None, None));
-    assert_eq!(nothing.calibration(), None);
+    assert_eq!((isotonic(&[]), nothing.reliability().calibration()), (None, None));
     assert_eq!((Confusion::new().accuracy(), Confusion::new().macro_means()), (None, None));
     assert_eq!((Errors::new().mae(), Errors::new().rmse()), (None, None));
     assert_eq!(Estimate::new().expected(), super::super::Estimated::default());
@@ -235,7 +254,7 @@ fn calibration_mends_scores_that_are_too_sure() {
         let (p, truth) = dice.calibrated(0.0);
         scores.add(shown(p), truth);
     }
-    let map = scores.calibration().unwrap();
+    let map = scores.reliability().calibration().unwrap();
     let (mut raw, mut mended, mut confusion) = (Estimate::new(), Estimate::new(), Confusion::new());
     for _ in 0..50_000 {
         let (p, truth) = dice.calibrated(0.0);
