@@ -12,7 +12,7 @@ use monitor::deliver::{Http, OffsetsOf, Publish, Rendering, Route};
 use serde_json::{Value, json};
 
 use crate::config::{Config, resolved_routes};
-use crate::monitoring::instant;
+use crate::monitoring::{instant, window_time};
 use crate::pipeline::Pipeline;
 
 /// How long the brokers may take to acknowledge a retraining request.
@@ -40,12 +40,13 @@ pub(crate) fn offsets(pipeline: &Pipeline) -> anyhow::Result<OffsetsOf> {
     let config = &pipeline.config;
     let results = pipeline.results()?;
     let (input, output) = (config.input.topic.clone(), config.output.topic.clone());
+    let time = window_time(&pipeline.contract);
     Ok(Arc::new(move |model, start_ms, end_ms| {
         let sides = [(&input, "input_partition", "input_offset"), (&output, "partition", "offset")];
         let of = |(topic, partition, offset): (&String, &str, &str)| {
             let sql = format!(
                 "SELECT \"{partition}\", min(\"{offset}\"), max(\"{offset}\") + 1 FROM results \
-                 WHERE model_name = '{}' AND event_time >= '{}' AND event_time < '{}' \
+                 WHERE model_name = '{}' AND {time} >= '{}' AND {time} < '{}' \
                  AND \"{partition}\" IS NOT NULL GROUP BY 1 ORDER BY 1",
                 model.replace('\'', "''"),
                 instant(start_ms.saturating_mul(1_000)),

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::hops::Waiting;
+
 /// A run that has lasted so long is up again, whatever was before.
 const STEADY: Duration = Duration::from_secs(30);
 
@@ -13,6 +15,8 @@ const STEADY: Duration = Duration::from_secs(30);
 pub(crate) struct Health {
     parts: Mutex<Vec<Arc<Part>>>,
     hops: Mutex<Vec<Arc<Hop>>>,
+    /// What is not archived yet.
+    pub(crate) waiting: Waiting,
 }
 
 /// One thing that must be up; down until [`Part::set`] says otherwise.

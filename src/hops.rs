@@ -2,9 +2,11 @@
 //! watches in [`mod@watch`], and [`mod@jobs`] scores files on a schedule.
 
 mod archive;
+mod findings;
 mod jobs;
 mod pulse;
 mod stretch;
+mod waiting;
 mod watch;
 
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use crate::supervise::{Trouble, keep_running};
 
 pub(crate) use archive::{ArchiveOf, archive, identity, reader_config};
 pub(crate) use jobs::jobs;
+pub(crate) use waiting::Waiting;
 pub(crate) use watch::watch;
 
 /// How often readiness follows the assignment.

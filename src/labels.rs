@@ -13,6 +13,7 @@ use monitor::evaluate::Reports;
 use monitor::outcomes::{
     Answer, Outcome, Outcomes, PerformanceFiles, Score, Settings, performance_schema,
 };
+use monitor::window::Lagging;
 use schemas::{LabelMembers, LabelTable, column_of_field, column_of_output};
 use serde_json::Value;
 
@@ -181,16 +182,18 @@ pub(crate) fn newest(pipeline: &Pipeline) -> BTreeMap<String, Value> {
 }
 
 /// Joins every window that is due. What was found is told before it is published: whoever is killed
-/// in between is told again. `tell` answers whether to go on.
+/// in between is told again. `lagging` partitions have labels that are not archived yet. `tell` answers whether
+/// to go on.
 pub(crate) fn look(
     outcomes: &mut Outcomes,
     reports: &Reports,
+    lagging: &Lagging,
     mut tell: impl FnMut(&Outcome) -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
     let Some(judged) = reports.judged()? else { return Ok(()) };
     loop {
         let now = jiff::Timestamp::now().as_microsecond();
-        let next = outcomes.next(judged.clone(), now).context("joining labels")?;
+        let next = outcomes.next(judged.clone(), now, lagging).context("joining labels")?;
         let Some(outcome) = next else { return Ok(()) };
         let goes_on = tell(&outcome)?;
         outcomes.publish(&outcome)?;

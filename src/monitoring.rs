@@ -17,7 +17,8 @@ use monitor::evaluate::{
 use monitor::profile::Profile;
 use monitor::report::Rule;
 use monitor::state::{EpisodeView, StateError, Store, table};
-use monitor::window::Windows;
+use monitor::window::{Lagging, Windows};
+use schemas::Contract;
 
 use crate::commands::baseline;
 use crate::config::Config;
@@ -193,17 +194,19 @@ pub(crate) fn count(
 }
 
 /// Judges every window that is complete. What was judged is told before it is published: whoever is
-/// killed in between is told again. `tell` answers whether to go on.
+/// killed in between is told again. `lagging` was found out before everything archived was counted. `tell`
+/// answers whether to go on.
 pub(crate) fn judge(
     config: &Config,
     watched: &[Watched],
     reports: &mut Reports,
+    lagging: &Lagging,
     mut tell: impl FnMut(&Round) -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
     let (clock, rules, threads) = (clock(config)?, rules(config), threads(config));
     loop {
         let now = jiff::Timestamp::now().as_microsecond();
-        let round = complete(watched, reports, clock, rules, now, &[], threads)?;
+        let round = complete(watched, reports, clock, rules, now, lagging, threads)?;
         let goes_on = tell(&round)?;
         publish(reports, clock, &round)?;
         if !round.more || !goes_on {
@@ -230,6 +233,14 @@ pub(crate) fn dashboard(pipeline: &Pipeline) -> anyhow::Result<Dashboard> {
 pub(crate) fn instant(micros: i64) -> String {
     jiff::Timestamp::from_microsecond(micros)
         .map_or_else(|_| micros.to_string(), |instant| instant.to_string())
+}
+
+/// The time that windows are made of, in SQL over the results: of the event, else of its record.
+pub(crate) fn window_time(contract: &Contract) -> &'static str {
+    match contract.event_time() {
+        Some(_) => "event_time",
+        None => "COALESCE(input_timestamp, \"timestamp\")",
+    }
 }
 
 /// The monitor's tables under their SQL names: those of counts and reports where there is a reference,

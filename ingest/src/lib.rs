@@ -31,6 +31,6 @@ pub use pipe::{
 pub use produce::{Outgoing, ProduceError, Producer};
 pub use properties::{Problem, Timeouts, check_properties};
 pub use raw::tune_allocator;
-pub use reader::{ReadEvent, ReaderConfig};
+pub use reader::{Progress, ReadEvent, ReaderConfig};
 pub use scan::{ScanConfig, ScanError};
 pub use stop::Stop;

@@ -92,11 +92,19 @@ pub enum ReadEvent {
     },
     /// Partitions go, after this event was handled.
     Revoked(Vec<i32>),
-    /// Time has passed; records not yet read per partition, as far as known.
-    Tick {
-        /// Partition and lag in records.
-        lag: Vec<(i32, i64)>,
-    },
+    /// Time has passed: how far each partition is.
+    Tick(Vec<Progress>),
+}
+
+/// How far a partition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Partition.
+    pub partition: i32,
+    /// First position not handed over; `None` before the first.
+    pub read: Option<i64>,
+    /// End of what a transactional reader may read, as the last fetch said; `None` before the first.
+    pub end: Option<i64>,
 }
 
 /// Reads until `stop` or an error. `positions` says where an assigned partition begins (`None`: at
@@ -153,8 +161,8 @@ where
             if ticked.elapsed() >= self.config.tick {
                 ticked = Instant::now();
                 self.report_positions()?;
-                let lag = self.lag();
-                (self.sink)(ReadEvent::Tick { lag })?;
+                let progress = self.progress();
+                (self.sink)(ReadEvent::Tick(progress))?;
             }
             if read == 0 {
                 wake.wait(SLEEP_MAX.min(self.config.tick));
@@ -287,11 +295,11 @@ where
         Ok(())
     }
 
-    fn lag(&self) -> Vec<(i32, i64)> {
-        let known = self.partitions.iter().filter_map(|(partition, at)| {
-            let end = cached_high_watermark(self.consumer, &self.name, *partition)?;
-            Some((*partition, (end - (*at)?).max(0)))
-        });
-        known.collect()
+    fn progress(&self) -> Vec<Progress> {
+        let progress = |(&partition, &read): (&i32, &Option<i64>)| {
+            let end = cached_high_watermark(self.consumer, &self.name, partition);
+            Progress { partition, read, end }
+        };
+        self.partitions.iter().map(progress).collect()
     }
 }

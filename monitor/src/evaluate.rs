@@ -19,7 +19,7 @@ use batch::StoreError;
 
 use crate::count::{Counter, Group};
 use crate::report::Rule;
-use crate::window::{GroupSums, PartitionTimes, Windows, bytes_of, sums, watermark};
+use crate::window::{GroupSums, Lagging, PartitionTimes, Windows, bytes_of, sums, watermark};
 
 pub use finding::{Finding, FindingRule};
 pub(crate) use judge::counts;
@@ -129,7 +129,7 @@ pub fn complete(
     clock: Clock,
     rules: Rules,
     now: i64,
-    lagging: &[i32],
+    lagging: &Lagging,
     threads: usize,
 ) -> Result<Round, StoreError> {
     let Some(first) = watched.first() else { return Ok(Round::default()) };
@@ -140,12 +140,14 @@ pub fn complete(
     };
     let firsts = first.counter.counted().filter_map(|counted| counted.footer.first_pane_us);
     let Some(oldest) = firsts.min() else { return Ok(Round::default()) };
-    let from = reports.position().unwrap_or_else(|| clock.windows.of(oldest).end - 1);
+    // Times before 1970 are somebody's way to say that there is none.
+    let first = || (clock.windows.of(oldest).end - 1).max(0);
+    let from = reports.position().unwrap_or_else(first);
     let complete = clock.windows.complete_before(mark);
     if from >= complete {
         return Ok(Round { windows: from..from, watermark: Some(mark), ..Round::default() });
     }
-    let upto = complete.min(from.saturating_add(together(watched, reports.groups())));
+    let upto = complete.min(from.saturating_add(together(watched, reports.groups(), threads)));
     let mut rows = Vec::new();
     for reference in watched {
         rows.extend(judged(reference, clock, rules, from..upto, threads)?);
@@ -162,10 +164,10 @@ pub fn publish(reports: &mut Reports, clock: Clock, round: &Round) -> Result<(),
     reports.publish(round.windows.clone(), clock, &round.rows).map(drop)
 }
 
-/// Windows whose sums fit into memory together, the previous ones included.
-fn together(watched: &[Watched], groups: usize) -> i64 {
+/// Windows whose sums fit into memory together, the previous ones included; each thread has its own.
+fn together(watched: &[Watched], groups: usize, threads: usize) -> i64 {
     let bytes = watched.iter().map(|one| bytes_of(one.counter.settings())).max().unwrap_or(1);
-    (SUMS_BYTES / (2 * bytes * groups.max(4))).clamp(1, 10_000) as i64
+    (SUMS_BYTES / (2 * bytes * groups.max(4) * threads.max(1))).clamp(1, 10_000) as i64
 }
 
 fn judged(

@@ -30,8 +30,8 @@ use batch::sql::SqlTable;
 
 use crate::count::MICROS;
 use crate::evaluate::Clock;
-use crate::window::{TableTimes, watermark};
-use calibrations::{Calibrations, Diagrams};
+use crate::window::{Lagging, TableTimes, watermark};
+use calibrations::{Calibrations, Diagrams, MOST_WINDOWS};
 use chain::Chain;
 use tally::Tallies;
 
@@ -115,9 +115,15 @@ impl Outcomes {
     }
 
     /// The next windows that are due, of the `judged` ones; `None` when none are. Nothing is
-    /// published, and the same come again until [`Outcomes::publish`] has. `now` in microseconds.
-    pub fn next(&mut self, judged: Range<i64>, now: i64) -> Result<Option<Outcome>, StoreError> {
-        let complete = self.labels_complete(now)?;
+    /// published, and the same come again until [`Outcomes::publish`] has. `now` in microseconds;
+    /// `lagging` partitions have labels that are not archived yet.
+    pub fn next(
+        &mut self,
+        judged: Range<i64>,
+        now: i64,
+        lagging: &Lagging,
+    ) -> Result<Option<Outcome>, StoreError> {
+        let complete = self.labels_complete(now, lagging)?;
         let ttl = i64::from(self.settings.ttl_seconds) * MICROS;
         let since = |age: i64| {
             complete.map_or(judged.start, |mark| {
@@ -133,7 +139,7 @@ impl Outcomes {
             let from = self.chain(kind).position().unwrap_or(judged.start);
             if from < upto {
                 let windows = from..upto.min(from + WINDOWS_A_FILE);
-                let mut diagrams = self.diagrams(kind, from)?;
+                let mut diagrams = self.diagrams(kind, &windows)?;
                 let mut rows = Vec::new();
                 for window in windows.clone() {
                     let began = self.clock.windows.extent(window).start;
@@ -168,21 +174,24 @@ impl Outcomes {
     }
 
     /// Up to when no label is missing, as far as anybody can know.
-    fn labels_complete(&mut self, now: i64) -> Result<Option<i64>, StoreError> {
+    fn labels_complete(&mut self, now: i64, lagging: &Lagging) -> Result<Option<i64>, StoreError> {
         let partitions = self.times.look(&self.settings.labels_folder)?;
         let Clock { idle_seconds, lateness_seconds, .. } = self.clock;
-        Ok(watermark(partitions, &[], now, idle_seconds, lateness_seconds))
+        Ok(watermark(partitions, lagging, now, idle_seconds, lateness_seconds))
     }
 
-    /// What estimates of windows from `from` on are calibrated by; none where nothing is estimated.
-    fn diagrams(&self, kind: Kind, from: i64) -> Result<Option<Diagrams>, StoreError> {
+    /// What estimates of these windows are calibrated by; none where nothing is estimated.
+    fn diagrams(&self, kind: Kind, windows: &Range<i64>) -> Result<Option<Diagrams>, StoreError> {
         if kind == Kind::Late || !self.settings.answer.has_score() {
             return Ok(None);
         }
-        let extent = self.clock.windows.extent(from);
+        let extent = |window| self.clock.windows.extent(window);
+        let (first, last) = (extent(windows.start), extent(windows.end - 1));
         let ttl = i64::from(self.settings.ttl_seconds) * MICROS;
-        let length = extent.end - extent.start;
-        Diagrams::read(self.realised.files(), extent.start, length, ttl).map(Some)
+        let oldest = first.start - ttl - MOST_WINDOWS * (first.end - first.start);
+        let files = self.realised.files().of(Kind::Realised)?.into_iter().rev();
+        let known = files.filter(|(first, _)| extent(*first).end <= last.start - ttl);
+        Diagrams::read(known.map(|(_, path)| path), oldest, ttl).map(Some)
     }
 
     fn rows(

@@ -16,7 +16,7 @@ pub use late::late_rows;
 pub(crate) use sums::bytes_of;
 pub use sums::{ColumnSums, GroupSums, WindowSums, sums};
 pub use times::TableTimes;
-pub use watermark::{PartitionTimes, watermark};
+pub use watermark::{Lagging, PartitionTimes, watermark};
 
 /// The windows of a monitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

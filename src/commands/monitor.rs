@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use monitor::evaluate::{Finding, Watched};
 use monitor::report::Table;
-use monitor::window::late_rows;
+use monitor::window::{Lagging, late_rows};
 use serde::Serialize;
 use serde_json::json;
 
@@ -129,7 +129,8 @@ fn judge(args: &MonitorArgs) -> anyhow::Result<()> {
     let (clock, rules) = (clock(config)?, rules(config));
     let mut reports = reports(config)?;
     let (mut findings, mut windows, mut rows, mut watermark) = (Vec::new(), 0, 0, None);
-    monitoring::judge(config, &watched, &mut reports, |round| {
+    let lagging = Lagging::default();
+    monitoring::judge(config, &watched, &mut reports, &lagging, |round| {
         windows += round.windows.end - round.windows.start;
         rows += round.rows.len();
         watermark = round.watermark.or(watermark);
@@ -139,7 +140,7 @@ fn judge(args: &MonitorArgs) -> anyhow::Result<()> {
     })?;
     let (mut measured, mut folder) = (0, None);
     if let Some(mut outcomes) = crate::labels::outcomes(&pipeline)? {
-        crate::labels::look(&mut outcomes, &reports, |outcome| {
+        crate::labels::look(&mut outcomes, &reports, &lagging, |outcome| {
             measured += outcome.rows.len();
             Ok(true)
         })?;

@@ -137,6 +137,7 @@ fn spawn_hops(
     }
     if runs(only, Hop::Archive) {
         for kind in ArchiveOf::of(pipeline) {
+            health.waiting.begin(kind.name());
             let (pipeline, health, stop) = (pipeline.clone(), health.clone(), stop.clone());
             hops.spawn(on_thread(kind.name(), move || {
                 hops::archive(&pipeline, kind, &health, &stop)

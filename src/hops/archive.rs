@@ -9,11 +9,11 @@ use anyhow::Context as _;
 use batch::archive::carry_after;
 use batch::location;
 use batch::{Archive, ArchiveConfig, Outcome, Remedy, StoreError, Table, TopicIdentity};
-use ingest::{AdminError, HopError, ReadEvent, ReaderConfig, Stop, TopicInfo};
+use ingest::{AdminError, HopError, Progress, ReadEvent, ReaderConfig, Stop, TopicInfo};
 use opentelemetry::metrics::{Counter, Gauge};
 use opentelemetry::{KeyValue, global};
 
-use super::{admin_trouble, hop_trouble};
+use super::{Waiting, admin_trouble, hop_trouble};
 use crate::health::{Health, Part};
 use crate::pipeline::{ASK, DEAD_LETTERS, LABELS, Pipeline, RESULTS};
 use crate::supervise::{Trouble, keep_running};
@@ -89,8 +89,9 @@ pub(crate) fn archive(
     let part = health.part(of.name());
     let instruments = Instruments::new(of);
     keep_running(&health.hop(of.name()), stop, || {
-        let ended = archive_once(pipeline, of, &part, &instruments, stop);
+        let ended = archive_once(pipeline, of, (&part, &health.waiting), &instruments, stop);
         part.set(false);
+        health.waiting.begin(of.name());
         ended
     })
 }
@@ -98,7 +99,7 @@ pub(crate) fn archive(
 fn archive_once(
     pipeline: &Pipeline,
     of: ArchiveOf,
-    part: &Part,
+    (part, waiting): (&Part, &Waiting),
     instruments: &Instruments,
     stop: &Stop,
 ) -> Result<(), Trouble> {
@@ -122,7 +123,18 @@ fn archive_once(
     };
     let sink = |event| {
         let mut archive = archive.borrow_mut();
+        let behind = match &event {
+            ReadEvent::Tick(progress) => Some(behind(progress, &lows)),
+            _ => None,
+        };
         let outcome = handle(&mut archive, event, part, instruments)?;
+        if let Some(behind) = behind {
+            instruments.lag.record(behind.records, &instruments.table);
+            waiting.tell(
+                of.name(),
+                behind.partitions.into_iter().chain(archive.unpublished()).collect(),
+            );
+        }
         instruments.published(&outcome);
         instruments.unpublished.record(archive.unpublished_rows(), &instruments.table);
         match outcome.lost.first() {
@@ -198,6 +210,28 @@ pub(crate) fn reader_config(pipeline: &Pipeline, of: ArchiveOf) -> ReaderConfig 
     }
 }
 
+/// Records that are not read yet.
+#[derive(Debug, Default, PartialEq)]
+struct Behind {
+    records: u64,
+    /// Partitions that have some, or of which it is not known yet.
+    partitions: Vec<i32>,
+}
+
+/// `lows` are the oldest positions, where a partition begins of which nothing was read.
+fn behind(progress: &[Progress], lows: &BTreeMap<i32, i64>) -> Behind {
+    let mut behind = Behind::default();
+    for Progress { partition, read, end } in progress {
+        let low = lows.get(partition).copied().unwrap_or(0);
+        let records = end.map(|end| (end - read.unwrap_or(low)).max(0).unsigned_abs());
+        behind.records += records.unwrap_or(0);
+        if records != Some(0) {
+            behind.partitions.push(*partition);
+        }
+    }
+    behind
+}
+
 fn handle(
     archive: &mut Archive,
     event: ReadEvent,
@@ -222,11 +256,7 @@ fn handle(
             // Lost or not, they are another process's now.
             archive.revoke(&partitions).map(|outcome| Outcome { lost: vec![], ..outcome })
         }
-        ReadEvent::Tick { lag } => {
-            let total: i64 = lag.iter().map(|(_, records)| *records).sum();
-            instruments.lag.record(total.unsigned_abs(), &instruments.table);
-            archive.tick(now)
-        }
+        ReadEvent::Tick(_) => archive.tick(now),
     };
     done.map_err(|error| store_error(&error))
 }
@@ -284,5 +314,24 @@ impl Instruments {
                 "published"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_is_behind_until_its_end_is_known_and_read() {
+        let of = |read, end| {
+            let progress = [Progress { partition: 3, read, end }];
+            behind(&progress, &BTreeMap::from([(3, 40)]))
+        };
+        let waits = |records| Behind { records, partitions: vec![3] };
+        assert_eq!(of(Some(7), None), waits(0), "nothing was fetched yet");
+        assert_eq!(of(Some(70), Some(100)), waits(30));
+        assert_eq!(of(Some(100), Some(100)), Behind::default());
+        assert_eq!(of(None, Some(100)), waits(60), "it begins at its oldest record");
+        assert_eq!(of(None, Some(40)), Behind::default(), "empty");
     }
 }

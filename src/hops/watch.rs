@@ -14,21 +14,23 @@ use ingest::Stop;
 use monitor::alerts::{Alerts, AlertsError, Settings, TICK_MS};
 use monitor::dashboard::DriftGauges;
 use monitor::deliver::{GuardSettings, ModelFacts};
-use monitor::evaluate::{ReportRow, Reports, State, Watched};
+use monitor::evaluate::{ReportRow, Reports, Watched};
 use monitor::outcomes::Outcome;
-use monitor::policy::{Budget, Finding, JudgedWindow, Measure, Rule, Subject, Time};
+use monitor::policy::{Budget, Rule};
 use monitor::state::{Holder, StateError};
 use prometheus::Registry;
 use serde_json::{Value, json};
 
+use super::Waiting;
+use super::findings::{by_window, judged};
 use super::pulse::Pulse;
 use super::stretch::{Measured, Stretch};
 use crate::alerting;
 use crate::config::{self, Config};
 use crate::health::{Health, Part};
 use crate::labels;
-use crate::monitoring::{self, count, instant, judge, reports, threads, watched};
-use crate::pipeline::{self, Pipeline};
+use crate::monitoring::{self, count, instant, judge, reports, threads, watched, window_time};
+use crate::pipeline::{self, LABELS, Pipeline, RESULTS};
 use crate::supervise::{Trouble, keep_running};
 
 /// From one look at the archive to the next.
@@ -59,14 +61,20 @@ pub(crate) fn watch(
     keep_running(&health.hop("monitor"), stop, || {
         let Some(alerts) = open(pipeline, &rules, &part, stop, &mut said)? else { return Ok(()) };
         part.set(true);
+        let over = Stop::new();
         let ended = std::thread::scope(|scope| {
             let deliveries = scope.spawn(|| alerts.run_deliveries());
+            let ticks = scope.spawn(|| tick(&alerts, &over));
             let pulse = Pulse::new(pipeline, health, registry);
-            let ended = rounds(pipeline, &rules, &alerts, (&gauges, pulse), stop);
+            let goes_on = || !stop.is_raised() && !over.is_raised();
+            let told = (&gauges, pulse, &health.waiting);
+            let ended = rounds(pipeline, &rules, &alerts, told, &goes_on);
+            over.raise();
             alerts.end_deliveries();
-            let delivered =
-                deliveries.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            ended.and(delivered.context("delivering alerts"))
+            let resume = |panic| std::panic::resume_unwind(panic);
+            let ticked = ticks.join().unwrap_or_else(resume);
+            let delivered = deliveries.join().unwrap_or_else(resume);
+            ended.and(ticked.map_err(Into::into)).and(delivered.context("delivering alerts"))
         });
         part.set(false);
         gauges.end();
@@ -145,39 +153,54 @@ fn alert_rules(config: &Config) -> Vec<Rule> {
         overlap: of.slide_seconds < of.window_seconds,
         streams: (1 + of.segments.len() * SEGMENT_VALUES) as u32,
     };
-    config.rules.iter().filter_map(|rule| rule.rule(&budget)).collect()
+    let rules = |budget: &Budget| -> Vec<Rule> {
+        config.rules.iter().filter_map(|rule| rule.rule(budget)).collect()
+    };
+    // The tested rules share what may be spent.
+    let tested = rules(&budget).iter().filter(|rule| rule.level.is_some()).count().max(1);
+    rules(&Budget { streams: budget.streams * tested as u32, ..budget })
+}
+
+/// Holds the lease, sends heartbeats and ends silences, however long a round takes; raises `over` where it
+/// cannot any more.
+fn tick(alerts: &Alerts, over: &Stop) -> Result<(), AlertsError> {
+    loop {
+        let ticked = alerts.tick();
+        if ticked.is_err() {
+            over.raise();
+        }
+        ticked?;
+        if over.sleep(Duration::from_millis(TICK_MS.unsigned_abs())) {
+            return Ok(());
+        }
+    }
 }
 
 fn rounds(
     pipeline: &Pipeline,
     rules: &[Rule],
     alerts: &Alerts,
-    (gauges, mut pulse): (&DriftGauges, Pulse<'_>),
-    stop: &Stop,
+    (gauges, mut pulse, waiting): (&DriftGauges, Pulse<'_>, &Waiting),
+    goes_on: &dyn Fn() -> bool,
 ) -> anyhow::Result<()> {
-    let tick = Duration::from_millis(TICK_MS.unsigned_abs());
-    let (mut ticked, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
+    let mut looked: Option<Instant> = None;
     // Opened once: they know which footers they have read.
     let (mut watched, mut reports) = (watched(pipeline)?, reports(&pipeline.config)?);
     gauges.follow(monitoring::reports(&pipeline.config)?);
     let mut outcomes = labels::outcomes(pipeline)?;
     let mut newest = labels::newest(pipeline);
     let mut measure_from = Instant::now();
-    let past = |since: Option<Instant>, every| since.is_none_or(|at| at.elapsed() >= every);
-    loop {
-        if past(ticked, tick) {
-            alerts.tick()?;
-            ticked = Some(Instant::now());
-        }
-        if past(looked, LOOK_EVERY) {
-            round(pipeline, rules, alerts, (&mut watched, &mut reports), &newest, stop)?;
+    while goes_on() {
+        if looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+            let known = (&newest, waiting);
+            round(pipeline, rules, alerts, (&mut watched, &mut reports), known, goes_on)?;
             gauges.look()?;
             if let Some(outcomes) = outcomes.as_mut().filter(|_| Instant::now() >= measure_from) {
                 let mut measured = Measured::default();
-                let looked = labels::look(outcomes, &reports, |outcome| {
+                let looked = labels::look(outcomes, &reports, &waiting.of(LABELS), |outcome| {
                     tell_performance(pipeline, rules, alerts, outcome)?;
                     measured.add(outcome);
-                    Ok(!stop.is_raised())
+                    Ok(goes_on())
                 });
                 if measured.tell() {
                     newest = labels::newest(pipeline);
@@ -192,10 +215,9 @@ fn rounds(
             looked = Some(Instant::now());
             pulse.take(&watched, rules, alerts)?;
         }
-        if stop.sleep(NAP) {
-            return Ok(());
-        }
+        std::thread::sleep(NAP);
     }
+    Ok(())
 }
 
 /// Counts what is new and judges every window that is complete.
@@ -204,16 +226,18 @@ fn round(
     rules: &[Rule],
     alerts: &Alerts,
     (watched, reports): (&mut [Watched], &mut Reports),
-    newest: &Newest,
-    stop: &Stop,
+    (newest, waiting): (&Newest, &Waiting),
+    goes_on: &dyn Fn() -> bool,
 ) -> anyhow::Result<()> {
+    // Before the count: what it does not know of was published since, and is counted.
+    let lagging = waiting.of(RESULTS);
     for one in &mut *watched {
         count(&mut one.counter, threads(&pipeline.config), &|_| {})?;
     }
-    let mut empty = Stretch::default();
-    let ended = judge(&pipeline.config, watched, reports, |round| {
+    let (mut empty, min_rows) = (Stretch::default(), pipeline.config.monitor.min_rows);
+    let ended = judge(&pipeline.config, watched, reports, &lagging, |round| {
         for (window, rows) in by_window(&round.rows) {
-            let judged = judged(&rows, rules);
+            let judged = judged(&rows, rules, min_rows);
             let changes = alerts.judge(&judged, &facts(pipeline, &rows, newest))?.len();
             let findings = judged.findings.len();
             if rows.iter().all(|row| row.n == 0) {
@@ -223,7 +247,7 @@ fn round(
                 tracing::info!(window, findings, changes, "a window is judged");
             }
         }
-        Ok(!stop.is_raised())
+        Ok(goes_on())
     });
     Stretch::tell(empty.end());
     ended
@@ -237,82 +261,11 @@ fn tell_performance(
     outcome: &Outcome,
 ) -> anyhow::Result<()> {
     let baseline = labels::baseline(pipeline);
-    for (window, facts) in labels::judged(pipeline, outcome, rules, &baseline) {
-        alerts.judge(&window, &facts)?;
+    for window in labels::judged(pipeline, outcome, rules, &baseline) {
+        // What a request to train says is of the window that drifted.
+        alerts.judge(&window, &[])?;
     }
     Ok(())
-}
-
-fn by_window(rows: &[ReportRow]) -> BTreeMap<i64, Vec<&ReportRow>> {
-    let mut windows: BTreeMap<i64, Vec<&ReportRow>> = BTreeMap::new();
-    rows.iter().for_each(|row| windows.entry(row.window).or_default().push(row));
-    windows
-}
-
-/// A window's rows as the policy reads them: each rule finds its own number in each row.
-fn judged(rows: &[&ReportRow], rules: &[Rule]) -> JudgedWindow {
-    let (start_us, end_us) = rows.first().map_or((0, 0), |row| (row.start_us, row.end_us));
-    let findings = rows.iter().flat_map(|row| {
-        rules.iter().filter_map(|rule| {
-            let (value, q) = measured(rule, row)?;
-            let model = row.group.model_name.clone().unwrap_or_default();
-            let subject = row.column.clone().unwrap_or_else(|| "rows".to_owned());
-            rule.applies(&model, &subject).then(|| Finding {
-                of: Subject {
-                    model,
-                    version: row.group.model_version.clone().unwrap_or_default(),
-                    arm: row.group.arm.clone().unwrap_or_default(),
-                    segment: segment(row),
-                    rule: rule.name.clone(),
-                    subject,
-                },
-                value,
-                q,
-                rows: row.n,
-                reason: row.reason.clone(),
-            })
-        })
-    });
-    JudgedWindow {
-        start_ms: start_us.div_euclid(1_000),
-        end_ms: end_us.div_euclid(1_000),
-        time: Time::Event,
-        findings: findings.collect(),
-    }
-}
-
-fn segment(row: &ReportRow) -> String {
-    match (&row.group.segment, &row.group.segment_value) {
-        (Some(name), Some(value)) => format!("{name}={value}"),
-        _ => String::new(),
-    }
-}
-
-/// What `rule` measures in `row`, and its q-value; `None` where it measures nothing.
-fn measured(rule: &Rule, row: &ReportRow) -> Option<(f64, Option<f64>)> {
-    let of = &row.statistics;
-    if row.column.is_none() {
-        let known = rule.measure == Measure::Volume && row.reference_n > 0;
-        return known.then(|| (row.n as f64 / row.reference_n as f64, None));
-    }
-    let (same, faults) = (row.reference == rule.reference, row.speaks_for_quality());
-    let drift = |value: Option<f64>, q| value.filter(|_| same).map(|value| (value, q));
-    let fault = |value: Option<f64>| value.filter(|_| faults).map(|value| (value, None));
-    match rule.measure {
-        Measure::Psi => drift(of.psi_corrected, of.q),
-        Measure::CramersV => drift(of.cramers_v, of.q),
-        Measure::JensenShannon => drift(of.jensen_shannon, of.q),
-        Measure::Ks => drift(of.ks_d, of.ks_q),
-        Measure::Wasserstein => drift(of.wasserstein, of.ks_q),
-        Measure::NullShare => {
-            fault(row.null_share.zip(row.reference_null_share).map(|(a, b)| a - b))
-        }
-        Measure::NewCategories => fault(row.new_share),
-        Measure::OutOfRange => fault(row.out_of_range_share),
-        Measure::SchemaChange => fault(Some(f64::from(u8::from(row.state == State::Missing)))),
-        // By the clock on the wall that is `Pulse`'s; of labels nothing is known.
-        _ => None,
-    }
 }
 
 /// What a request to train a window's models again says of them.
@@ -327,8 +280,9 @@ fn facts(pipeline: &Pipeline, rows: &[&ReportRow], newest: &Newest) -> Vec<Model
     let profiles: BTreeMap<&str, &str> =
         rows.iter().map(|row| (named(&row.group.model_version), row.profile.as_str())).collect();
     let (from, to) = rows.first().map_or((0, 0), |row| (row.start_us, row.end_us));
+    let time = window_time(&pipeline.contract);
     let sql = format!(
-        "SELECT * FROM results WHERE event_time >= '{}' AND event_time < '{}'",
+        "SELECT * FROM results WHERE {time} >= '{}' AND {time} < '{}'",
         instant(from),
         instant(to)
     );

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use monitor::window::{TableTimes, watermark};
+use monitor::window::{Lagging, TableTimes, watermark};
 
 use crate::config::Config;
 use crate::pipeline::RESULTS;
@@ -35,7 +35,7 @@ impl Watermark {
                 batch::topic_folder(&config.archive.directory, RESULTS, &config.output.topic);
             let partitions = self.times.look(&folder)?;
             let (idle, late) = (config.monitor.idle_seconds, config.monitor.lateness_seconds);
-            let mark = watermark(partitions, &[], now.as_microsecond(), idle, late);
+            let mark = watermark(partitions, &Lagging::default(), now.as_microsecond(), idle, late);
             self.mark = mark.and_then(|micros| Timestamp::from_microsecond(micros).ok());
             self.looked = Some(Instant::now());
         }

@@ -5,10 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use monitor::deliver::ModelFacts;
 use monitor::outcomes::{Figures, Kind, Outcome, OutcomeRow};
 use monitor::policy::{Finding, JudgedWindow, Measure, Rule, Subject, Time};
-use serde_json::{Value, json};
 
 use crate::monitoring::instant;
 use crate::pipeline::Pipeline;
@@ -60,13 +58,13 @@ pub(crate) fn baseline(pipeline: &Pipeline) -> BTreeMap<&'static str, f64> {
     FIGURES.iter().filter_map(|figure| Some((figure.name, of(figure)?))).collect()
 }
 
-/// The windows of `outcome`, each with what its rules find and what a request to train says of it.
+/// The windows of `outcome`, each with what its rules find.
 pub(crate) fn judged(
     pipeline: &Pipeline,
     outcome: &Outcome,
     rules: &[Rule],
     baseline: &BTreeMap<&'static str, f64>,
-) -> Vec<(JudgedWindow, Vec<ModelFacts>)> {
+) -> Vec<JudgedWindow> {
     let known_after_ms = match outcome.kind {
         Kind::Estimated => 0,
         // What came too late is no performance.
@@ -77,13 +75,12 @@ pub(crate) fn judged(
     outcome.rows.iter().for_each(|row| windows.entry(row.window).or_default().push(row));
     let judge = |rows: Vec<&OutcomeRow>| {
         let (start_us, end_us) = (rows[0].start_us, rows[0].end_us);
-        let window = JudgedWindow {
+        JudgedWindow {
             start_ms: start_us.div_euclid(1_000) + known_after_ms,
             end_ms: end_us.div_euclid(1_000) + known_after_ms,
             time: Time::Event,
             findings: rows.iter().flat_map(|row| findings(row, rules, baseline)).collect(),
-        };
-        (window, facts(pipeline, &rows, baseline))
+        }
     };
     windows.into_values().map(judge).collect()
 }
@@ -126,60 +123,6 @@ fn findings(
         }));
     }
     found
-}
-
-fn facts(
-    pipeline: &Pipeline,
-    rows: &[&OutcomeRow],
-    baseline: &BTreeMap<&'static str, f64>,
-) -> Vec<ModelFacts> {
-    let mut models: BTreeMap<&str, Vec<&OutcomeRow>> = BTreeMap::new();
-    for row in rows {
-        models.entry(row.model_name.as_deref().unwrap_or_default()).or_default().push(row);
-    }
-    models
-        .into_iter()
-        .map(|(model, rows)| {
-            let mut versions: BTreeMap<&str, u64> = BTreeMap::new();
-            for row in &rows {
-                *versions.entry(row.model_version.as_deref().unwrap_or_default()).or_default() +=
-                    row.n;
-            }
-            let (from, to) = (instant(rows[0].start_us), instant(rows[0].end_us));
-            let sql = format!(
-                "SELECT * FROM results LEFT JOIN labels ON {} = label_key \
-                 WHERE event_time >= '{from}' AND event_time < '{to}'",
-                pipeline.contract.key().map_or_else(String::new, schemas::column_of_field)
-            );
-            ModelFacts {
-                model: model.to_owned(),
-                rows: rows.iter().map(|row| row.n).sum(),
-                versions: json!(versions),
-                reference: Value::Null,
-                performance: json!({ "baseline": baseline, "windows": said(&rows) }),
-                data: json!({ "folder": pipeline.config.archive.directory, "sql": sql }),
-            }
-        })
-        .collect()
-}
-
-/// Rows for a request: without the confusion matrix, which may be larger than a request.
-fn said(rows: &[&OutcomeRow]) -> Vec<Value> {
-    let said = |row: &&OutcomeRow| {
-        json!({
-            "kind": row.kind,
-            "model_version": row.model_version,
-            "arm": row.arm,
-            "window_start": instant(row.start_us),
-            "window_end": instant(row.end_us),
-            "rows": row.n,
-            "labelled": row.labelled,
-            "calibration_rows": row.calibration_rows,
-            "realised": row.realised,
-            "estimated": row.estimated,
-        })
-    };
-    rows.iter().map(said).collect()
 }
 
 #[cfg(test)]

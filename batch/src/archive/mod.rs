@@ -238,6 +238,11 @@ impl Archive {
         self.partitions.values().map(Partition::rows).sum()
     }
 
+    /// Partitions with rows that are not published yet.
+    pub fn unpublished(&self) -> impl Iterator<Item = i32> {
+        self.partitions.iter().filter(|(_, of)| of.rows() > 0).map(|(partition, _)| *partition)
+    }
+
     /// The folder that readers take as one table.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -40,8 +40,8 @@ fn read(
                     );
                     ends.insert(partition, position);
                 }
-                ReadEvent::Tick { .. } if done(&ends) => stop.raise(),
-                ReadEvent::Tick { .. } => assert!(Instant::now() < until, "not done: {ends:?}"),
+                ReadEvent::Tick(_) if done(&ends) => stop.raise(),
+                ReadEvent::Tick(_) => assert!(Instant::now() < until, "not done: {ends:?}"),
                 ReadEvent::Assigned(_) | ReadEvent::Revoked(_) => {}
             }
             Ok(())

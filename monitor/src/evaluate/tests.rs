@@ -8,7 +8,7 @@ use super::{
 };
 use crate::count::MICROS;
 use crate::count::tests::{Dice, HOUR, Row, archive, count, counter};
-use crate::window::Windows;
+use crate::window::{Lagging, Windows};
 
 const ROWS: i64 = 800;
 
@@ -38,8 +38,16 @@ fn judged(root: &Path, now: i64) -> Round {
     count(&mut counter);
     let watched = [Watched { counter, versions: Versions::AllBut(vec![]) }];
     let mut reports = Reports::open(root, "scored", clock(), "test").unwrap();
-    let round =
-        complete(&watched, &reports, clock(), Rules::default(), now * MICROS, &[], 2).unwrap();
+    let round = complete(
+        &watched,
+        &reports,
+        clock(),
+        Rules::default(),
+        now * MICROS,
+        &Lagging::default(),
+        2,
+    )
+    .unwrap();
     publish(&mut reports, clock(), &round).unwrap();
     round
 }

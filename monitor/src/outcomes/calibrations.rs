@@ -1,11 +1,11 @@
 //! What scores were worth, by model and version: learned from the windows whose labels were complete when a
-//! window began, so that its estimate knows what could be known then, whenever it is computed.
+//! window began, as far as they were archived when it is estimated. A realised window knows them all.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use batch::StoreError;
 
-use super::chain::PerformanceFiles;
 use super::published::{self, Published};
 use super::row::{Kind, OutcomeRow};
 use super::tally::GroupKey;
@@ -14,7 +14,7 @@ use crate::performance::{Calibration, Point, Reliability};
 /// Windows are taken from the newest back, until each version has so many labelled rows …
 const ENOUGH_ROWS: u64 = 20_000;
 /// … or so many windows were looked at: a week of hours.
-const MOST_WINDOWS: i64 = 168;
+pub(super) const MOST_WINDOWS: i64 = 168;
 
 /// Model and version; empty where a row has none.
 type Whose = [String; 2];
@@ -31,17 +31,15 @@ pub(super) struct Diagrams {
 pub(super) struct Calibrations(BTreeMap<Whose, Calibration>);
 
 impl Diagrams {
-    /// Reads those that windows from `from` on may be estimated by; `length` is a window's. All in microseconds.
+    /// Reads files, the newest first, until one has windows that began before `oldest`.
     pub(super) fn read(
-        files: &PerformanceFiles,
-        from: i64,
-        length: i64,
+        files: impl Iterator<Item = PathBuf>,
+        oldest: i64,
         ttl_micros: i64,
     ) -> Result<Self, StoreError> {
         let mut diagrams = Self { ttl_micros, windows: BTreeMap::new() };
-        let oldest = from.saturating_sub(ttl_micros + MOST_WINDOWS * length);
-        for (_, path) in files.of(Kind::Realised)?.iter().rev() {
-            let rows = published::read(path)?;
+        for path in files {
+            let rows = published::read(&path)?;
             for row in &rows {
                 diagrams.put(row)?;
             }
@@ -64,7 +62,7 @@ impl Diagrams {
 
     /// Takes a row that is not published yet.
     pub(super) fn take(&mut self, row: &OutcomeRow) {
-        if row.kind == Kind::Realised {
+        if row.kind == Kind::Realised && !row.reliability.is_empty() {
             let whose = whose(&row.model_name, &row.model_version);
             self.add((row.start_us, row.end_us), whose, &row.reliability);
         }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::count::MICROS;
 use crate::evaluate::Clock;
-use crate::window::Windows;
+use crate::window::{Lagging, Windows};
 
 const HOUR: i64 = 3_600;
 const START: i64 = 480_000 * HOUR;
@@ -131,7 +131,9 @@ fn clock() -> Clock {
 /// Everything that is due, published.
 fn drain(outcomes: &mut Outcomes, judged: std::ops::Range<i64>, now: i64) -> Vec<OutcomeRow> {
     let mut rows = Vec::new();
-    while let Some(outcome) = outcomes.next(judged.clone(), now * MICROS).unwrap() {
+    while let Some(outcome) =
+        outcomes.next(judged.clone(), now * MICROS, &Lagging::default()).unwrap()
+    {
         outcomes.publish(&outcome).unwrap();
         rows.extend(outcome.rows);
     }
@@ -289,9 +291,15 @@ fn a_window_is_realised_once_when_no_label_can_be_missing() {
     let mut again = outcomes(root.path());
     assert_eq!(drain(&mut again, FIRST..FIRST + 1, START + 4_000 + TTL), []);
     // Killed before it was published, it comes again, and the same.
-    let first = again.next(FIRST..FIRST + 2, (START + 4_000 + TTL) * MICROS).unwrap().unwrap();
+    let first = again
+        .next(FIRST..FIRST + 2, (START + 4_000 + TTL) * MICROS, &Lagging::default())
+        .unwrap()
+        .unwrap();
     let mut second = outcomes(root.path());
-    let repeated = second.next(FIRST..FIRST + 2, (START + 4_000 + TTL) * MICROS).unwrap().unwrap();
+    let repeated = second
+        .next(FIRST..FIRST + 2, (START + 4_000 + TTL) * MICROS, &Lagging::default())
+        .unwrap()
+        .unwrap();
     assert_eq!((first.kind, first.rows), (repeated.kind, repeated.rows));
     // When another time-to-live has passed, what came late is counted: of `b`, within it; nothing of `a`.
     label(root.path(), 0, &[of("end", 3_600 + 2 * TTL, "0")]);

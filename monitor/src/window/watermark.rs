@@ -1,6 +1,6 @@
 //! Up to when event time is complete, as far as anybody can know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::count::{Counted, MICROS};
 
@@ -26,26 +26,50 @@ impl PartitionTimes {
     }
 }
 
+/// Partitions with records that are not archived yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lagging {
+    /// These; none where nobody knows.
+    These(BTreeSet<i32>),
+    /// Any may have: it is not known yet which.
+    All,
+}
+
+impl Default for Lagging {
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
+}
+
+impl Lagging {
+    fn has(&self, partition: i32) -> bool {
+        match self {
+            Self::These(these) => these.contains(&partition),
+            Self::All => true,
+        }
+    }
+}
+
 /// The smallest over active partitions of the newest event time, less the lateness allowed.
 ///
-/// A partition is idle when its newest record is older than `idle_seconds` at `now`, unless it is known
-/// to be `lagging`: then records wait that nobody has seen. When all are idle nothing more is expected
+/// A partition is idle when its newest record is older than `idle_seconds` at `now`, unless it is
+/// `lagging`: then records wait that nobody has seen. When all are idle nothing more is expected
 /// from any, and the newest of all counts. `None` before the first event.
 pub fn watermark(
     partitions: &BTreeMap<i32, PartitionTimes>,
-    lagging: &[i32],
+    lagging: &Lagging,
     now: i64,
     idle_seconds: u32,
     lateness_seconds: u32,
 ) -> Option<i64> {
     let active_since = now.saturating_sub(i64::from(idle_seconds) * MICROS);
     let is_active = |number: &i32, times: &PartitionTimes| {
-        lagging.contains(number) || times.record.is_some_and(|record| record >= active_since)
+        lagging.has(*number) || times.record.is_some_and(|record| record >= active_since)
     };
     let active = partitions.iter().filter(|(number, times)| is_active(number, times));
     // A lagging partition of which nothing is known yet holds everything back.
     if active.clone().any(|(_, times)| times.event.is_none())
-        || lagging.iter().any(|number| !partitions.contains_key(number))
+        || matches!(lagging, Lagging::These(these) if these.iter().any(|it| !partitions.contains_key(it)))
     {
         return None;
     }
@@ -66,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_slowest_active_partition_decides() {
-        let of = |partitions: &[(i32, PartitionTimes)], lagging: &[i32], now: i64| {
+        let of = |partitions: &[(i32, PartitionTimes)], lagging: &Lagging, now: i64| {
             let partitions = partitions.iter().copied().collect();
             watermark(&partitions, lagging, now * S, 60, 10).map(|mark| mark / S)
         };
@@ -84,7 +108,10 @@ mod tests {
             (vec![(0, nothing)], vec![], 310, None),
             (vec![], vec![], 310, None),
         ] {
+            let lagging = Lagging::These(lagging.into_iter().collect());
             assert_eq!(of(&partitions, &lagging, now), expected, "{partitions:?} {lagging:?}");
         }
+        // Nobody knows yet whether it is silent.
+        assert_eq!(of(&[(0, at(300, 300)), (1, at(90, 100))], &Lagging::All, 9999), Some(80));
     }
 }

@@ -1,0 +1,186 @@
+//! What each rule finds in the rows of a judged window.
+
+use std::collections::BTreeMap;
+
+use monitor::evaluate::{ReportRow, State};
+use monitor::policy::{Finding, JudgedWindow, Measure, Rule, Subject, Time};
+
+/// What the number of rows is called where columns have their names.
+const ALL_ROWS: &str = "rows";
+
+/// Rows by the number of their window.
+pub(super) fn by_window(rows: &[ReportRow]) -> BTreeMap<i64, Vec<&ReportRow>> {
+    let mut windows: BTreeMap<i64, Vec<&ReportRow>> = BTreeMap::new();
+    rows.iter().for_each(|row| windows.entry(row.window).or_default().push(row));
+    windows
+}
+
+/// A window's rows as the policy reads them: each rule finds its own number in each row.
+pub(super) fn judged(rows: &[&ReportRow], rules: &[Rule], min_rows: u64) -> JudgedWindow {
+    let (start_us, end_us) = rows.first().map_or((0, 0), |row| (row.start_us, row.end_us));
+    let columns = rows.iter().filter_map(|row| Some((row, row.column.as_deref()?)));
+    let mut findings: Vec<Finding> = columns
+        .flat_map(|(row, column)| rules.iter().filter_map(move |rule| of_column(rule, row, column)))
+        .collect();
+    findings.extend(volumes(rows, rules, min_rows));
+    JudgedWindow {
+        start_ms: start_us.div_euclid(1_000),
+        end_ms: end_us.div_euclid(1_000),
+        time: Time::Event,
+        findings,
+    }
+}
+
+fn of_column(rule: &Rule, row: &ReportRow, column: &str) -> Option<Finding> {
+    let (value, q) = measured(rule, row)?;
+    let model = row.group.model_name.clone().unwrap_or_default();
+    rule.applies(&model, column).then(|| Finding {
+        of: Subject {
+            model,
+            version: row.group.model_version.clone().unwrap_or_default(),
+            arm: row.group.arm.clone().unwrap_or_default(),
+            segment: segment(row),
+            rule: rule.name.clone(),
+            subject: column.to_owned(),
+        },
+        value,
+        q,
+        rows: row.n,
+        reason: row.reason.clone(),
+    })
+}
+
+/// How many rows a model has beside the same hours before. Versions and arms take rows from one another,
+/// and segments come and go: only all of them together tell.
+fn volumes(rows: &[&ReportRow], rules: &[Rule], min_rows: u64) -> Vec<Finding> {
+    let mut models: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.column.is_none() && row.group.segment.is_none()) {
+        let of = models.entry(row.group.model_name.as_deref().unwrap_or_default()).or_default();
+        *of = (of.0 + row.n, of.1 + row.reference_n);
+    }
+    let known = models.into_iter().filter(|(_, (_, before))| *before >= min_rows.max(1));
+    let finding = |(model, (n, before)): (&str, (u64, u64))| {
+        let about = |rule: &&Rule| rule.measure == Measure::Volume && rule.applies(model, ALL_ROWS);
+        let finding = |rule: &Rule| Finding {
+            of: Subject {
+                model: model.to_owned(),
+                version: String::new(),
+                arm: String::new(),
+                segment: String::new(),
+                rule: rule.name.clone(),
+                subject: ALL_ROWS.to_owned(),
+            },
+            value: n as f64 / before as f64,
+            q: None,
+            rows: n,
+            reason: format!("{n} rows, {before} in the same hours before"),
+        };
+        rules.iter().filter(about).map(finding).collect::<Vec<_>>()
+    };
+    known.flat_map(finding).collect()
+}
+
+fn segment(row: &ReportRow) -> String {
+    match (&row.group.segment, &row.group.segment_value) {
+        (Some(name), Some(value)) => format!("{name}={value}"),
+        _ => String::new(),
+    }
+}
+
+/// What `rule` measures in `row`, and its q-value; `None` where it measures nothing.
+fn measured(rule: &Rule, row: &ReportRow) -> Option<(f64, Option<f64>)> {
+    let of = &row.statistics;
+    let (same, faults) = (row.reference == rule.reference, row.speaks_for_quality());
+    let drift = |value: Option<f64>, q| value.filter(|_| same).map(|value| (value, q));
+    let fault = |value: Option<f64>| value.filter(|_| faults).map(|value| (value, None));
+    match rule.measure {
+        Measure::Psi => drift(of.psi_corrected, of.q),
+        Measure::CramersV => drift(of.cramers_v, of.q),
+        Measure::JensenShannon => drift(of.jensen_shannon, of.q),
+        Measure::Ks => drift(of.ks_d, of.ks_q),
+        Measure::Wasserstein => drift(of.wasserstein, of.ks_q),
+        Measure::NullShare => {
+            fault(row.null_share.zip(row.reference_null_share).map(|(a, b)| a - b))
+        }
+        Measure::NewCategories => fault(row.new_share),
+        Measure::OutOfRange => fault(row.out_of_range_share),
+        Measure::SchemaChange => fault(Some(f64::from(u8::from(row.state == State::Missing)))),
+        // Volume is of no column; by the clock on the wall that is `Pulse`'s; of labels nothing is known.
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor::evaluate::{GroupNames, Statistics};
+    use monitor::policy::{Reference, Severity};
+
+    use super::*;
+
+    fn rule(measure: Measure) -> Rule {
+        Rule {
+            name: "r".into(),
+            measure,
+            reference: Reference::Previous,
+            severity: Severity::Warning,
+            threshold: 0.5,
+            resolve: 0.6,
+            critical: None,
+            level: None,
+            min_rows: 0,
+            breaches: 1,
+            windows: 1,
+            clear_windows: 1,
+            cool_down_ms: 0,
+            models: vec![],
+            columns: vec![],
+        }
+    }
+
+    fn rows(version: &str, segment: Option<&str>, n: u64, reference_n: u64) -> ReportRow {
+        ReportRow {
+            window: 7,
+            start_us: 0,
+            end_us: 3_600_000_000,
+            group: GroupNames {
+                model_name: Some("m".into()),
+                model_version: Some(version.into()),
+                arm: Some("stable".into()),
+                segment: segment.map(|_| "country".into()),
+                segment_value: segment.map(str::to_owned),
+            },
+            reference: Reference::Previous,
+            profile: String::new(),
+            column: None,
+            state: State::Stable,
+            reason: String::new(),
+            n,
+            reference_n,
+            phi: None,
+            statistics: Statistics::default(),
+            null_share: None,
+            reference_null_share: None,
+            null_p: None,
+            new_share: None,
+            out_of_range_share: None,
+            mean: None,
+            min: None,
+            max: None,
+        }
+    }
+
+    #[test]
+    fn volume_is_a_models_whatever_version_or_arm_has_the_rows() {
+        let found = |rows: &[ReportRow]| -> Vec<(String, f64)> {
+            let rows: Vec<_> = rows.iter().collect();
+            let judged = judged(&rows, &[rule(Measure::Volume), rule(Measure::Psi)], 100);
+            judged.findings.into_iter().map(|it| (it.of.version, it.value)).collect()
+        };
+        // A switch from one version to the other, and a segment that is gone.
+        let switched =
+            [rows("1", None, 0, 400), rows("2", None, 500, 0), rows("2", Some("se"), 0, 90)];
+        assert_eq!(found(&switched), [(String::new(), 1.25)]);
+        assert_eq!(found(&[rows("1", None, 0, 400)]), [(String::new(), 0.0)]);
+        assert_eq!(found(&[rows("1", None, 0, 99)]), [], "too few before to tell");
+    }
+}
