@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use std::sync::Arc;
 
+use super::chain::CHECKED_FILES;
 use super::testing::{batch, config, offsets_of_file, rows, schema, table, topic};
 use super::{Archive, ArchiveConfig, Table, TopicIdentity, carry_after};
 use crate::error::{Remedy, StoreError};
@@ -185,6 +186,22 @@ fn what_does_not_belong_is_named() {
         assert!(error.to_string().contains(expected), "{error} should say {expected}");
         assert_eq!(error.remedy(), Remedy::Stop);
     }
+}
+
+#[test]
+fn opening_reads_the_newest_files_only() {
+    let root = tempfile::tempdir().unwrap();
+    let mut archive = open(root.path(), "setup");
+    let files = CHECKED_FILES as i64 + 1;
+    for at in 0..files {
+        archive.position(0).unwrap();
+        let _ = archive.append(&batch(0, at..at + 1), Instant::now()).unwrap();
+        let _ = archive.finish().unwrap();
+    }
+    fs::write(file(root.path(), 0, 0), "no parquet at all").unwrap();
+    assert_eq!(open(root.path(), "a").position(0).unwrap(), Some(files));
+    fs::write(file(root.path(), 0, 1), "no parquet at all").unwrap();
+    assert!(open(root.path(), "a").position(0).is_err());
 }
 
 #[test]
