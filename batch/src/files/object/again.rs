@@ -17,8 +17,8 @@ const ATTEMPTS_TIMED_OUT: u32 = 2;
 /// Before the second attempt; twice as long before each further one.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
-/// How often a `PUT` is sent that ended like this, without an answer about the name. What the library tries by itself for a minute is not
-/// tried again.
+/// How often a `PUT` is sent that ended like this, without an answer about the name. What the library
+/// tries by itself for a minute is not tried again.
 pub(super) fn attempts(error: &Error) -> u32 {
     match failed_connection(error) {
         Some(HttpErrorKind::Timeout) => ATTEMPTS_TIMED_OUT,
