@@ -174,13 +174,13 @@ impl Pipeline {
     /// Hop 2's settings for one table.
     pub(crate) fn archive_config(&self, table: &str) -> ArchiveConfig {
         let archive = &self.config.archive;
+        let usual = ArchiveConfig::new(archive.directory.clone(), table, &self.config.instance());
         ArchiveConfig {
             roll_rows: archive.roll_rows,
             roll_bytes: archive.roll_bytes,
-            roll_age: Duration::from_secs(archive.roll_seconds),
             compression: archive.compression,
             open_bytes: self.config.memory.archive_kib << 10,
-            ..ArchiveConfig::new(archive.directory.clone(), table, &self.config.instance())
+            ..rolled_after(usual, Duration::from_secs(archive.roll_seconds))
         }
     }
 
@@ -193,6 +193,11 @@ impl Pipeline {
         Encoder::new(&self.contract, &self.package.output_schema(), members, salt.as_bytes())
             .map_err(usage)
     }
+}
+
+/// The settings with this `roll_age`; a file of another process is left behind only when it is far older.
+fn rolled_after(usual: ArchiveConfig, roll_age: Duration) -> ArchiveConfig {
+    ArchiveConfig { roll_age, stale_after: usual.stale_after.max(roll_age * 4), ..usual }
 }
 
 /// Ends the process when a call into Kafka's library hangs: its thread cannot be torn down.
@@ -225,4 +230,30 @@ pub(crate) fn connection(config: &Config) -> Connection {
 
 fn usage(error: impl std::error::Error) -> anyhow::Error {
     exit::usage(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use arrow::datatypes::Schema;
+    use batch::{Archive, Table, TopicIdentity};
+
+    use super::*;
+
+    #[test]
+    fn an_archive_opens_with_every_roll_age_that_the_rules_allow() {
+        let root = tempfile::tempdir().expect("a folder");
+        let day = Duration::from_secs(86_400);
+        for (seconds, stale_after) in [(1, day), (21_600, day), (21_601, day), (86_400, day * 4)] {
+            let usual = ArchiveConfig::new(root.path().to_path_buf(), RESULTS, "a");
+            let config = rolled_after(usual, Duration::from_secs(seconds));
+            assert!(config.stale_after >= stale_after, "{seconds}");
+            let topic =
+                TopicIdentity { cluster_id: "c".into(), topic: "t".into(), topic_id: "i".into() };
+            let table = Table::new(Arc::new(Schema::empty()), "empty", |_| unreachable!());
+            let opened = Archive::open(config, topic, table, SystemTime::now());
+            assert!(opened.is_ok(), "{seconds}: {:?}", opened.err());
+        }
+    }
 }

@@ -97,3 +97,31 @@ fn a_hole_in_the_archive_is_refused_until_it_is_accepted() {
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
 }
+
+#[test]
+fn an_archive_that_begins_late_covers_what_the_log_had_lost() {
+    let Some(broker) = Broker::shared() else { return };
+    let pipeline = Pipeline::new(broker, "late", &[]);
+    pipeline.send(&flights(4));
+    let mut child = pipeline.run_only("a", "score");
+    ended_with(&pipeline.command(&["verify"], &["--topics-only", "--wait", "60"]), 0);
+    child.terminate();
+    assert!(child.wait(SOON).success(), "{}", child.log());
+    assert!(pipeline.delete_all(&pipeline.output()) > 0);
+
+    pipeline.send(&flights(3));
+    let folder = pipeline.archive().join("results").join(pipeline.output());
+    let first = folder.join(format!("source_partition=0/{:020}.parquet", 0));
+    let mut child = pipeline.run("a");
+    let until = Instant::now() + SOON;
+    while !first.is_file() || pipeline.sql("SELECT count(*) FROM results") != "3" {
+        assert!(Instant::now() < until, "no {}:\n{}", first.display(), child.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let verdict = verdict(&pipeline, LOST);
+    assert_eq!((&verdict["findings"]["missing"], &verdict["waiting"]), (&4.into(), &0.into()));
+    let archive = &verdict["archives"][0];
+    assert_eq!((&archive["findings"]["missing"], &archive["rows"]), (&0.into(), &3.into()));
+    child.terminate();
+    assert!(child.wait(SOON).success(), "{}", child.log());
+}

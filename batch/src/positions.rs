@@ -167,7 +167,7 @@ mod tests {
             }
         });
         assert_eq!(ends.unwrap(), BTreeMap::from([(2, 9), (10, 4)]));
-        assert_eq!(files, [(2, 0, 5), (2, 5, 9), (10, 3, 4)]);
+        assert_eq!(files, [(2, 0, 5), (2, 5, 9), (10, 0, 4)]);
         assert_eq!(rows, [(2, 0), (2, 1), (2, 2), (2, 3), (2, 4), (2, 7), (2, 8), (10, 3)]);
 
         std::fs::remove_file(folder.join(format!("source_partition=2/{:020}.parquet", 0))).unwrap();

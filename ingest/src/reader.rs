@@ -218,6 +218,16 @@ where
                 | RDKafkaErrorCode::GroupAuthorizationFailed
                 | RDKafkaErrorCode::SaslAuthenticationFailed),
             ) => Err(HopError::Config(text(*code))),
+            KafkaError::MessageConsumption(RDKafkaErrorCode::PollExceeded) => {
+                let limit_ms = self.config.timeouts.poll_interval.as_millis() as u64;
+                let topic = &self.config.topic;
+                tracing::warn!(
+                    topic,
+                    limit_ms,
+                    "away for longer than the group waits: partitions go to others"
+                );
+                Ok(())
+            }
             error => {
                 tracing::debug!(%error, "reader");
                 Ok(())

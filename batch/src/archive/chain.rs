@@ -10,7 +10,7 @@ use super::config::TopicIdentity;
 use super::footer::read_footer;
 use super::layout;
 use crate::error::StoreError;
-use crate::files::{Files, is_object};
+use crate::files::Files;
 
 /// Files of a partition folder in order of their starts; anything else that a reader would take
 /// for a part of the table is refused.
@@ -45,12 +45,11 @@ pub(super) fn refuse_stray_files(files: &dyn Files, folder: &Path) -> Result<(),
     Ok(())
 }
 
-/// Files of a partition in an object store that are checked when it is opened, the newest: each is a
-/// request. `tidegate verify` reads all of them.
-const CHECKED_OBJECTS: usize = 64;
+/// Files of a partition that are checked when it is opened, the newest: each is a read, in an object store
+/// a request, and the group waits meanwhile. `tidegate verify` reads all of them.
+pub(super) const CHECKED_FILES: usize = 64;
 
-/// Checks the files of `partition`, in an object store the newest of them, and returns the end of the
-/// newest.
+/// Checks the newest files of `partition` and returns the end of the newest.
 pub(super) fn load(
     files: &dyn Files,
     dir: &Path,
@@ -61,9 +60,7 @@ pub(super) fn load(
     let mut end = None;
     let mut known = HashSet::new();
     let mut found = partition_files(files, dir)?;
-    if is_object(dir) {
-        found.drain(..found.len().saturating_sub(CHECKED_OBJECTS));
-    }
+    found.drain(..found.len().saturating_sub(CHECKED_FILES));
     for (start, path) in found {
         let footer = read_footer(files, &path)?;
         check_belongs(&footer.position, &path, start, partition, topic)?;

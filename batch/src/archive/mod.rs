@@ -4,7 +4,8 @@
 //! of it. A file is written under a temporary name, synced, and published under the name
 //! `<root>/<table>/<topic>/source_partition=<p>/<start, 20 digits>.parquet`, which is never
 //! replaced: of two writers one wins, and the other reads the winner's end and goes on from there.
-//! The folder is append-only; [`Archive`] refuses to delete or rewrite what was published.
+//! A partition without a file begins at 0, whatever comes first of it. [`Archive`] only adds files: it refuses
+//! to delete or rewrite what was published. Expiry alone removes, whole files from the front.
 
 mod chain;
 mod config;
@@ -124,12 +125,12 @@ impl Archive {
     }
 
     /// Opens `partition` for appending and returns the first position that is not archived;
-    /// `None` when it has no file yet, and then the first position appended or advanced to is
-    /// where it begins.
+    /// `None` when it has no file yet. Then its first file covers everything from position 0 on, also
+    /// what the log has lost by now, so that all who would write it contend for one name.
     ///
-    /// Every file of the partition (in an object store the newest 64) is checked: whole, ours, of the same
-    /// topic, with a schema that reads together with this table's, and starting where its predecessor ends.
-    /// Rows held of an earlier opening are discarded.
+    /// The newest 64 files of the partition are checked: whole, ours, of the same topic, with a schema
+    /// that reads together with this table's, and each starting where its predecessor ends. Rows held of
+    /// an earlier opening are discarded.
     pub fn position(&mut self, partition: i32) -> Result<Option<i64>, StoreError> {
         self.partitions.remove(&partition);
         let Shared { files, config, .. } = &self.shared;
@@ -137,7 +138,7 @@ impl Archive {
         ensure_dir(&**files, &dir).map_err(|e| StoreError::io(CREATE_FOLDER, &dir, e))?;
         let end = self.shared.load(partition)?;
         sync_up_to(&**files, &config.root, &dir).map_err(|e| StoreError::io("sync", &dir, e))?;
-        self.partitions.insert(partition, Partition::at(partition, end));
+        self.partitions.insert(partition, Partition::at(partition, end.unwrap_or(0)));
         Ok(end)
     }
 

@@ -1,5 +1,6 @@
 //! One partition's way through its files: hold, roll, publish, or lose the race.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,11 +44,14 @@ impl Shared {
     }
 }
 
-/// A partition open for appending. Invariant: `start` is the end of its newest published file, and
-/// the file being written holds every row of `start..end`.
+/// A partition open for appending. Invariant: `start` is the end of its newest published file, or 0
+/// where there is none, and the file being written holds every row of `start..end`.
+///
+/// Two writers of a new partition may hear of different records first; as both begin at 0, their first
+/// files have the same name, and one of them is refused.
 pub(super) struct Partition {
     pub(super) number: i32,
-    covered: Option<Covered>,
+    covered: Covered,
     file: Option<OpenFile>,
     gap: Option<String>,
     pub(super) memory_bytes: usize,
@@ -70,8 +74,8 @@ pub(super) enum Step {
 }
 
 impl Partition {
-    pub(super) fn at(number: i32, end: Option<i64>) -> Self {
-        let covered = end.map(|end| Covered { start: end, end, since: None });
+    pub(super) fn at(number: i32, end: i64) -> Self {
+        let covered = Covered { start: end, end, since: None };
         Self { number, covered, file: None, gap: None, memory_bytes: 0 }
     }
 
@@ -80,20 +84,17 @@ impl Partition {
     }
 
     pub(super) fn check_ahead(&self, offset: i64) -> Result<(), StoreError> {
-        match self.covered {
-            Some(Covered { end, .. }) if offset < end => {
-                Err(StoreError::Behind { partition: self.number, offset, end })
-            }
-            _ => Ok(()),
+        let Covered { end, .. } = self.covered;
+        if offset < end {
+            return Err(StoreError::Behind { partition: self.number, offset, end });
         }
+        Ok(())
     }
 
     pub(super) fn advance(&mut self, position: i64, now: Instant) {
-        let covered =
-            self.covered.get_or_insert(Covered { start: position, end: position, since: None });
-        if position > covered.end {
-            covered.end = position;
-            covered.since.get_or_insert(now);
+        if position > self.covered.end {
+            self.covered.end = position;
+            self.covered.since.get_or_insert(now);
         }
     }
 
@@ -105,17 +106,15 @@ impl Partition {
     ) -> Result<(), StoreError> {
         let (first, last) = (part.offsets[0], part.offsets[part.offsets.len() - 1]);
         self.check_ahead(first)?;
-        let start = self.covered.map_or(first, |covered| covered.start);
         if self.file.is_none() {
-            self.file = Some(shared.create(self.number, start)?);
+            self.file = Some(shared.create(self.number, self.covered.start)?);
         }
         let file = self.file.as_mut().expect("just created");
         file.write(&part.rows, &part.offsets)?;
         self.memory_bytes = file.memory_bytes();
-        self.advance(first, now);
         // A file without rows may have waited long; its age as a file with rows begins here.
         if self.rows() == part.offsets.len() as u64 {
-            self.covered.as_mut().expect("advanced above").since = Some(now);
+            self.covered.since = Some(now);
         }
         self.advance(last + 1, now);
         if self.memory_bytes > shared.config.row_group_bytes {
@@ -134,40 +133,34 @@ impl Partition {
 
     /// Covers a hole in the log up to `to`; only on a partition that holds nothing.
     pub(super) fn skip(&mut self, to: i64, reason: &str) -> Result<(), StoreError> {
-        let refuse = |value: String, expected| {
-            Err(StoreError::Config { key: "accepted gap", value, expected })
-        };
-        match &mut self.covered {
-            None => refuse(format!("up to {to}"), "a partition that has an archived file"),
-            Some(covered) if to <= covered.end || self.file.is_some() => {
-                refuse(format!("{}..{to}", covered.end), "positions past the archived end")
-            }
-            Some(covered) => {
-                covered.end = to;
-                self.gap = Some(reason.to_owned());
-                Ok(())
-            }
+        if to <= self.covered.end || self.file.is_some() {
+            return Err(StoreError::Config {
+                key: "accepted gap",
+                value: format!("{}..{to}", self.covered.end),
+                expected: "positions past the archived end",
+            });
         }
+        self.covered.end = to;
+        self.gap = Some(reason.to_owned());
+        Ok(())
     }
 
     pub(super) fn due(&self, shared: &Shared, now: Instant) -> Option<Due> {
-        let since = self.covered.and_then(|covered| covered.since);
         shared.config.roll_at().due(Held {
             rows: self.rows(),
             bytes: self.file.as_ref().map_or(0, OpenFile::encoded_bytes),
-            age: since.map(|since| now.saturating_duration_since(since)),
+            age: self.covered.since.map(|since| now.saturating_duration_since(since)),
         })
     }
 
     pub(super) fn due_at(&self, config: &ArchiveConfig) -> Option<Instant> {
-        let since = self.covered.and_then(|covered| covered.since)?;
-        Some(since + config.roll_at().limit(self.rows()))
+        Some(self.covered.since? + config.roll_at().limit(self.rows()))
     }
 
     /// Publishes what is held. An error leaves the partition closed: what became of its file is
     /// found out by opening it again.
     pub(super) fn publish(mut self, shared: &mut Shared) -> Result<Step, StoreError> {
-        let Some(Covered { start, end, .. }) = self.covered else { return Ok(Step::Nothing(self)) };
+        let Covered { start, end, .. } = self.covered;
         if start == end {
             return Ok(Step::Nothing(self));
         }
@@ -181,13 +174,17 @@ impl Partition {
         let mut metadata = vec![KeyValue::new(FOOTER_POSITION_KEY.to_owned(), footer.to_json())];
         metadata.extend(self.gap.map(|reason| KeyValue::new(GAP_KEY.to_owned(), reason)));
         let Some(bytes) = file.publish(metadata, &path)? else {
-            let position = shared.load(self.number)?.expect("the winner's file is there");
+            // A listing may lag behind the name that was refused.
+            let position = shared.load(self.number)?.ok_or_else(|| {
+                let unlisted = "another writer published it, and it is not listed yet";
+                StoreError::io("find", &path, io::Error::new(io::ErrorKind::NotFound, unlisted))
+            })?;
             tracing::info!(partition = self.number, start, position, "another writer was first");
             return Ok(Step::Lost(position));
         };
         shared.files.sync_dir(&dir).map_err(|e| StoreError::io("sync", &dir, e))?;
         failpoint::pass("archive.dir_synced");
-        let next = Self::at(self.number, Some(end));
+        let next = Self::at(self.number, end);
         Ok(Step::Published(next, Published { path, footer, bytes }))
     }
 }

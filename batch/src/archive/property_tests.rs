@@ -21,6 +21,8 @@ const WRITERS: usize = 2;
 enum Action {
     Start(usize),
     Append(usize, usize),
+    /// The reader is past what holds no record.
+    Pass(usize),
     Tick(usize, u64),
     Revoke(usize),
     /// The process dies after so many more calls.
@@ -35,6 +37,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     let action = prop_oneof![
         6 => who.clone().prop_map(Action::Start),
         12 => (who.clone(), 1usize..40).prop_map(|(who, n)| Action::Append(who, n)),
+        3 => who.clone().prop_map(Action::Pass),
         6 => (who.clone(), 1u64..40).prop_map(|(who, seconds)| Action::Tick(who, seconds)),
         2 => who.clone().prop_map(Action::Revoke),
         3 => (who, 0u64..25).prop_map(|(who, calls)| Action::Kill(who, calls)),
@@ -70,6 +73,7 @@ impl World {
         match *action {
             Action::Start(who) => self.start(who),
             Action::Append(who, records) => self.append(who, records),
+            Action::Pass(who) => self.pass(who),
             Action::Tick(who, seconds) => {
                 self.now += Duration::from_secs(seconds);
                 self.call(who, |archive, now| archive.tick(now));
@@ -108,13 +112,11 @@ impl World {
     }
 
     fn reopen(&mut self, who: usize) {
-        let now = self.now;
         let writer = &mut self.writers[who];
         let Some(archive) = &mut writer.archive else { return };
         match archive.position(0) {
             Ok(position) => {
                 writer.cursor = position.unwrap_or(0);
-                archive.advance(0, writer.cursor, now).unwrap();
                 assert!(writer.cursor >= self.promised, "a promise was forgotten");
             }
             Err(error) => {
@@ -133,6 +135,13 @@ impl World {
             true => archive.advance(0, LOG_END, now).map(|()| Outcome::default()),
             false => archive.append(&batch(0, next), now),
         });
+    }
+
+    fn pass(&mut self, who: usize) {
+        let cursor = self.writers[who].cursor;
+        let next = self.log.iter().copied().find(|offset| *offset >= cursor).unwrap_or(LOG_END);
+        self.writers[who].cursor = next;
+        self.call(who, |archive, now| archive.advance(0, next, now).map(|()| Outcome::default()));
     }
 
     fn call(

@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use std::sync::Arc;
 
+use super::chain::CHECKED_FILES;
 use super::testing::{batch, config, offsets_of_file, rows, schema, table, topic};
 use super::{Archive, ArchiveConfig, Table, TopicIdentity, carry_after};
 use crate::error::{Remedy, StoreError};
@@ -45,8 +46,8 @@ fn rolls_by_rows_and_age_and_resumes_at_the_end() {
     let mut archive = open_with(config, topic(), table()).unwrap();
     assert_eq!(archive.position(0).unwrap(), None);
     let outcome = archive.append(&batch(0, 5..17), now).unwrap();
-    assert_eq!((outcome.published[0].footer.start, outcome.published[0].footer.end), (5, 17));
-    assert_eq!(outcome.published[0].bytes, fs::metadata(file(root.path(), 0, 5)).unwrap().len());
+    assert_eq!((outcome.published[0].footer.start, outcome.published[0].footer.end), (0, 17));
+    assert_eq!(outcome.published[0].bytes, fs::metadata(file(root.path(), 0, 0)).unwrap().len());
     assert!(archive.append(&batch(0, 20..22), now).unwrap().published.is_empty());
     assert_eq!(archive.next_due(), Some(now + Duration::from_secs(60)));
     assert!(archive.tick(now + Duration::from_secs(59)).unwrap().published.is_empty());
@@ -82,7 +83,6 @@ fn the_loser_of_a_race_goes_on_from_the_winners_end() {
     let (mut a, mut b) = (open(root.path(), "a"), open(root.path(), "b"));
     for archive in [&mut a, &mut b] {
         assert_eq!(archive.position(0).unwrap(), None);
-        archive.advance(0, 0, now).unwrap();
     }
     let _ = a.append(&batch(0, 0..10), now).unwrap();
     let _ = b.append(&batch(0, 0..25), now).unwrap();
@@ -98,6 +98,34 @@ fn the_loser_of_a_race_goes_on_from_the_winners_end() {
         offsets_of_file(&fs::read(file(root.path(), 0, 10)).unwrap()),
         (10..25).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn writers_that_hear_of_different_records_first_contend_for_one_name() {
+    type First = fn(&mut Archive, Instant);
+    let firsts: [First; 4] = [
+        |archive, now| drop(archive.append(&batch(0, 0..10), now).unwrap()),
+        |archive, now| drop(archive.append(&batch(0, 7..12), now).unwrap()),
+        |archive, now| {
+            archive.advance(0, 4, now).unwrap();
+            drop(archive.append(&batch(0, 5..8), now).unwrap());
+        },
+        |archive, now| archive.advance(0, 9, now).unwrap(),
+    ];
+    let now = Instant::now();
+    for (winner, loser) in firsts.iter().flat_map(|a| firsts.iter().map(move |b| (a, b))) {
+        let root = tempfile::tempdir().unwrap();
+        let (mut a, mut b) = (open(root.path(), "a"), open(root.path(), "b"));
+        for (archive, first) in [(&mut a, winner), (&mut b, loser)] {
+            assert_eq!(archive.position(0).unwrap(), None);
+            first(archive, now);
+        }
+        let won = a.finish().unwrap().published.remove(0).footer;
+        assert_eq!(won.start, 0);
+        let outcome = b.finish().unwrap();
+        assert_eq!((outcome.published.len(), outcome.lost[0].position), (0, won.end));
+        assert_eq!(open(root.path(), "c").position(0).unwrap(), Some(won.end));
+    }
 }
 
 #[test]
@@ -158,6 +186,22 @@ fn what_does_not_belong_is_named() {
         assert!(error.to_string().contains(expected), "{error} should say {expected}");
         assert_eq!(error.remedy(), Remedy::Stop);
     }
+}
+
+#[test]
+fn opening_reads_the_newest_files_only() {
+    let root = tempfile::tempdir().unwrap();
+    let mut archive = open(root.path(), "setup");
+    let files = CHECKED_FILES as i64 + 1;
+    for at in 0..files {
+        archive.position(0).unwrap();
+        let _ = archive.append(&batch(0, at..at + 1), Instant::now()).unwrap();
+        let _ = archive.finish().unwrap();
+    }
+    fs::write(file(root.path(), 0, 0), "no parquet at all").unwrap();
+    assert_eq!(open(root.path(), "a").position(0).unwrap(), Some(files));
+    fs::write(file(root.path(), 0, 1), "no parquet at all").unwrap();
+    assert!(open(root.path(), "a").position(0).is_err());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Compaction: the archive's rows once more, by day and in order of their times, in large files.
 //!
 //! ```text
-//! results/<topic>/source_partition=<p>/*.parquet              what hop 2 writes: append-only, goes on
+//! results/<topic>/source_partition=<p>/*.parquet              what hop 2 writes, and goes on adding to
 //! results_compacted/<topic>/event_date=<d>/*.parquet          the same rows up to a position a partition
 //! compactions/results/<topic>/<generation, 20 digits>.json    which files and positions these are
 //! ```

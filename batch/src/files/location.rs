@@ -17,7 +17,15 @@ const PREFIX_BYTES: usize = 400;
 /// Whether `path` begins with a scheme, of an object store that is known or of another.
 #[must_use]
 pub fn has_scheme(path: &Path) -> bool {
-    path.to_string_lossy().contains(AFTER_SCHEME)
+    scheme(&path.to_string_lossy()).is_some()
+}
+
+/// What stands before `://`, where it is made as a scheme is (RFC 3986, 3.1).
+fn scheme(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once(AFTER_SCHEME)?;
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let begins = scheme.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
+    (begins && scheme.bytes().all(legal)).then_some(scheme)
 }
 
 /// Whether `path` names a place in an object store.
@@ -30,8 +38,8 @@ pub fn is_object(path: &Path) -> bool {
 pub fn check(path: &Path) -> Result<(), String> {
     let text = path.to_string_lossy();
     let Some((bucket, key)) = parts(&text) else {
-        return match text.split_once(AFTER_SCHEME) {
-            Some((scheme, _)) => Err(format!(
+        return match scheme(&text) {
+            Some(scheme) => Err(format!(
                 "of the places with a scheme s3://bucket/prefix is known, {scheme}:// is not"
             )),
             None => Ok(()),
@@ -94,8 +102,12 @@ mod tests {
             ("s3://bucket/a/../b", true, false),
             ("gs://bucket/a", false, false),
             ("file:///data", false, false),
+            ("data/a://b", false, true),
+            ("./gs://b", false, true),
+            ("://b", false, true),
         ] {
             let path = Path::new(text);
+            assert_eq!(has_scheme(path), object || check(path).is_err(), "{text}");
             assert_eq!((is_object(path), check(path).is_ok()), (object, fine), "{text}");
         }
         let below = Path::new("s3://bucket/").join("results").join("t");

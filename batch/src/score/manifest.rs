@@ -132,7 +132,7 @@ impl Manifest {
         file.write_all(&text).map_err(failed("write"))?;
         file.sync().map_err(failed("sync"))?;
         if let Err(error) = files.publish(&temporary, path) {
-            // What stays behind is swept at the next start.
+            // What stays behind in a folder is swept at the next start.
             let _ = files.remove(&temporary);
             return Err(failed("publish")(error));
         }

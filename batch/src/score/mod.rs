@@ -130,7 +130,10 @@ impl Job {
         let folders = Folders::below(&config.output)?;
         folders.make(&config.inputs)?;
         let lock = manifest::lock(&folders.root)?;
-        sweep(&folders, &folders.temporaries, &|_| true)?;
+        // Without a lock they may be another job's: what it proves the store with lies there, too.
+        if lock.is_some() {
+            sweep(&folders, &folders.temporaries, &|_| true)?;
+        }
         let manifest = manifest::Manifest::of(&config, &model, &planned);
         manifest.begin(&folders)?;
         let there = names(&folders, &folders.results)?;

@@ -318,6 +318,26 @@ fn asked_to_end_it_leaves_whole_files_and_goes_on_later() {
 }
 
 #[test]
+fn temporaries_are_swept_only_where_no_other_job_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("in.csv"), CSV).unwrap();
+    let bucket = Arc::new(object_store::memory::InMemory::new());
+    crate::files::put_for_tests("test-sweep", bucket);
+    let here = config(folder.path(), &["in.csv"]);
+    let there = ScoreConfig { output: "s3://test-sweep/out".into(), ..here.clone() };
+    for (config, stays) in [(here, false), (there, true)] {
+        let folders = Folders::below(&config.output).unwrap();
+        folders.make(&config.inputs).unwrap();
+        let of = |name| folders.temporaries.join(name);
+        let (being_written, left) = (of("left.tmp"), of("probe-1"));
+        folders.files.create(&being_written).unwrap().write_all(b"x").unwrap();
+        folders.files.publish(&being_written, &left).unwrap();
+        drop(Job::open(config, model(CONTRACT)).unwrap());
+        assert_eq!(folders.files.stat(&left).is_ok(), stays, "{}", left.display());
+    }
+}
+
+#[test]
 fn sensitive_columns_and_names_of_the_outputs_own() {
     let contract = "name = 'c'\n[[fields]]\nname = 'id'\ntype = 'string'\nsensitive = 'hash'\n[[fields]]\n\
         name = 'x'\ntype = 'float64'\n[[fields]]\nname = 'pin'\ntype = 'string'\nsensitive = 'drop'\n";

@@ -20,8 +20,9 @@ use super::profile::{self, Profile};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// One request, body included: a file of 128 MiB at 1 MiB/s. `AWS_TIMEOUT` says otherwise.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
-/// 5xx, 429 and connections that end are tried again so often and no longer than this; then the hop
-/// starts over, with a back-off of its own.
+/// 5xx, 429 and connections that are not made are tried again so often and no longer than this, and those
+/// that end in the middle where a request has no condition; then the hop starts over, with a back-off of
+/// its own.
 const RETRIES: usize = 10;
 const RETRY_FOR: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -114,7 +115,7 @@ fn plain_http(builder: &AmazonS3Builder) -> Result<(), String> {
     }
 }
 
-/// What the AWS profile says; of keys nothing where the environment has its own.
+/// What the AWS profile says; of keys and the region nothing where the environment has its own.
 fn profile(variables: &Variables, read: ReadText<'_>) -> Result<Profile, String> {
     let get = |name: &str| variables.get(name).filter(|value| !value.is_empty());
     let home = |file: &str| get("HOME").map(|home| Path::new(home).join(".aws").join(file));
@@ -122,6 +123,8 @@ fn profile(variables: &Variables, read: ReadText<'_>) -> Result<Profile, String>
     let has_keys = ["AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE"];
     let has_keys = has_keys.into_iter().any(|name| get(name).is_some());
     let asked = get("AWS_PROFILE");
+    // `AWS_DEFAULT_REGION` does not replace a region that is set already.
+    let no_region = |_: &String| get("AWS_REGION").or_else(|| get("AWS_DEFAULT_REGION")).is_none();
     let text = |path: Option<PathBuf>| path.map_or(Ok(None), |path| read(&path));
     let credentials = text(file("AWS_SHARED_CREDENTIALS_FILE", "credentials"))?.unwrap_or_default();
     let config = text(file("AWS_CONFIG_FILE", "config"))?.unwrap_or_default();
@@ -136,9 +139,12 @@ fn profile(variables: &Variables, read: ReadText<'_>) -> Result<Profile, String>
         }
         (found, _) if has_keys => {
             let Profile { region, endpoint_url, .. } = found.unwrap_or_default();
-            Ok(Profile { region, endpoint_url, ..Profile::default() })
+            Ok(Profile { region: region.filter(no_region), endpoint_url, ..Profile::default() })
         }
-        (found, _) => Ok(found.unwrap_or_default()),
+        (found, _) => {
+            let found = found.unwrap_or_default();
+            Ok(Profile { region: found.region.filter(no_region), ..found })
+        }
     }
 }
 
@@ -176,6 +182,18 @@ mod tests {
             (&env, AccessKeyId, Some("ENV")),
             (&env, Region, Some("eu-north-1")),
             (&[home, ("AWS_REGION", "us-west-2")], Region, Some("us-west-2")),
+            (&[home, ("AWS_DEFAULT_REGION", "us-west-2")], Region, Some("us-west-2")),
+            (&[home, ("AWS_DEFAULT_REGION", "")], Region, Some("eu-north-1")),
+            (
+                &[home, ("AWS_ACCESS_KEY_ID", "ENV"), ("AWS_DEFAULT_REGION", "us-west-2")],
+                Region,
+                Some("us-west-2"),
+            ),
+            (
+                &[home, ("AWS_DEFAULT_REGION", "us-west-2"), ("AWS_REGION", "us-east-2")],
+                Region,
+                Some("us-east-2"),
+            ),
             (&of_role, AccessKeyId, None),
             (&[], AccessKeyId, None),
             (&[("AWS_SESSION_TOKEN", "t")], Token, Some("t")),

@@ -6,6 +6,7 @@
 //! leaves nothing behind in the bucket. Refuses files that are too large for one request, and servers
 //! that let a second `PUT` of a name through ([`Files::prove`]).
 
+mod again;
 mod connect;
 mod profile;
 mod said;
@@ -32,16 +33,13 @@ use tokio::runtime::Handle;
 use super::location::{parts, place};
 use super::{Entry, Files, NewFile, Stat};
 
+use again::{ATTEMPTS, PAUSE, attempts};
 pub(super) use connect::connect;
-use said::said;
+use said::{is_not_implemented, said};
 use unsent::{MAX_BYTES, Unsent, unnamed};
 
 /// Objects below a prefix that are looked through, at most.
 const MAX_LISTED: usize = 1_000_000;
-/// How often a `PUT` is made anew that was refused although nothing has the name: S3 answers so while
-/// another writer's is under way.
-const ATTEMPTS: u32 = 5;
-const ATTEMPT_PAUSE: Duration = Duration::from_millis(200);
 /// Compared at a time.
 const COMPARED_BYTES: usize = 8 << 20;
 
@@ -53,6 +51,8 @@ pub(crate) struct ObjectFiles {
     io: Handle,
     /// Files being written, by the names that they have until they are published.
     written: Mutex<BTreeMap<PathBuf, File>>,
+    /// Before a `PUT` is sent again.
+    pause: Duration,
     /// Whether a second `PUT` of a name was seen to be refused.
     proved: Mutex<bool>,
 }
@@ -72,6 +72,7 @@ impl ObjectFiles {
             store,
             io,
             written: Mutex::default(),
+            pause: PAUSE,
             proved: Mutex::new(false),
         }
     }
@@ -139,12 +140,12 @@ impl ObjectFiles {
     ///
     /// A refusal does not say who has the name: an answer that is lost is asked for again, and the second
     /// request finds what the first one left. So what lies there is compared, and an outcome that is not
-    /// known is looked up in the same way.
+    /// known is looked up in the same way. That also makes it safe to send again what may still arrive.
     fn put_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (key, payload) = (self.key(to)?, self.payload(from)?);
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
-                std::thread::sleep(ATTEMPT_PAUSE * attempt);
+                std::thread::sleep(self.pause * (1 << (attempt - 1)));
             }
             let error = match self.put(&key, &payload, PutMode::Create)? {
                 Ok(()) => return Ok(()),
@@ -162,6 +163,9 @@ impl ObjectFiles {
                 }
                 Ok(Taken::ByAnother) => return Err(io::ErrorKind::AlreadyExists.into()),
                 Ok(Taken::No) if refused => {}
+                Ok(Taken::No) if attempt + 1 < attempts(&error) => {
+                    tracing::info!(path = %to.display(), error = %said(&error), "it is sent again");
+                }
                 // Nobody knows whose it is: not to be taken for the loser's answer.
                 Err(unseen) if refused => return Err(unseen),
                 // It may still arrive: whoever comes next finds it there or takes the name.
@@ -350,12 +354,19 @@ impl Files for ObjectFiles {
             match self.put(&key, &payload, PutMode::Create)? {
                 Ok(()) => {}
                 Err(Error::AlreadyExists { .. }) => refused = true,
+                Err(error) if is_not_implemented(&error) => {
+                    let unknown =
+                        format!("the server knows no If-None-Match on PUT: {}", said(&error));
+                    return Err(io::Error::new(io::ErrorKind::Unsupported, unknown));
+                }
                 Err(error) => return Err(self.of_bucket(error)),
             }
         }
-        let store = Arc::clone(&self.store);
-        // One that stays is harmless: nobody reads there.
-        let _ = self.wait(async move { store.delete(&key).await })?;
+        let (store, probe) = (Arc::clone(&self.store), key.clone());
+        if let Err(error) = self.wait(async move { store.delete(&probe).await })? {
+            // One that stays is harmless: nobody reads there.
+            tracing::warn!(%key, error = %said(&error), "the object of a test cannot be deleted");
+        }
         if !refused {
             let ignored = "the server ignores If-None-Match on PUT: two writers could publish the same \
                            name, and records would be lost or doubled";

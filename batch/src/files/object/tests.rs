@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::memory::InMemory;
 use object_store::path::Path as Key;
 use object_store::{
@@ -27,10 +28,16 @@ enum Fate {
     Fine,
     /// 503, and nothing was done.
     Failed,
+    /// The connection ended, and nothing was done.
+    Reset,
+    /// Nothing was done in time.
+    TimedOut,
     /// Done, and the answer was lost.
     Lost,
     /// The answer is an error, and it is done when the next one comes.
     Late,
+    /// The connection ended, and it is done when the next one comes.
+    LateReset,
     /// Done; the answer was lost, and the second request of the same client was refused.
     OwnRefused,
     /// Refused while another's is under way, which then came to nothing.
@@ -44,6 +51,8 @@ struct Unreliable {
     fates: Mutex<VecDeque<Fate>>,
     late: Mutex<Vec<(Key, PutPayload)>>,
     ignores_conditions: bool,
+    knows_no_conditions: bool,
+    refuses_deletes: bool,
 }
 
 impl std::fmt::Display for Unreliable {
@@ -55,6 +64,11 @@ impl std::fmt::Display for Unreliable {
 impl Unreliable {
     fn failure() -> Error {
         Error::Generic { store: "test", source: "503\nSlow Down".into() }
+    }
+
+    fn cut(kind: HttpErrorKind) -> Error {
+        let source = HttpError::new(kind, std::io::Error::other("the connection ended"));
+        Error::Generic { store: "test", source: Box::new(source) }
     }
 
     async fn create(&self, key: &Key, payload: PutPayload) -> Result<PutResult> {
@@ -78,6 +92,10 @@ impl ObjectStore for Unreliable {
         options: PutOptions,
     ) -> Result<PutResult> {
         self.land().await;
+        if self.knows_no_conditions {
+            let said = "Server returned non-2xx status code: 501 Not Implemented: <Error/>";
+            return Err(Error::Generic { store: "test", source: said.into() });
+        }
         if self.ignores_conditions || options.mode != PutMode::Create {
             return self.inner.put_opts(key, payload, PutMode::Overwrite.into()).await;
         }
@@ -88,10 +106,16 @@ impl ObjectStore for Unreliable {
         match fate.unwrap_or(Fate::Fine) {
             Fate::Fine => self.create(key, payload).await,
             Fate::Failed => Err(Self::failure()),
+            Fate::Reset => Err(Self::cut(HttpErrorKind::Interrupted)),
+            Fate::TimedOut => Err(Self::cut(HttpErrorKind::Timeout)),
             Fate::Lost => self.create(key, payload).await.and(Err(Self::failure())),
             Fate::Late => {
                 self.late.lock().unwrap().push((key.clone(), payload));
                 Err(Self::failure())
+            }
+            Fate::LateReset => {
+                self.late.lock().unwrap().push((key.clone(), payload));
+                Err(Self::cut(HttpErrorKind::Interrupted))
             }
             Fate::OwnRefused => self.create(key, payload).await.and(Err(refused())),
             Fate::Conflict => Err(refused()),
@@ -114,7 +138,10 @@ impl ObjectStore for Unreliable {
         &self,
         keys: BoxStream<'static, Result<Key>>,
     ) -> BoxStream<'static, Result<Key>> {
-        self.inner.delete_stream(keys)
+        match self.refuses_deletes {
+            true => keys.and_then(|_| async { Err(Self::failure()) }).boxed(),
+            false => self.inner.delete_stream(keys),
+        }
     }
 
     fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -132,7 +159,8 @@ impl ObjectStore for Unreliable {
 
 fn files(store: &Arc<Unreliable>) -> Arc<ObjectFiles> {
     let io = stores::io().unwrap();
-    Arc::new(ObjectFiles::new("bucket", Arc::clone(store) as Arc<dyn ObjectStore>, io))
+    let files = ObjectFiles::new("bucket", Arc::clone(store) as Arc<dyn ObjectStore>, io);
+    Arc::new(ObjectFiles { pause: Duration::from_millis(1), ..files })
 }
 
 fn archive(store: &Arc<Unreliable>, instance: &str) -> std::result::Result<Archive, StoreError> {
@@ -143,7 +171,6 @@ fn archive(store: &Arc<Unreliable>, instance: &str) -> std::result::Result<Archi
 /// Reads a position, appends `records` behind it and publishes them.
 fn publish(archive: &mut Archive, records: i64) -> std::result::Result<(i64, Outcome), StoreError> {
     let start = archive.position(0)?.unwrap_or(0);
-    archive.advance(0, start, Instant::now())?;
     let mut outcome = archive.append(&batch(0, start..start + records), Instant::now())?;
     let rest = archive.revoke(&[0])?;
     outcome.published.extend(rest.published);
@@ -169,17 +196,31 @@ fn each_fate_of_a_put_leaves_each_record_once() {
         (vec![Fate::OwnRefused], true),
         (vec![Fate::Conflict, Fate::Fine], true),
         (vec![Fate::Conflict, Fate::OwnRefused], true),
+        (vec![Fate::Reset, Fate::Reset, Fate::Fine], true),
+        (vec![Fate::Reset, Fate::Lost], true),
+        (vec![Fate::Reset; 5], false),
+        (vec![Fate::LateReset, Fate::Fine], true),
+        (vec![Fate::Reset, Fate::Failed], false),
+        (vec![Fate::TimedOut, Fate::Fine], true),
+        (vec![Fate::TimedOut, Fate::TimedOut], false),
     ] {
         let store = Arc::new(Unreliable::default());
         let mut first = archive(&store, "a").unwrap();
         *store.fates.lock().unwrap() = fates.clone().into();
         match publish(&mut first, 3) {
-            Ok((_, outcome)) => assert_eq!(outcome.published.len(), 1, "{fates:?}"),
+            Ok((_, outcome)) => {
+                assert_eq!((outcome.published.len(), publishes), (1, true), "{fates:?}");
+            }
             Err(error) => {
                 assert!(!publishes, "{fates:?}: {error}");
                 assert_eq!(error.remedy(), Remedy::Retry, "{error}");
                 let said = std::error::Error::source(&error).unwrap().to_string();
-                assert!(said.contains("503 Slow Down"), "on one line: {said}");
+                let expected = match fates.last() {
+                    Some(Fate::Reset) => "the connection ended",
+                    Some(Fate::TimedOut) => "AWS_TIMEOUT",
+                    _ => "503 Slow Down",
+                };
+                assert!(said.contains(expected), "on one line: {said}");
             }
         }
         let (_, outcome) = publish(&mut archive(&store, "a").unwrap(), 4).unwrap();
@@ -197,7 +238,8 @@ fn of_two_writers_one_wins_and_the_other_reads_its_end() {
     for writer in [&mut a, &mut b] {
         assert_eq!(writer.position(0).unwrap(), None);
     }
-    let _ = a.append(&batch(0, 0..5), Instant::now()).unwrap();
+    // The first record that one of them hears of is not the other's.
+    let _ = a.append(&batch(0, 4..5), Instant::now()).unwrap();
     let _ = b.append(&batch(0, 0..9), Instant::now()).unwrap();
     assert_eq!(b.finish().unwrap().published[0].footer.end, 9);
     let outcome = a.finish().unwrap();
@@ -215,6 +257,21 @@ fn a_server_that_ignores_conditions_is_refused() {
     assert!(said.contains("If-None-Match"), "{said}");
     let left = files(&store).walk(Path::new("s3://bucket/")).unwrap();
     assert!(left.is_empty(), "the probe is removed: {left:?}");
+}
+
+#[test]
+fn a_server_that_knows_no_conditions_is_refused() {
+    let store = Arc::new(Unreliable { knows_no_conditions: true, ..Unreliable::default() });
+    let error = archive(&store, "a").err().unwrap();
+    assert_eq!(error.remedy(), Remedy::Stop);
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("If-None-Match") && said.contains("501"), "{said}");
+}
+
+#[test]
+fn a_probe_that_cannot_be_deleted_is_no_fault() {
+    let store = Arc::new(Unreliable { refuses_deletes: true, ..Unreliable::default() });
+    assert_eq!(publish(&mut archive(&store, "a").unwrap(), 3).unwrap().1.published.len(), 1);
 }
 
 #[test]
@@ -279,9 +336,9 @@ proptest! {
     /// Two writers take turns, and any of their requests may fail, land late, or lose its answer.
     #[test]
     fn published_files_hold_each_record_exactly_once(
-        turns in proptest::collection::vec((0usize..2, 1i64..20, 0usize..5), 1..30),
+        turns in proptest::collection::vec((0usize..2, 1i64..20, 0usize..6), 1..30),
     ) {
-        let fates = [Fate::Fine, Fate::Failed, Fate::Lost, Fate::Late, Fate::OwnRefused];
+        let fates = [Fate::Fine, Fate::Failed, Fate::Lost, Fate::Late, Fate::OwnRefused, Fate::LateReset];
         let store = Arc::new(Unreliable::default());
         let mut writers = [archive(&store, "a").unwrap(), archive(&store, "b").unwrap()];
         let mut promised = 0;
@@ -289,7 +346,6 @@ proptest! {
             // What is held back is published whatever the other does meanwhile.
             let fresh = writers[who].position(0);
             let start = fresh.unwrap().unwrap_or(0);
-            writers[who].advance(0, start, Instant::now()).unwrap();
             let all = batch(0, start..start + records);
             let _ = writers[who].append(&all, Instant::now()).unwrap();
             store.fates.lock().unwrap().push_back(fates[fate]);
