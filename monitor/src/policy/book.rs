@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::memory::Memory;
 use super::{Course, Episode, Group, JudgedWindow, LastEpisode, Phase, Rule, Severity, Subject};
 
-/// A firing subject that was not judged for so long, while its group was, is let go: its version
-/// was replaced or its column dropped. (Where nothing is judged any more, nothing is let go: that
-/// is what the no-data rule is for.)
+/// A firing subject that was not judged for so long, while others of its group were on windows of
+/// the same kind, is let go: its version was replaced or its column dropped. (Where nothing is
+/// judged any more, nothing is let go: that is what the no-data rule is for.)
 pub const FORGET_AFTER_MS: i64 = 24 * 3_600_000;
 
 /// What a window changed about a group.
@@ -62,9 +62,9 @@ impl Book {
     pub(crate) fn restore_course(&mut self, of: Subject, course: Course) {
         // A subject whose rule is gone is let go with it.
         if let Some(rule) = self.rules.get(&of.rule) {
-            let time = rule.measure.time();
-            let memory = self.memory(&of.model, rule.measure.class());
-            memory.newest.remember(time, course.last_ms);
+            let (class, chain) = (rule.measure.class(), rule.measure.chain());
+            let memory = self.memory(&of.model, class);
+            memory.newest.remember(chain, course.last_ms);
             memory.courses.insert(of, course);
         }
     }
@@ -140,6 +140,7 @@ impl Book {
                 continue;
             }
             touched.entry(group).or_insert_with(|| memory.is_troubled());
+            memory.newest.see(rule.measure.chain(), window.end_ms);
             changes.courses.push((of.clone(), course.clone()));
             memory.courses.insert(of, course);
         }
@@ -182,7 +183,6 @@ impl Book {
         changes: &mut Changes,
     ) {
         let Some(memory) = self.groups.get_mut(&group) else { return };
-        memory.newest.see(window.time, window.end_ms);
         memory.let_go(&self.rules, changes);
         let firing = memory.firing(&self.rules);
         let before = memory.open.take();
