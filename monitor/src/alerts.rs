@@ -108,8 +108,8 @@ struct Inner {
 }
 
 impl Alerts {
-    /// Opens the state, takes the lease and everything that was stored. Episodes whose rules are
-    /// gone end now.
+    /// Opens the state, takes the lease and everything that was stored. Subjects and episodes whose
+    /// rules are gone end now.
     ///
     /// # Errors
     /// [`StateError::Held`] when another monitor has the state; the others say what to do.
@@ -269,7 +269,8 @@ impl Alerts {
         tell: bool,
         now_ms: i64,
     ) -> Result<(), AlertsError> {
-        if changes.courses.is_empty() && changes.groups.is_empty() {
+        let Changes { courses, dropped, groups, transitions: _ } = changes;
+        if courses.is_empty() && dropped.is_empty() && groups.is_empty() {
             return Ok(());
         }
         let silences = inner.store.silences(now_ms)?;

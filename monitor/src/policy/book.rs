@@ -40,6 +40,8 @@ pub type CourseRow = (Subject, Course);
 pub struct Book {
     rules: BTreeMap<String, Rule>,
     groups: BTreeMap<Group, Memory>,
+    /// Stored subjects of rules that there are no more, until they are let go.
+    orphans: Vec<Subject>,
 }
 
 /// What has to be stored after a window.
@@ -55,18 +57,19 @@ impl Book {
     /// An empty memory under these rules.
     pub fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
         let rules = rules.into_iter().map(|rule| (rule.name.clone(), rule)).collect();
-        Self { rules, groups: BTreeMap::new() }
+        Self { rules, groups: BTreeMap::new(), orphans: Vec::new() }
     }
 
     /// Takes a stored course back.
     pub(crate) fn restore_course(&mut self, of: Subject, course: Course) {
-        // A subject whose rule is gone is let go with it.
-        if let Some(rule) = self.rules.get(&of.rule) {
-            let (class, chain) = (rule.measure.class(), rule.measure.chain());
-            let memory = self.memory(&of.model, class);
-            memory.newest.remember(chain, course.last_ms);
-            memory.courses.insert(of, course);
-        }
+        let Some(rule) = self.rules.get(&of.rule) else {
+            self.orphans.push(of);
+            return;
+        };
+        let (class, chain) = (rule.measure.class(), rule.measure.chain());
+        let memory = self.memory(&of.model, class);
+        memory.newest.remember(chain, course.last_ms);
+        memory.courses.insert(of, course);
     }
 
     /// Takes a stored group back.
@@ -150,9 +153,11 @@ impl Book {
         changes
     }
 
-    /// Ends open episodes of which no subject is left, because the rules changed.
+    /// Lets go of subjects whose rule is gone, so that they do not fire unseen when it comes back,
+    /// and ends open episodes of which no subject is left.
     pub(crate) fn end_orphans(&mut self) -> Changes {
-        let mut changes = Changes::default();
+        let dropped = std::mem::take(&mut self.orphans);
+        let mut changes = Changes { dropped, ..Changes::default() };
         for (group, memory) in &mut self.groups {
             if memory.firing(&self.rules).is_empty()
                 && let Some(episode) = memory.open.take()
