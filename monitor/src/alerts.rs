@@ -49,8 +49,6 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// How messages are written.
     pub rendering: Rendering,
-    /// Time between two signs of life.
-    pub heartbeat_ms: i64,
     /// When retraining may be requested.
     pub guards: GuardSettings,
     /// Bounds of requests.
@@ -83,7 +81,6 @@ pub struct Alerts {
     rules: Vec<Rule>,
     routes: Vec<Route>,
     rendering: Rendering,
-    heartbeat_ms: i64,
     guards: GuardSettings,
     http: Http,
     publish: Option<Publish>,
@@ -140,8 +137,7 @@ impl Alerts {
             pipeline,
             rules,
             routes,
-            rendering,
-            heartbeat_ms: settings.heartbeat_ms.max(1_000),
+            rendering: Rendering { heartbeat_ms: rendering.heartbeat_ms.max(1_000), ..rendering },
             guards: settings.guards,
             http: Http::new(settings.http)?,
             publish: settings.publish,
@@ -208,7 +204,7 @@ impl Alerts {
         let now_ms = (self.clock)();
         let mut inner = self.lock();
         inner.store.renew(now_ms)?;
-        let slot = now_ms.div_euclid(self.heartbeat_ms);
+        let slot = now_ms.div_euclid(self.rendering.heartbeat_ms);
         if slot != inner.heartbeat {
             let message = Message::own(Kind::Heartbeat, &self.pipeline, slot, now_ms);
             for route in self.routes.iter().filter(|r| r.events.contains(&Event::Heartbeat)) {

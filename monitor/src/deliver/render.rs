@@ -23,6 +23,8 @@ pub struct Rendering {
     pub link: String,
     /// How often Alertmanager is told again.
     pub resend_ms: i64,
+    /// Time between two signs of life.
+    pub heartbeat_ms: i64,
 }
 
 /// A request to a receiver.
