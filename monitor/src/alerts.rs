@@ -166,7 +166,8 @@ impl Alerts {
     }
 
     /// As [`Alerts::judge`], but nobody is told: for past windows after the state was lost. When
-    /// all are in, [`Alerts::announce`] tells what still fires, under the ids it had.
+    /// all are in, [`Alerts::announce`] tells what still fires, under the ids it had. `tidegate run`
+    /// does not do so by itself: it judges what has no report yet.
     ///
     /// # Errors
     /// As [`Alerts::judge`].

@@ -60,8 +60,8 @@ pub(super) fn said_back(url: &str, values: &[&str]) -> Vec<String> {
     if let Ok(url) = reqwest::Url::parse(url) {
         texts.extend(Some(url.path().to_owned()).filter(|path| path.len() >= MIN_PATH_BYTES));
         let pairs = url.query().unwrap_or_default().split('&');
-        texts
-            .extend(pairs.map(|pair| pair.split_once('=').map_or(pair, |(_, raw)| raw).to_owned()));
+        let raw = pairs.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+        texts.extend(raw.map(str::to_owned));
         texts.extend(url.query_pairs().map(|(key, value)| {
             // `?secret` is a key without a value.
             if value.is_empty() { key.into_owned() } else { value.into_owned() }
