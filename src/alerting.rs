@@ -88,5 +88,11 @@ pub(crate) fn http(config: &Config) -> anyhow::Result<Http> {
 /// How messages are written.
 pub(crate) fn rendering(config: &Config) -> Rendering {
     let link = config.alerts.link.trim_end_matches('/').to_owned();
-    Rendering { link, resend_ms: i64::from(config.alerts.resend_seconds) * 1_000 }
+    let ms = |seconds: u32| i64::from(seconds) * 1_000;
+    let alerts = &config.alerts;
+    Rendering {
+        link,
+        resend_ms: ms(alerts.resend_seconds),
+        heartbeat_ms: ms(alerts.heartbeat_seconds),
+    }
 }

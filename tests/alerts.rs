@@ -47,8 +47,7 @@ fn at_work(state: &std::path::Path) -> Alerts {
         holder: Holder { instance: "a".into(), host: "h".into(), pid: std::process::id() },
         rules: vec![rule],
         routes: vec![route],
-        rendering: Rendering { link: String::new(), resend_ms: 60_000 },
-        heartbeat_ms: 60_000,
+        rendering: Rendering { link: String::new(), resend_ms: 60_000, heartbeat_ms: 60_000 },
         guards: GuardSettings { cool_down_ms: 0, min_rows: 0 },
         http: HttpSettings {
             connect_timeout: second,

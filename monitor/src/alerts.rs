@@ -49,8 +49,6 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// How messages are written.
     pub rendering: Rendering,
-    /// Time between two signs of life.
-    pub heartbeat_ms: i64,
     /// When retraining may be requested.
     pub guards: GuardSettings,
     /// Bounds of requests.
@@ -83,7 +81,6 @@ pub struct Alerts {
     rules: Vec<Rule>,
     routes: Vec<Route>,
     rendering: Rendering,
-    heartbeat_ms: i64,
     guards: GuardSettings,
     http: Http,
     publish: Option<Publish>,
@@ -108,8 +105,8 @@ struct Inner {
 }
 
 impl Alerts {
-    /// Opens the state, takes the lease and everything that was stored. Episodes whose rules are
-    /// gone end now.
+    /// Opens the state, takes the lease and everything that was stored. Subjects and episodes whose
+    /// rules are gone end now.
     ///
     /// # Errors
     /// [`StateError::Held`] when another monitor has the state; the others say what to do.
@@ -140,8 +137,7 @@ impl Alerts {
             pipeline,
             rules,
             routes,
-            rendering,
-            heartbeat_ms: settings.heartbeat_ms.max(1_000),
+            rendering: Rendering { heartbeat_ms: rendering.heartbeat_ms.max(1_000), ..rendering },
             guards: settings.guards,
             http: Http::new(settings.http)?,
             publish: settings.publish,
@@ -170,7 +166,8 @@ impl Alerts {
     }
 
     /// As [`Alerts::judge`], but nobody is told: for past windows after the state was lost. When
-    /// all are in, [`Alerts::announce`] tells what still fires, under the ids it had.
+    /// all are in, [`Alerts::announce`] tells what still fires, under the ids it had. `tidegate run`
+    /// does not do so by itself: it judges what has no report yet.
     ///
     /// # Errors
     /// As [`Alerts::judge`].
@@ -208,7 +205,7 @@ impl Alerts {
         let now_ms = (self.clock)();
         let mut inner = self.lock();
         inner.store.renew(now_ms)?;
-        let slot = now_ms.div_euclid(self.heartbeat_ms);
+        let slot = now_ms.div_euclid(self.rendering.heartbeat_ms);
         if slot != inner.heartbeat {
             let message = Message::own(Kind::Heartbeat, &self.pipeline, slot, now_ms);
             for route in self.routes.iter().filter(|r| r.events.contains(&Event::Heartbeat)) {
@@ -269,7 +266,8 @@ impl Alerts {
         tell: bool,
         now_ms: i64,
     ) -> Result<(), AlertsError> {
-        if changes.courses.is_empty() && changes.groups.is_empty() {
+        let Changes { courses, dropped, groups, transitions: _ } = changes;
+        if courses.is_empty() && dropped.is_empty() && groups.is_empty() {
             return Ok(());
         }
         let silences = inner.store.silences(now_ms)?;

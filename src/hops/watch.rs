@@ -132,7 +132,6 @@ fn settings(pipeline: &Pipeline, rules: &[Rule]) -> anyhow::Result<Settings> {
         rules: rules.to_vec(),
         routes: alerting::routes(config),
         rendering: alerting::rendering(config),
-        heartbeat_ms: i64::from(alerts.heartbeat_seconds) * 1_000,
         guards: GuardSettings {
             cool_down_ms: i64::from(alerts.retraining.cool_down_hours) * 3_600_000,
             min_rows: alerts.retraining.min_rows,

@@ -183,11 +183,7 @@ impl Alerts {
             Some(Outcome::Delivered) => Attempt::Delivered,
             Some(Outcome::Refused { error }) => Attempt::Over { to, heard: Heard::No, error },
             Some(Outcome::Gone { error }) => {
-                let target = route.target.fingerprint();
-                if inner.store.disabled(&route.name, &target)?.is_none() {
-                    inner.store.disable(&route.name, &target, &error, now_ms)?;
-                    self.metrics.disabled(&route.name, &error);
-                }
+                self.disable(inner, route, &error, now_ms)?;
                 Attempt::Over { to, heard: Heard::No, error }
             }
             Some(Outcome::Failed { error, retry_after_ms, heard }) => {
@@ -201,6 +197,22 @@ impl Alerts {
         };
         let dead = inner.store.settle(delivery, &attempt, now_ms)?;
         self.metrics.attempted(route, &delivery.message, &attempt, dead);
+        Ok(())
+    }
+
+    /// The receiver said that it is gone for good.
+    fn disable(
+        &self,
+        inner: &mut Inner,
+        route: &Route,
+        error: &str,
+        now_ms: i64,
+    ) -> Result<(), AlertsError> {
+        let target = route.target.fingerprint();
+        if inner.store.disabled(&route.name, &target)?.is_none() {
+            inner.store.disable(&route.name, &target, error, now_ms)?;
+            self.metrics.disabled(&route.name, error);
+        }
         Ok(())
     }
 
@@ -219,6 +231,9 @@ impl Alerts {
                 return Ok(());
             }
             *last_ms = now_ms;
+            if inner.store.disabled(&route.name, &route.target.fingerprint())?.is_some() {
+                return Ok(());
+            }
             inner.store.to_resend(&route.name)?
         };
         let request =
@@ -226,6 +241,9 @@ impl Alerts {
         if let Some(request) = request {
             let outcome = self.http.post(&request, now_ms);
             self.metrics.resent(&route.name, &outcome);
+            if let Outcome::Gone { error } = &outcome {
+                self.disable(&mut self.lock(), route, error, now_ms)?;
+            }
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Alertmanager, API v2. Labels identify an alert, so nothing in them changes from one sending to
 //! the next; the one that may change once, the severity, is changed by ending the old alert in the
-//! same request. `endsAt` lies four intervals ahead: Tidegate may miss three before the alert ends.
+//! same request. `endsAt` lies four intervals ahead, the heartbeat's own for a heartbeat: Tidegate
+//! may miss three before the alert ends.
 
 use serde_json::{Value, json};
 
@@ -76,12 +77,12 @@ fn alert(
 
 /// A message without an episode: the sign of life, or a test.
 fn own(message: &Message, how: &Rendering, now_ms: i64) -> Option<Vec<Value>> {
-    let (name, severity) = match message.kind {
-        Kind::Heartbeat => ("TidegateHeartbeat", "none"),
-        Kind::Test => ("TidegateTest", "info"),
+    let (name, severity, interval_ms) = match message.kind {
+        Kind::Heartbeat => ("TidegateHeartbeat", "none", how.heartbeat_ms),
+        Kind::Test => ("TidegateTest", "info", how.resend_ms),
         _ => return None,
     };
-    let ends_ms = now_ms + INTERVALS * how.resend_ms;
+    let ends_ms = now_ms + INTERVALS * interval_ms;
     Some(vec![json!({
         "labels": {
             "alertname": name, "pipeline": clean(&message.pipeline, 200), "severity": severity,

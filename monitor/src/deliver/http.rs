@@ -157,7 +157,7 @@ impl Http {
     pub fn post(&self, request: &Request, now_ms: i64) -> Outcome {
         let started = Instant::now();
         let failed = |heard, error: &str| Outcome::Failed {
-            error: request.without_secrets(&clean(error, MAX_ERROR_BYTES)),
+            error: presentable(request, error),
             retry_after_ms: None,
             heard,
         };
@@ -196,7 +196,7 @@ impl Http {
             after.and_then(|value| value.to_str().ok()).and_then(|text| retry_after(text, now_ms));
         let said = self.beginning(response, started);
         let error = format!("answered {status}{}{said}", if said.is_empty() { "" } else { ": " });
-        let error = request.without_secrets(&clean(&error, MAX_ERROR_BYTES));
+        let error = presentable(request, &error);
         match status {
             StatusCode::GONE => Outcome::Gone { error },
             StatusCode::BAD_REQUEST
@@ -225,8 +225,14 @@ impl Http {
                 Ok(read) => said.extend_from_slice(&piece[..read]),
             }
         }
-        clean(String::from_utf8_lossy(&said).trim(), MAX_ERROR_BYTES)
+        String::from_utf8_lossy(&said).trim().to_owned()
     }
+}
+
+/// An error as it may be stored and logged. A secret is hidden before the text is cut: of one across
+/// the cut the beginning would be left.
+fn presentable(request: &Request, error: &str) -> String {
+    clean(&request.without_secrets(error), MAX_ERROR_BYTES)
 }
 
 /// Seconds or a date, as a wait from now.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::secret::said_back;
 use super::{Kind, Message, Target, alertmanager, pagerduty, slack, webhook};
 use crate::policy::{Concern, Episode};
 
@@ -23,6 +24,8 @@ pub struct Rendering {
     pub link: String,
     /// How often Alertmanager is told again.
     pub resend_ms: i64,
+    /// Time between two signs of life.
+    pub heartbeat_ms: i64,
 }
 
 /// A request to a receiver.
@@ -34,7 +37,7 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// JSON.
     pub body: Vec<u8>,
-    /// Texts that no error may repeat.
+    /// Texts that no error may repeat, the longest first.
     pub(super) secrets: Vec<String>,
 }
 
@@ -57,22 +60,18 @@ impl std::fmt::Debug for Request {
 impl Request {
     pub(super) fn post(target: &Target, url: String, body: &Value) -> Self {
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        let mut secrets = vec![target.url().to_owned()];
+        let mut values = Vec::new();
         match target {
             Target::Webhook { headers: more, .. } | Target::Alertmanager { headers: more, .. } => {
                 for (name, value) in more {
                     headers.push((name.clone(), value.expose().to_owned()));
-                    secrets.push(value.expose().to_owned());
+                    values.push(value.expose());
                 }
             }
-            Target::PagerDuty { routing_key, .. } => {
-                secrets.push(routing_key.expose().to_owned());
-            }
+            Target::PagerDuty { routing_key, .. } => values.push(routing_key.expose()),
             Target::Slack { .. } | Target::Topic { .. } => {}
         }
-        // The path of a URL alone is a credential, too.
-        let path = reqwest::Url::parse(target.url()).ok().map(|url| url.path().to_owned());
-        secrets.extend(path.filter(|path| path.len() > 8));
+        let secrets = said_back(target.url(), &values);
         let body = serde_json::to_vec(body).expect("a value is JSON");
         Self { url, headers, body, secrets }
     }
@@ -81,7 +80,6 @@ impl Request {
     pub(super) fn without_secrets(&self, text: &str) -> String {
         self.secrets
             .iter()
-            .filter(|secret| !secret.is_empty())
             .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "(hidden)"))
     }
 }

@@ -10,6 +10,12 @@ use sha2::Sha256;
 /// Bytes that Standard Webhooks asks of a key.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
+/// Shorter texts are not looked for in errors, of which nothing but gaps would be left.
+const MIN_HIDDEN_BYTES: usize = 6;
+
+/// A path so short says nothing.
+const MIN_PATH_BYTES: usize = 9;
+
 /// A text that `Debug` hides. A URL is one, too: Slack's is a credential.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -41,6 +47,29 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// What a receiver may say back of a URL and of the values of headers, the longest first: also the
+/// path alone, a value of the query, and a token without its scheme.
+pub(super) fn said_back(url: &str, values: &[&str]) -> Vec<String> {
+    let mut texts = vec![url.to_owned()];
+    for value in values {
+        texts.push(value.trim().to_owned());
+        texts.extend(value.trim().split_once(' ').map(|(_, token)| token.trim().to_owned()));
+    }
+    if let Ok(url) = reqwest::Url::parse(url) {
+        texts.extend(Some(url.path().to_owned()).filter(|path| path.len() >= MIN_PATH_BYTES));
+        let pairs = url.query().unwrap_or_default().split('&');
+        let raw = pairs.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+        texts.extend(raw.map(str::to_owned));
+        texts.extend(url.query_pairs().map(|(key, value)| {
+            // `?secret` is a key without a value.
+            if value.is_empty() { key.into_owned() } else { value.into_owned() }
+        }));
+    }
+    texts.retain(|text| text.len() >= MIN_HIDDEN_BYTES);
+    texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    texts
 }
 
 impl fmt::Debug for Secret {

@@ -14,7 +14,11 @@ use crate::policy::{Class, Concern, Episode, Group, Severity, Subject};
 pub(crate) const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 pub(crate) fn rendering() -> Rendering {
-    Rendering { link: "https://monitor.example.org".into(), resend_ms: 60_000 }
+    Rendering {
+        link: "https://monitor.example.org".into(),
+        resend_ms: 60_000,
+        heartbeat_ms: 300_000,
+    }
 }
 
 /// An episode with `columns` columns, named with whatever `name` holds.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::memory::Memory;
 use super::{Course, Episode, Group, JudgedWindow, LastEpisode, Phase, Rule, Severity, Subject};
 
-/// A firing subject that was not judged for so long, while its group was, is let go: its version
-/// was replaced or its column dropped. (Where nothing is judged any more, nothing is let go: that
-/// is what the no-data rule is for.)
+/// A firing subject that was not judged for so long, while others of its group were on windows of
+/// the same kind, is let go: its version was replaced or its column dropped. (Where nothing is
+/// judged any more, nothing is let go: that is what the no-data rule is for.)
 pub const FORGET_AFTER_MS: i64 = 24 * 3_600_000;
 
 /// What a window changed about a group.
@@ -40,6 +40,8 @@ pub type CourseRow = (Subject, Course);
 pub struct Book {
     rules: BTreeMap<String, Rule>,
     groups: BTreeMap<Group, Memory>,
+    /// Stored subjects of rules that there are no more, until they are let go.
+    orphans: Vec<Subject>,
 }
 
 /// What has to be stored after a window.
@@ -55,18 +57,19 @@ impl Book {
     /// An empty memory under these rules.
     pub fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
         let rules = rules.into_iter().map(|rule| (rule.name.clone(), rule)).collect();
-        Self { rules, groups: BTreeMap::new() }
+        Self { rules, groups: BTreeMap::new(), orphans: Vec::new() }
     }
 
     /// Takes a stored course back.
     pub(crate) fn restore_course(&mut self, of: Subject, course: Course) {
-        // A subject whose rule is gone is let go with it.
-        if let Some(rule) = self.rules.get(&of.rule) {
-            let time = rule.measure.time();
-            let memory = self.memory(&of.model, rule.measure.class());
-            memory.newest.remember(time, course.last_ms);
-            memory.courses.insert(of, course);
-        }
+        let Some(rule) = self.rules.get(&of.rule) else {
+            self.orphans.push(of);
+            return;
+        };
+        let (class, chain) = (rule.measure.class(), rule.measure.chain());
+        let memory = self.memory(&of.model, class);
+        memory.newest.remember(chain, course.last_ms);
+        memory.courses.insert(of, course);
     }
 
     /// Takes a stored group back.
@@ -140,6 +143,7 @@ impl Book {
                 continue;
             }
             touched.entry(group).or_insert_with(|| memory.is_troubled());
+            memory.newest.see(rule.measure.chain(), window.end_ms);
             changes.courses.push((of.clone(), course.clone()));
             memory.courses.insert(of, course);
         }
@@ -149,9 +153,11 @@ impl Book {
         changes
     }
 
-    /// Ends open episodes of which no subject is left, because the rules changed.
+    /// Lets go of subjects whose rule is gone, so that they do not fire unseen when it comes back,
+    /// and ends open episodes of which no subject is left.
     pub(crate) fn end_orphans(&mut self) -> Changes {
-        let mut changes = Changes::default();
+        let dropped = std::mem::take(&mut self.orphans);
+        let mut changes = Changes { dropped, ..Changes::default() };
         for (group, memory) in &mut self.groups {
             if memory.firing(&self.rules).is_empty()
                 && let Some(episode) = memory.open.take()
@@ -182,7 +188,6 @@ impl Book {
         changes: &mut Changes,
     ) {
         let Some(memory) = self.groups.get_mut(&group) else { return };
-        memory.newest.see(window.time, window.end_ms);
         memory.let_go(&self.rules, changes);
         let firing = memory.firing(&self.rules);
         let before = memory.open.take();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::subject::hash;
-use super::{Course, Group, Rule, Severity, Subject};
+use super::{Course, Direction, Group, Measure, Rule, Severity, Subject};
 
 /// Subjects kept in one episode, the worst first; further ones are counted.
 pub const MAX_CONCERNS: usize = 200;
@@ -65,9 +65,15 @@ pub struct LastEpisode {
 }
 
 impl Episode {
-    /// The id of the episode that this group's window opens.
-    pub(super) fn id_of(group: &Group, fired_ms: i64) -> String {
-        hash(&["episode", &group.id(), &fired_ms.to_string()])
+    /// The id of the episode that this group's window opens. What labels show late may fire at an
+    /// instant at which an estimate fired before: that is another episode.
+    pub(super) fn id_of(group: &Group, by_labels: bool, fired_ms: i64) -> String {
+        let (group, fired) = (group.id(), fired_ms.to_string());
+        if by_labels {
+            hash(&["episode", &group, &fired, "realised"])
+        } else {
+            hash(&["episode", &group, &fired])
+        }
     }
 
     /// The versions and arms that are concerned, as `3 stable, 4 canary`.
@@ -113,13 +119,15 @@ impl Concern {
     }
 
     /// `dep_delay psi 0.412, limit 0.2`, with the segment where there is one. One that still fires
-    /// below its limit has to stay there for some windows before it is clear.
+    /// on the good side of its limit has to stay there for some windows before it is clear.
     pub fn line(&self) -> String {
         let Subject { subject, segment, .. } = &self.of;
         let within = if segment.is_empty() { String::new() } else { format!(" [{segment}]") };
-        let below = if self.value < self.threshold { ", not clear yet" } else { "" };
+        let direction = Measure::named(&self.measure).map_or(Direction::Above, Measure::direction);
+        let bad = direction.beyond(self.value, self.threshold);
+        let still = if bad { "" } else { ", not clear yet" };
         format!(
-            "{subject}{within} {} {}, limit {}{below}",
+            "{subject}{within} {} {}, limit {}{still}",
             self.measure,
             number(self.value),
             number(self.threshold)

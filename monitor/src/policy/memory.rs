@@ -3,59 +3,49 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::{Changes, FORGET_AFTER_MS, Transition};
+use super::rule::Chain;
 use super::{
     Concern, Course, Episode, Group, JudgedWindow, LastEpisode, MAX_CONCERNS, Phase, Rule,
-    Severity, Subject, Time,
+    Severity, Subject,
 };
 
 /// A quiet subject is dropped from memory after so long: retired versions must not pile up.
 const DROP_AFTER_MS: i64 = 30 * 24 * 3_600_000;
 
 /// One group's memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
     pub(super) courses: BTreeMap<Subject, Course>,
     pub(super) open: Option<Episode>,
     pub(super) last: Option<LastEpisode>,
-    /// Ends of the newest windows of the group, by event time and by the clock on the wall.
+    /// Ends of the group's newest windows.
     pub(super) newest: Newest,
     /// A beginning was held back and said so.
     pub(super) held: bool,
 }
 
-/// The two clocks may lie years apart: a replayed archive is judged while hops are watched.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Newest {
-    event_ms: i64,
-    wall_ms: i64,
-}
+/// Ends of the newest windows, chain by chain. Chains may lie years apart: an archive is judged
+/// late while hops are watched, and labels come days after the estimates.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Newest(BTreeMap<Chain, i64>);
 
 impl Newest {
     /// Takes a window's end in; the clock on the wall may go back.
-    pub(super) fn see(&mut self, time: Time, end_ms: i64) {
-        match time {
-            Time::Event => self.event_ms = self.event_ms.max(end_ms),
-            Time::Wall => self.wall_ms = end_ms,
-        }
+    pub(super) fn see(&mut self, chain: Chain, end_ms: i64) {
+        let newest_ms = match chain {
+            Chain::Rows | Chain::Estimated | Chain::Realised => self.of(chain).max(end_ms),
+            Chain::Clock => end_ms,
+        };
+        self.0.insert(chain, newest_ms);
     }
 
     /// Takes a stored course's last window in.
-    pub(super) fn remember(&mut self, time: Time, end_ms: i64) {
-        self.see(time, self.of(time).max(end_ms));
+    pub(super) fn remember(&mut self, chain: Chain, end_ms: i64) {
+        self.see(chain, self.of(chain).max(end_ms));
     }
 
-    fn of(self, time: Time) -> i64 {
-        match time {
-            Time::Event => self.event_ms,
-            Time::Wall => self.wall_ms,
-        }
-    }
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        let newest = Newest { event_ms: i64::MIN, wall_ms: i64::MIN };
-        Self { courses: BTreeMap::new(), open: None, last: None, newest, held: false }
+    fn of(&self, chain: Chain) -> i64 {
+        self.0.get(&chain).copied().unwrap_or(i64::MIN)
     }
 }
 
@@ -65,12 +55,12 @@ impl Memory {
         self.open.is_some() || self.courses.values().any(|course| course.phase != Phase::Quiet)
     }
 
-    /// Lets go of what is no longer judged.
+    /// Lets go of what is no longer judged while others are on windows of the same chain.
     pub(super) fn let_go(&mut self, rules: &BTreeMap<String, Rule>, changes: &mut Changes) {
         let mut dropped = Vec::new();
         for (of, course) in &mut self.courses {
-            let time = rules.get(&of.rule).map_or(Time::Event, |rule| rule.measure.time());
-            let newest = self.newest.of(time);
+            let Some(rule) = rules.get(&of.rule) else { continue };
+            let newest = self.newest.of(rule.measure.chain());
             let silent_ms = newest.saturating_sub(course.last_ms);
             if course.phase != Phase::Quiet && silent_ms > FORGET_AFTER_MS {
                 course.end(newest);
@@ -120,10 +110,14 @@ impl Memory {
             }
         }
         self.held = false;
+        let realised = |concern: &Concern| {
+            rules.get(&concern.of.rule).is_some_and(|rule| rule.measure.chain() == Chain::Realised)
+        };
+        let by_labels = firing.iter().all(realised);
         let subjects = firing.len();
         firing.truncate(MAX_CONCERNS);
         let episode = Episode {
-            id: Episode::id_of(group, window.end_ms),
+            id: Episode::id_of(group, by_labels, window.end_ms),
             group: group.clone(),
             severity,
             fired_ms: window.end_ms,

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Time;
-
 /// Most windows a rule may look back: the outcomes are the bits of one word.
 pub const MAX_WINDOWS: u32 = 64;
 
@@ -72,7 +70,7 @@ pub enum Measure {
     RejectRate,
     /// Errors per minute.
     Errors,
-    /// Milliseconds at the 99th percentile.
+    /// Milliseconds from the timestamp of a commit's oldest record to its commit, the minute's mean.
     Latency,
     /// Seconds behind the end of the input.
     Lag,
@@ -89,6 +87,20 @@ pub enum Direction {
     Above,
     /// The lower the worse.
     Below,
+}
+
+/// Windows that follow each other at one pace. Chains of a group do not wait for each other: a
+/// realised window ends when its labels are in, days after the estimate of the same rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Chain {
+    /// Of archived rows, by event time.
+    Rows,
+    /// Of estimated performance, by event time.
+    Estimated,
+    /// Of performance by labels, by event time.
+    Realised,
+    /// Looks at the service by the clock on the wall, which may go back.
+    Clock,
 }
 
 /// What a window is compared with.
@@ -182,6 +194,16 @@ impl Class {
     }
 }
 
+impl Direction {
+    /// Whether `value` lies at or beyond `threshold`.
+    pub(super) fn beyond(self, value: f64, threshold: f64) -> bool {
+        match self {
+            Self::Above => value >= threshold,
+            Self::Below => value <= threshold,
+        }
+    }
+}
+
 impl Measure {
     /// The class of trouble it shows.
     pub fn class(self) -> Class {
@@ -207,17 +229,24 @@ impl Measure {
         }
     }
 
-    /// Whose time the ends of its windows are: the service is looked at by the clock on the wall.
-    pub fn time(self) -> Time {
+    /// The windows that it is judged on.
+    pub(super) fn chain(self) -> Chain {
         match self.class() {
-            Class::Service => Time::Wall,
-            Class::Drift | Class::Quality | Class::Performance => Time::Event,
+            Class::Drift | Class::Quality => Chain::Rows,
+            Class::Performance if self == Self::PerformanceDrop => Chain::Realised,
+            Class::Performance => Chain::Estimated,
+            Class::Service => Chain::Clock,
         }
     }
 
     /// On which side of its thresholds the trouble lies.
     pub fn direction(self) -> Direction {
         if self == Self::Volume { Direction::Below } else { Direction::Above }
+    }
+
+    /// The measure that is written so.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        serde_json::from_value(name.into()).ok()
     }
 
     /// As written everywhere.
@@ -238,10 +267,7 @@ impl Rule {
 
     /// Whether `value` lies at or beyond `threshold`.
     pub(super) fn beyond(&self, value: f64, threshold: f64) -> bool {
-        match self.measure.direction() {
-            Direction::Above => value >= threshold,
-            Direction::Below => value <= threshold,
-        }
+        self.measure.direction().beyond(value, threshold)
     }
 
     /// How many times as far as the threshold the value lies; for the order of columns in a message.

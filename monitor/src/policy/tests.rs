@@ -2,6 +2,7 @@
 
 mod false_alarms;
 mod grouping;
+mod late_labels;
 mod properties;
 mod texts;
 

@@ -40,7 +40,8 @@ pub enum StateError {
     /// It is damaged.
     #[error(
         "the alert state {} is damaged ({found}): move it away (with its -wal and -shm) and start \
-         again; the monitor judges the past windows anew, episodes keep their ids, silences are lost",
+         again; alarms begin with the next windows, silences are lost, and what was open has to be \
+         resolved by hand where alerts go",
         path.display()
     )]
     Corrupt {

@@ -126,6 +126,22 @@ fn gone_means_gone_until_the_route_leads_elsewhere() {
 }
 
 #[test]
+fn an_alertmanager_that_is_gone_is_not_told_again() {
+    let (folder, hand, receiver) =
+        (tempfile::tempdir().unwrap(), Hand::at(NOON_MS), Receiver::fine());
+    let target = Target::Alertmanager { url: Secret::new(receiver.url("/am")), headers: vec![] };
+    let route = Route { target, ..webhook("am", &receiver) };
+    let alerts = open(&folder.path().join("s"), &hand, vec![route]);
+    alerts.judge(&window(0, "psi", 0.3), &[]).unwrap();
+    pass(&alerts, &hand, 3);
+    let heard = receiver.received().len();
+    assert!(heard > 1, "told again every minute: {heard}");
+    receiver.then_answer(Answer::Status(410, "", ""));
+    pass(&alerts, &hand, 5);
+    assert_eq!(receiver.received().len(), heard + 1, "asked once");
+}
+
+#[test]
 fn what_waits_for_a_route_that_is_gone_is_shown_as_dead() {
     let (folder, hand) = (tempfile::tempdir().unwrap(), Hand::at(NOON_MS));
     let (down, up) = (Receiver::start([], Answer::Status(500, "", "")), Receiver::fine());

@@ -217,4 +217,9 @@ fn rules_that_are_gone_end_their_episodes() {
     alerts.deliver_due().unwrap();
     assert_eq!(types(&receiver.received()), ["alert.fired", "alert.resolved"]);
     assert_eq!(alerts.open_episodes(), []);
+    drop(alerts);
+    // The rule is back: what fired before it went is no breach of now.
+    let alerts = open(&state, &hand, vec![webhook("ops", &receiver)]);
+    assert_eq!(alerts.judge(&window(1, "psi", 0.15), &[]).unwrap(), []);
+    assert_eq!(alerts.judge(&window(2, "psi", 0.3), &[]).unwrap().len(), 1);
 }

@@ -126,6 +126,43 @@ fn secrets_are_in_no_error_and_no_debug_output() {
     }
 }
 
+#[test]
+fn a_secret_across_the_cut_leaves_nothing() {
+    // The cut lies at 281 bytes, of which "answered 403 Forbidden: " takes 24.
+    for filler in (200..264).step_by(4) {
+        for secret in ["/hook/T0P-SECRET", "hush-hush"] {
+            let body: &'static str = format!("{}{secret} {secret}", "x".repeat(filler)).leak();
+            let shown = format!("{:?}", answer(Answer::Status(403, "", body)));
+            assert!(!shown.contains("T0P") && !shown.contains("hus"), "{filler}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn parts_of_a_secret_are_secret() {
+    let target = Target::Webhook {
+        url: Secret::new("https://example.org/in?token=s3cr%2Ft-key&v=2&lonely-key"),
+        keys: vec![],
+        headers: vec![
+            ("authorization".into(), Secret::new("Bearer abcdef-token")),
+            ("x-org".into(), Secret::new("1")),
+        ],
+    };
+    let request = render(&target, &message(Kind::Fired), &rendering(), 0).unwrap();
+    for (said, expected) in [
+        ("Bearer abcdef-token is wrong", "(hidden) is wrong"),
+        ("abcdef-token is wrong", "(hidden) is wrong"),
+        ("POST /in?token=s3cr%2Ft-key", "POST /in?token=(hidden)"),
+        ("no such key: s3cr/t-key", "no such key: (hidden)"),
+        ("no such key: lonely-key", "no such key: (hidden)"),
+        ("see https://example.org/in?token=s3cr%2Ft-key&v=2&lonely-key", "see (hidden)"),
+        // Nothing is left of an error that every short text is cut out of.
+        ("12 of 21", "12 of 21"),
+    ] {
+        assert_eq!(request.without_secrets(said), expected);
+    }
+}
+
 /// A name that answers with `addresses`, one list after the other.
 fn looked_up(allowed: Allowed, addresses: Vec<Vec<&'static str>>) -> (Http, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));

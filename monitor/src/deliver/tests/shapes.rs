@@ -176,6 +176,9 @@ fn alertmanager_labels_do_not_change_from_one_sending_to_the_next() {
     };
     assert_eq!(time(&first[0], "endsAt"), 1_769_860_802_000 + 4 * 60_000, "four intervals ahead");
     assert_eq!(time(&resolved[0], "endsAt"), 1_769_860_802_000);
+    // A sign of life comes more seldom, and lasts four of its own.
+    let beat = body(&alertmanager(), &Message::own(Kind::Heartbeat, "flights", 7, 0)).unwrap();
+    assert_eq!(time(&beat[0], "endsAt"), 1_769_860_802_000 + 4 * 300_000);
     // An upgrade ends the old alert in the same request.
     let mut upgraded = message(Kind::Upgraded);
     upgraded.before = Some(Severity::Warning);

@@ -1,4 +1,4 @@
-//! Hostile names and reasons, and patterns.
+//! Lines for people, hostile names and reasons, and patterns.
 
 use super::*;
 
@@ -28,6 +28,26 @@ fn a_megabyte_of_label_stays_outside() {
     let episode = book.open().next().map(|episode| serde_json::to_string(episode).unwrap());
     let episode = episode.expect("it fires like any other");
     assert!(episode.len() < 3_000 && !episode.contains("\\n"), "{episode}");
+}
+
+#[test]
+fn a_line_tells_what_is_bad_from_what_is_not_clear_yet() {
+    let volume = Rule { measure: Measure::Volume, threshold: 0.5, resolve: 0.7, ..nulls() };
+    for (rule, value, expected) in [
+        (nulls(), 0.05, "a null_share 0.05, limit 0.05"),
+        (nulls(), 0.03, "a null_share 0.03, limit 0.05, not clear yet"),
+        (volume.clone(), 0.2, "a volume 0.2, limit 0.5"),
+        (volume.clone(), 0.5, "a volume 0.5, limit 0.5"),
+        (volume, 0.6, "a volume 0.6, limit 0.5, not clear yet"),
+    ] {
+        let mut book = Book::new([rule.clone()]);
+        let bad = if rule.measure == Measure::Volume { 0.1 } else { 0.9 };
+        book.judge(&window(1, vec![finding("nulls", "a", bad)]));
+        book.judge(&window(2, vec![finding("nulls", "a", value)]));
+        let lines: Vec<String> =
+            book.open().flat_map(|episode| &episode.concerns).map(Concern::line).collect();
+        assert_eq!(lines, [expected]);
+    }
 }
 
 #[test]
