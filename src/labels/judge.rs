@@ -1,7 +1,6 @@
 //! Windows of performance as the policy reads them: how far each figure is worse than its baseline.
 //!
-//! A realised window is handed in as of the time when it could be known, its end and the
-//! time-to-live: the policy forgets subjects that are silent, and estimates run ahead by as much.
+//! A realised window is handed in as of the time when it could be known: its end and the time-to-live.
 
 use std::collections::BTreeMap;
 
