@@ -26,9 +26,9 @@ STOP_SECONDS = 20
 CALL_SECONDS = 30
 
 
-def inside_venv() -> None:
-    """Starts this program again with the Python that has the Kafka client."""
-    venv = pathlib.Path(sh(HERE / "setup.sh", "python"))
+def inside_venv(peer: str = "python") -> None:
+    """Starts this program again with the Python that has the Kafka client and what this peer needs."""
+    venv = pathlib.Path(sh(HERE / "setup.sh", peer))
     if pathlib.Path(sys.prefix).resolve() != venv.resolve():
         # The first argument must be the whole path: Python finds its environment by it.
         os.execv(venv / "bin/python", [str(venv / "bin/python"), *sys.argv])

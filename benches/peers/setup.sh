@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts one peer's needs into the cache folder and prints where they are: `setup.sh python|quix|java`.
+# Puts one peer's needs into the cache folder and prints where they are: `setup.sh python|quix|sql|java`.
 # Versions are pinned here and in java/pom.xml; does nothing when the right ones are there.
 set -euo pipefail
 
@@ -10,6 +10,7 @@ common=(orjson==3.13.0 onnxruntime==1.31.1 numpy==2.4.6)
 case "${1:-}" in
   python) exec "$root/deploy/setup/venv.sh" peers-python confluent-kafka==2.16.1 pyarrow==26.0.1 "${common[@]}" ;;
   quix) exec "$root/deploy/setup/venv.sh" peers-quix quixstreams==3.28.1 "${common[@]}" ;;
+  sql) exec "$root/deploy/setup/venv.sh" peers-sql confluent-kafka==2.16.1 duckdb==2.0.0 'psycopg[binary]==3.3.9' ;;
   java) ;;
   *) sed -n '2,3s/^# *//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

@@ -105,7 +105,7 @@ impl JobEntry {
                     .into_owned();
             }
         }
-        self.reference = self.reference.take().map(|path| base.join(path));
+        self.reference = self.reference.take().map(|path| location::from_folder(base, &path));
     }
 
     fn is_on(&self) -> bool {

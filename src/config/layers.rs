@@ -103,7 +103,7 @@ pub(crate) fn load(
         &mut config.alerts.state,
         &mut config.scheduler.state,
     ] {
-        *path = base.join(&*path);
+        *path = location::from_folder(base, path);
     }
     config.jobs.iter_mut().for_each(|job| job.rebase(base));
     let perhaps = config.monitor.references.values_mut().chain([
@@ -113,7 +113,7 @@ pub(crate) fn load(
         &mut config.sql.tls_key,
     ]);
     for path in perhaps.filter(|path| !path.as_os_str().is_empty()) {
-        *path = base.join(&*path);
+        *path = location::from_folder(base, path);
     }
     for problem in rules::check(&config) {
         if !problems.iter().any(|have| have.key == problem.key) {

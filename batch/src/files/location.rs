@@ -55,10 +55,10 @@ pub fn check(path: &Path) -> Result<(), String> {
     object_store::path::Path::parse(key).map(|_| ()).map_err(|error| error.to_string())
 }
 
-/// `path` as it is meant by a file in the folder `base`.
+/// `path` as it is meant by a file in the folder `base`; whatever has a scheme is left as it is.
 #[must_use]
 pub fn from_folder(base: &Path, path: &Path) -> PathBuf {
-    if is_object(path) { path.to_path_buf() } else { base.join(path) }
+    if has_scheme(path) { path.to_path_buf() } else { base.join(path) }
 }
 
 /// `path` named from the root.
@@ -121,6 +121,8 @@ mod tests {
         let base = Path::new("/etc/tidegate");
         assert_eq!(from_folder(base, Path::new("data")), Path::new("/etc/tidegate/data"));
         assert_eq!(from_folder(base, Path::new("s3://b/data")), Path::new("s3://b/data"));
+        // What is not known is refused by its own name.
+        assert_eq!(from_folder(base, Path::new("gs://b/data")), Path::new("gs://b/data"));
         assert_eq!(absolute(Path::new("s3://b/data")).unwrap(), Path::new("s3://b/data"));
     }
 }
