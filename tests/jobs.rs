@@ -20,12 +20,12 @@ const SOON: Duration = Duration::from_secs(60);
 const NEXT_MINUTE: Duration = Duration::from_secs(120);
 
 /// A folder with a configuration and what its jobs read and write.
-struct Jobs {
+pub(crate) struct Jobs {
     folder: tempfile::TempDir,
 }
 
 impl Jobs {
-    fn new(jobs: &str) -> Self {
+    pub(crate) fn new(jobs: &str) -> Self {
         let (folder, demo) = (folder(), root().join("deploy/demo"));
         let demo = demo.display();
         let text = format!(
@@ -42,7 +42,7 @@ impl Jobs {
         self.folder.path().join(name)
     }
 
-    fn arguments(&self, command: &[&str]) -> Vec<String> {
+    pub(crate) fn arguments(&self, command: &[&str]) -> Vec<String> {
         let config = self.path("tidegate.toml").to_string_lossy().into_owned();
         let words = command.iter().map(|word| (*word).to_owned());
         words.chain(["--config".to_owned(), config]).collect()

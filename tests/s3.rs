@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     Broker, FLIGHTS, Kills, Pipeline, S3, SECRET, ended_with, folder, root, run_with, scored, seed,
 };
+use crate::jobs::Jobs;
 
 const SOON: Duration = Duration::from_secs(120);
 /// How long a process lives: from before its first file to well into its work.
@@ -180,6 +181,46 @@ fn a_job_from_and_to_the_bucket_is_killed_and_goes_on() {
     let local = folder();
     let (code, _, said) = score(&s3, &input, &local.path().join("out").to_string_lossy(), &[]);
     assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_job_on_a_schedule_marks_its_output_when_it_is_whole() {
+    let Some(s3) = S3::start() else { return };
+    let flights = root().join("deploy/demo/flights.parquet").display().to_string();
+    let jobs = Jobs::new(&format!(
+        "[[jobs]]\nname = 'nightly'\ncron = '0 0 1 1 *'\ninput = '{flights}'\noutput = '{}/{{date}}'\n\
+         columns = ['id']\ndrift = true\nreference = '{flights}'\n",
+        s3.place("nightly")
+    ));
+    let run = |more: &[&str], place: Option<&str>| {
+        let command = [&["jobs", "run", "nightly", "--date", "2026-01-01"], more].concat();
+        let mut environment = s3.environment();
+        environment.extend(place.map(|place| ("TIDEGATE_FAILPOINT".to_owned(), place.to_owned())));
+        let arguments = jobs.arguments(&command);
+        run_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &environment)
+    };
+    let mark = || s3.get("nightly/2026-01-01/_SUCCESS");
+    s3.faults(&json!({ "fail": 6, "lose": 4, "cut": 9 }));
+    for place in ["archive.before_publish=1", "archive.published=1"] {
+        assert!(!run(&[], Some(place)).status.success(), "{place} was passed");
+        assert_eq!(mark(), None, "killed at {place}");
+    }
+    // Whatever the bucket holds of it is thrown away, and made again.
+    ended_with(&run(&["--anew"], None), 0);
+    assert_eq!(mark(), Some(String::new()));
+    s3.faults(&json!({}));
+    let report = s3.get("nightly/2026-01-01/report.json").expect("a report");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!(report["drift"], json!(false), "a file against itself");
+    assert!(s3.get("nightly/2026-01-01/report.html").expect("a page").contains("<html"));
+    if let Some(counted) = s3.count("nightly/2026-01-01/results", &["id"]) {
+        assert_eq!(counted, (FLIGHTS, FLIGHTS), "rows and distinct rows, by pyarrow");
+    }
+    // What is whole is left as it is.
+    let again = run(&[], None);
+    ended_with(&again, 0);
+    let killed = run(&["--anew"], Some("archive.created=1"));
+    assert!(killed.status.success(), "a part is not made again: {killed:?}");
 }
 
 /// The fields of the demo's contract.

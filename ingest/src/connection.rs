@@ -39,7 +39,7 @@ pub(crate) enum Kind {
 }
 
 /// Properties that only a producer understands.
-const PRODUCER_ONLY: [&str; 13] = [
+const PRODUCER_ONLY: [&str; 11] = [
     "acks",
     "batch.num.messages",
     "batch.size",
@@ -48,11 +48,9 @@ const PRODUCER_ONLY: [&str; 13] = [
     "compression.type",
     "linger.ms",
     "message.send.max.retries",
-    "partitioner",
     "queue.buffering.max.ms",
     "request.required.acks",
     "retries",
-    "sticky.partitioning.linger.ms",
 ];
 
 /// Prefixes of properties that only a consumer understands.

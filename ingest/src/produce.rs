@@ -106,7 +106,8 @@ impl Producer {
         }
         let producer: BaseProducer<Reports> = client
             .set("enable.idempotence", "true")
-            .set("partitioner", "murmur2_random")
+            // Records without a key have their partition from us.
+            .set("sticky.partitioning.linger.ms", "0")
             .set("queue.buffering.max.kbytes", "262144")
             .set("queue.buffering.max.messages", "0")
             .set("message.timeout.ms", limit.as_millis().max(1000).to_string())
@@ -131,9 +132,10 @@ impl Producer {
         let batch = as_batch(records);
         self.outstanding_bytes += batch.bytes();
         let number = self.sender.hold(batch);
+        self.sender.end_turns();
         let taken = if headers.is_empty() {
             let all: Vec<u32> = (0..rows as u32).collect();
-            self.sender.produce_results(0, number, &all, |target| target, self.limit)
+            self.sender.produce_results(0, number, &all, true, self.limit)
         } else {
             self.one_by_one(number, &headers)
         };

@@ -18,7 +18,7 @@ pub struct Problem {
 }
 
 /// Properties that tidegate sets itself because the guarantee or the memory bound rests on them.
-const OURS: [(&str, &str); 30] = [
+const OURS: [(&str, &str); 31] = [
     ("acks", "delivery needs all replicas"),
     ("auto.commit.enable", "offsets are committed with the results"),
     ("auto.commit.interval.ms", "offsets are committed with the results"),
@@ -47,6 +47,10 @@ const OURS: [(&str, &str); 30] = [
     ("plugin.library.paths", "code inside the client could see and change every record"),
     ("request.required.acks", "delivery needs all replicas"),
     ("session.timeout.ms", "set `timeouts`"),
+    (
+        "sticky.partitioning.linger.ms",
+        "a partition takes records without a key until they make a request",
+    ),
     ("transaction.timeout.ms", "set `timeouts`"),
     ("transactional.id", "set `instance`"),
 ];

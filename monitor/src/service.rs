@@ -140,14 +140,7 @@ impl Pulses {
 impl Measured {
     fn finding(&self, rule: &Rule, model: &str) -> Finding {
         Finding {
-            of: Subject {
-                model: model.to_owned(),
-                version: String::new(),
-                arm: String::new(),
-                segment: String::new(),
-                rule: rule.name.clone(),
-                subject: self.subject.clone(),
-            },
+            of: Subject::of_model(model, &rule.name, &self.subject),
             value: self.value,
             q: None,
             rows: self.rows,

@@ -194,7 +194,7 @@ fn places(config: &Config, found: &mut Found) {
             !location::has_scheme(path),
             &key,
             path.display(),
-            "must be a file or folder of this machine: only the tables and a job's input may lie in an \
+            "must be a file or folder of this machine: only the tables, a job's input and its output may lie in an \
              object store",
         );
     }

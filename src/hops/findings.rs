@@ -62,14 +62,7 @@ fn volumes(rows: &[&ReportRow], rules: &[Rule], min_rows: u64) -> Vec<Finding> {
     let finding = |(model, (n, before)): (&str, (u64, u64))| {
         let about = |rule: &&Rule| rule.measure == Measure::Volume && rule.applies(model, ALL_ROWS);
         let finding = |rule: &Rule| Finding {
-            of: Subject {
-                model: model.to_owned(),
-                version: String::new(),
-                arm: String::new(),
-                segment: String::new(),
-                rule: rule.name.clone(),
-                subject: ALL_ROWS.to_owned(),
-            },
+            of: Subject::of_model(model, &rule.name, ALL_ROWS),
             value: n as f64 / before as f64,
             q: None,
             rows: n,

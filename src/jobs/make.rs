@@ -1,13 +1,15 @@
 //! One run of a job, written down when it begins and when it ends.
 //!
 //! It writes into a hidden folder beside the output, which gets its name when the run has succeeded: a
-//! reader sees a whole output or none. A run that was cut off goes on in that folder.
+//! reader sees a whole output or none. An object store cannot rename: there the output grows in its
+//! place, and is whole when it has a `_SUCCESS`. A run that was cut off goes on with what is there.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use batch::jobs::{Due, Made, Moment, Outcome, Run, State, publish_folder};
-use batch::score::ScoreConfig;
+use batch::location;
+use batch::score::{self, Found, ScoreConfig};
 use jiff::Timestamp;
 use schemas::failpoint;
 
@@ -62,7 +64,7 @@ impl Maker<'_> {
         Ok(run)
     }
 
-    /// Scores into the hidden folder and publishes it; `None` when asked to end before that.
+    /// Scores into the folder in which the output grows, and publishes it; `None` when asked to end before that.
     fn output(
         &self,
         job: &Job,
@@ -78,14 +80,18 @@ impl Maker<'_> {
             // unless it is another job's, which is refused.
             return self.open(job, moment, &output)?.run(asked_to_end);
         }
-        let hidden = hidden(&output)?;
-        let begun = hidden.join("manifest.json").exists();
+        let growing = growing(&output)?;
+        let begun = match score::found(&growing)? {
+            Found::Nothing => false,
+            Found::Begun => true,
+            // Renaming it is left.
+            Found::Whole => growing != output,
+        };
         if self.anew && begun {
-            let cleared = std::fs::remove_dir_all(&hidden);
-            cleared.with_context(|| format!("removing {}", hidden.display()))?;
+            score::clear(&growing).with_context(|| format!("removing {}", growing.display()))?;
         }
         // The input that a run began with is its input: half of another is not put beside half of this.
-        let scoring = self.open(job, moment, &hidden);
+        let scoring = self.open(job, moment, &growing);
         let scoring = if begun && !self.anew {
             scoring.with_context(|| {
                 let (name, date) = (&job.spec.name, moment.date);
@@ -99,7 +105,9 @@ impl Maker<'_> {
         };
         let Some(scored) = scoring.run(asked_to_end)? else { return Ok(None) };
         failpoint::pass("jobs.before_publish");
-        publish_folder(&hidden, &output)?;
+        if growing != output {
+            publish_folder(&growing, &output)?;
+        }
         Ok(Some(scored))
     }
 
@@ -147,8 +155,11 @@ fn new(job: &Job, due: &Due, now: Timestamp) -> Run {
     }
 }
 
-/// The folder in which an output grows: beside it, and passed over by readers.
-fn hidden(output: &Path) -> anyhow::Result<PathBuf> {
+/// The folder in which an output grows: beside it, and passed over by readers; in an object store its own.
+fn growing(output: &Path) -> anyhow::Result<PathBuf> {
+    if location::is_object(output) {
+        return Ok(output.to_path_buf());
+    }
     let name = output.file_name().context("the output has no name")?.to_string_lossy();
     Ok(output.with_file_name(format!(".{name}.unfinished")))
 }

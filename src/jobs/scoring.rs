@@ -1,17 +1,13 @@
 //! Files scored with the stream's contract, package and predictor, and held against the model's reference.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use batch::StoreError;
-use batch::location;
 use batch::score::cluster::Cluster;
-use batch::score::{Model, ScoreConfig, State, Step};
+use batch::score::{self, Model, ScoreConfig, State, Step};
 use infer::Package;
 use monitor::report::{Report, Rule, Source, Verdict, html};
 use schemas::Contract;
@@ -64,7 +60,7 @@ pub(crate) struct Scoring {
     reading: Reading,
     threads: usize,
     model: Arc<Model>,
-    job: batch::score::Job,
+    job: score::Job,
 }
 
 /// What became of the rows.
@@ -82,11 +78,6 @@ impl Scoring {
     /// Plans the job; whatever of the request cannot be done is said here.
     pub(crate) fn open(config: &Config, contract: &Contract, asked: Asked) -> anyhow::Result<Self> {
         let package = models::package(config, asked.model.as_deref())?;
-        if asked.drift.is_some() && location::is_object(&asked.files.output) {
-            let message = "--drift writes report.json and report.html into the output folder, which must be \
-                           one of this machine: use `tidegate drift`, which takes s3:// inputs";
-            return Err(exit::usage(message));
-        }
         let reference = asked.drift.as_ref().map(|drift| {
             let said = drift.reference.clone();
             said.or_else(|| monitoring::reference_of(config, &package))
@@ -101,7 +92,7 @@ impl Scoring {
         };
         let readers = asked.cluster.as_ref().map_or(threads, |_| cores);
         let reading = reading(config, contract, readers, asked.shown);
-        let reported = asked.files.output.join(REPORTS[0]).is_file();
+        let reported = score::holds(&asked.files.output, REPORTS[0]).map_err(usage)?;
         if let Some(path) = reference.as_ref().filter(|_| !reported) {
             // Said now, not after an hour of scoring.
             let can = || -> anyhow::Result<()> {
@@ -113,8 +104,7 @@ impl Scoring {
             can().context(REPORT)?;
         }
         let model = Arc::new(models::model(&package, contract, threads));
-        let job =
-            batch::score::Job::open(asked.files.clone(), Arc::clone(&model)).map_err(usage)?;
+        let job = score::Job::open(asked.files.clone(), Arc::clone(&model)).map_err(usage)?;
         Ok(Self { asked, package, reference, reading, threads, model, job })
     }
 
@@ -135,6 +125,7 @@ impl Scoring {
         }
         let model = format!("{}@{}", self.package.name(), self.package.version());
         let drift = self.reference.as_deref().map(|reference| self.drift(reference)).transpose()?;
+        self.job.mark_whole()?;
         Ok(Some(Scored { model, before, after, now, drift }))
     }
 
@@ -172,16 +163,17 @@ impl Scoring {
 
     /// Holds the input against `reference`; what was reported before is not reported again.
     fn drift(&self, path: &Path) -> anyhow::Result<bool> {
-        let [json, page] = REPORTS.map(|name| self.asked.files.output.join(name));
-        if json.is_file() && page.is_file() {
-            let text = std::fs::read(&json).with_context(|| said(&json))?;
+        // The page is put there first.
+        let [json, page] = REPORTS;
+        if let Some(text) = self.job.beside(json)? {
+            let path = self.asked.files.output.join(json);
             let report: serde_json::Value = serde_json::from_slice(&text)
-                .with_context(|| format!("{} is no report: remove it", json.display()))?;
+                .with_context(|| format!("{} is no report: remove it", path.display()))?;
             return Ok(report["drift"] == true);
         }
         let report = self.report(path).context(REPORT)?;
-        write_whole(&page, html::page(&report).as_bytes())?;
-        write_whole(&json, serde_json::to_string_pretty(&report)?.as_bytes())?;
+        self.job.put_beside(page, html::page(&report).as_bytes())?;
+        self.job.put_beside(json, serde_json::to_string_pretty(&report)?.as_bytes())?;
         Ok(report.drift)
     }
 
@@ -222,18 +214,6 @@ pub(super) fn no_reference(package: &Package) -> String {
         package.name(),
         package.version()
     )
-}
-
-/// Writes a file beside its place, durably, and puts it there.
-fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let beside = path.with_extension("tmp");
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    };
-    write().with_context(|| format!("writing {}", path.display()))
 }
 
 /// What is wrong with the input or the folder before the first row is the caller's to mend.

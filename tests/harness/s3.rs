@@ -60,19 +60,37 @@ impl S3 {
 
     /// What goes wrong from now on, as `server.py` takes it; answers how often each was so far.
     pub(crate) fn faults(&self, plan: &serde_json::Value) -> serde_json::Value {
-        let plan = plan.to_string();
+        let answer = self.ask("POST /_faults HTTP/1.1\r\n", &plan.to_string());
+        let body = answer.split("\r\n\r\n").nth(1).expect("a body");
+        serde_json::from_str(body).expect("JSON")
+    }
+
+    /// An object of the bucket, as text; `None` where there is none. Asked again through faults.
+    pub(crate) fn get(&self, key: &str) -> Option<String> {
+        for _ in 0..50 {
+            let answer = self.ask(&format!("GET /{BUCKET}/{key} HTTP/1.1\r\n"), "");
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+            match head.split(' ').nth(1) {
+                Some("200") => return Some(body.to_owned()),
+                Some("404") => return None,
+                _ => {}
+            }
+        }
+        panic!("{key}: 50 faults in a row");
+    }
+
+    fn ask(&self, line: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out can be set");
-        let length = plan.len();
+        let length = body.len();
         let request = format!(
-            "POST /_faults HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-             content-length: {length}\r\n\r\n{plan}"
+            "{line}host: localhost\r\nconnection: close\r\nauthorization: AWS test:unsigned\r\n\
+             content-length: {length}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("text");
-        let body = answer.split("\r\n\r\n").nth(1).expect("a body");
-        serde_json::from_str(body).expect("JSON")
+        answer
     }
 
     /// Rows and distinct rows of a table, as pyarrow counts them.

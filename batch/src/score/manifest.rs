@@ -64,7 +64,8 @@ impl Manifest {
         if let Some(found) = read(files, &path)? {
             return self.check(&found, &folders.root);
         }
-        match self.publish(&path, folders) {
+        let text = serde_json::to_vec(self).expect("a manifest is JSON");
+        match folders.put(NAME, &text) {
             // Where there is no lock somebody else may have begun meanwhile.
             Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
                 let found = read(files, &path)?;
@@ -122,21 +123,6 @@ impl Manifest {
             Some(input) => Some(format!("{} is new", input.path.display())),
             None => gone().map(|input| format!("{} is gone", input.path.display())),
         }
-    }
-
-    fn publish(&self, path: &Path, folders: &Folders) -> Result<(), StoreError> {
-        let (files, temporary) = (&folders.files, folders.temporaries.join(NAME));
-        let failed = |action| move |e| StoreError::io(action, path, e);
-        let text = serde_json::to_vec(self).expect("a manifest is JSON");
-        let mut file = files.create(&temporary).map_err(failed("create"))?;
-        file.write_all(&text).map_err(failed("write"))?;
-        file.sync().map_err(failed("sync"))?;
-        if let Err(error) = files.publish(&temporary, path) {
-            // What stays behind in a folder is swept at the next start.
-            let _ = files.remove(&temporary);
-            return Err(failed("publish")(error));
-        }
-        files.sync_dir(&folders.root).map_err(failed("sync"))
     }
 }
 

@@ -8,6 +8,8 @@
 //! manifest.json          what was asked: another job is refused
 //! results/000000.parquet one file a part: the input's columns, then the model's
 //! rejects/000000.parquet rows that contract or model refused, with the reason; only where there are
+//! report.json, .html     how the input has drifted, where that was asked
+//! _SUCCESS               nothing comes any more
 //! ```
 //!
 //! The plans run on threads of this process, or on the executors of a cluster ([`cluster`]); the files are
@@ -16,6 +18,7 @@
 //! Memory is a few batches, the compressed row group being read and the one being written, per thread.
 //! This crate is handed a [`Model`] and knows no ONNX.
 
+mod beside;
 pub mod cluster;
 mod columns;
 mod function;
@@ -40,6 +43,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::datatypes::SchemaRef;
 
+pub use beside::{Found, clear, found, holds};
 pub use model::{MakePredictor, Model, Sessions};
 pub use output::Counts;
 

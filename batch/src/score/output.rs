@@ -4,6 +4,7 @@
 //! of a part that is done again replace those that were left; they are the same rows. That is what keeps
 //! jobs apart where nothing can be locked: of two that do a part, one gives it its results.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -108,6 +109,21 @@ impl Folders {
                 .map_err(|e| StoreError::io(crate::error::CREATE_FOLDER, folder, e))?;
         }
         self.files.prove(root).map_err(|e| StoreError::io("publish to", root, e))
+    }
+
+    /// Gives a file its content and a name that must be free, durably.
+    pub(super) fn put(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let (temporary, path) = (self.temporaries.join(name), self.root.join(name));
+        let failed = |action| move |e| StoreError::io(action, &self.root.join(name), e);
+        let mut file = self.files.create(&temporary).map_err(failed("create"))?;
+        file.write_all(bytes).map_err(failed("write"))?;
+        file.sync().map_err(failed("sync"))?;
+        if let Err(error) = self.files.publish(&temporary, &path) {
+            // What stays behind in a folder is swept at the next start.
+            let _ = self.files.remove(&temporary);
+            return Err(failed("publish")(error));
+        }
+        self.files.sync_dir(&self.root).map_err(failed("sync"))
     }
 
     fn open(&self, name: String, schema: &SchemaRef) -> Result<OpenFile, StoreError> {

@@ -100,7 +100,7 @@ pub enum Start {
 /// Which partition of the output topic a result goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Partitioner {
-    /// Java's default: murmur2 of the key, random without one.
+    /// Java's default: murmur2 of the key, in turns without one.
     Murmur2Random,
     /// The partition number of the source; the output topic needs at least as many.
     Same,

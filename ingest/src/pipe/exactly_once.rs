@@ -156,6 +156,8 @@ impl Publisher<'_> {
 
     fn begin(&mut self, epoch: u64) -> Result<(), Failure> {
         std::thread::sleep(self.settling.wait(Instant::now()));
+        // So that small transactions do not all go to one partition.
+        self.outbox.sender.end_turns();
         self.outbox.sender.producer().begin_transaction().map_err(|error| {
             let text = format!("begin_transaction: {error}");
             match error.rdkafka_error_code() {

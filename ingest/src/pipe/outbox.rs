@@ -43,9 +43,6 @@ const ANY: i32 = -1;
 /// One wait for outstanding records.
 pub(super) const FLUSH_STEP: Duration = Duration::from_millis(5);
 
-/// Bytes of one request to a partition, before compression: half of the usual limit, so that one is
-/// on its way while the next fills.
-const BATCH_BYTES: usize = 500_000;
 /// First pause before a refused request is tried again; it doubles up to a second.
 const RETRY_MS: &str = "4";
 /// Records of one request, librdkafka's default (`batch.num.messages`).
@@ -87,8 +84,10 @@ impl<'a> Outbox<'a> {
         self.act(number, plan)?;
         self.events.placed(results, bytes);
         let kept = if only_results { self.sender.forget_originals(number) } else { bytes };
-        if self.config.delivery == Delivery::ExactlyOnce {
-            self.pace(results, value_bytes)?;
+        match self.config.delivery {
+            Delivery::ExactlyOnce => self.pace(results, value_bytes)?,
+            // Nobody waits for a request to fill: the next batch need not wait behind this one's.
+            Delivery::AtLeastOnce => self.sender.end_turns(),
         }
         Ok(kept)
     }
@@ -142,14 +141,10 @@ impl<'a> Outbox<'a> {
                 self.produce_carrying(number, *index)?;
             }
         } else if !plan.together.is_empty() {
-            let partitioner = self.config.partitioner;
-            let partition_of = |source| match partitioner {
-                Partitioner::Murmur2Random => ANY,
-                Partitioner::Same => source,
-            };
+            let keep_partition = self.config.partitioner == Partitioner::Same;
             let limit = self.config.timeouts.call;
             let taken =
-                self.sender.produce_results(RESULTS, number, &plan.together, partition_of, limit);
+                self.sender.produce_results(RESULTS, number, &plan.together, keep_partition, limit);
             taken.map_err(|failed| self.not_taken(&[failed]))?;
         }
         for index in &plan.alone {
@@ -219,7 +214,7 @@ impl<'a> Outbox<'a> {
     fn pace(&mut self, results: usize, value_bytes: usize) -> Result<(), Failure> {
         // Without keys, so rather too small: the window is rather too large.
         let record_bytes = (value_bytes / results.max(1)).max(1);
-        let per_batch = (BATCH_BYTES / record_bytes).clamp(1, BATCH_RECORDS);
+        let per_batch = (raw::REQUEST_BYTES / record_bytes).clamp(1, BATCH_RECORDS);
         let window = self.limits.result_partitions.max(1) * per_batch * 3 / 2 + results;
         let begun = Instant::now();
         while self.sender.producer().in_flight_count() as usize > window {
@@ -305,8 +300,9 @@ fn producer_config(config: &PipeConfig, limits: Limits) -> ClientConfig {
     client
         .set("enable.idempotence", "true")
         .set("acks", "all")
-        .set("partitioner", "murmur2_random")
-        .set("batch.size", smaller.clamp(1, BATCH_BYTES).to_string())
+        // Records without a key have their partition from us.
+        .set("sticky.partitioning.linger.ms", "0")
+        .set("batch.size", smaller.clamp(1, raw::REQUEST_BYTES).to_string())
         .set("message.max.bytes", (larger + 1024).clamp(1000, 1_000_000_000).to_string())
         .set("queue.buffering.max.kbytes", config.produce_kib.to_string())
         .set("queue.buffering.max.messages", "0")

@@ -16,6 +16,7 @@ use schemas::{ScoredBatch, Span};
 
 use super::report::{Opaque, Reports};
 use super::transaction::Native;
+use super::turns::{self, Turns};
 
 /// A producer, its topics and the batches it may still read from.
 ///
@@ -23,8 +24,11 @@ use super::transaction::Native;
 /// then the memory those threads read.
 pub(crate) struct Sender {
     topics: Vec<TopicHandle>,
-    outgoing: Vec<sys::rd_kafka_message_t>,
+    /// Of one batch, by partition.
+    lanes: Vec<Vec<sys::rd_kafka_message_t>>,
     producer: BaseProducer<Reports>,
+    /// Of each topic.
+    turns: Box<[Turns]>,
     held: VecDeque<Held>,
     /// Number of the first held batch; batches are numbered from 0 in the order held.
     first: u64,
@@ -71,6 +75,19 @@ pub(crate) struct Single<'r> {
     pub(crate) with_key: bool,
 }
 
+impl Single<'_> {
+    fn value_of<'b>(&self, batch: &'b ScoredBatch) -> Option<&'b [u8]> {
+        match self.value {
+            Value::Null => None,
+            Value::Result(span) => Some(span.of(batch.values())),
+            Value::Original { len } => {
+                let value = batch.source().value(self.row as usize);
+                value.map(|value| &value[..len.min(value.len())])
+            }
+        }
+    }
+}
+
 /// Why the producer did not take a record.
 #[derive(Debug)]
 pub(crate) struct NotTaken {
@@ -81,23 +98,25 @@ pub(crate) struct NotTaken {
 
 impl Sender {
     pub(crate) fn new(producer: BaseProducer<Reports>, topics: &[CString]) -> Self {
+        let turns: Box<[Turns]> = topics.iter().map(|_| Turns::new()).collect();
         let topics = topics
             .iter()
-            .map(|topic| {
-                // SAFETY: the producer is live, the name NUL-terminated; null means the client's
-                // default configuration; the result is an owned reference.
-                let handle = unsafe {
-                    sys::rd_kafka_topic_new(
-                        Native::native(&producer),
-                        topic.as_ptr(),
-                        ptr::null_mut(),
-                    )
-                };
+            .zip(&turns)
+            .map(|(topic, turns)| {
+                // SAFETY: the producer is live; `turns` is on the heap and dropped after it.
+                let handle = unsafe { turns::topic(Native::native(&producer), topic, turns) };
                 assert!(!handle.is_null(), "a topic handle needs only memory and a valid name");
                 TopicHandle(handle)
             })
             .collect();
-        Self { topics, outgoing: Vec::new(), producer, held: VecDeque::new(), first: 0 }
+        Self { topics, lanes: Vec::new(), producer, turns, held: VecDeque::new(), first: 0 }
+    }
+
+    /// What has no key goes to other partitions from now on.
+    pub(crate) fn end_turns(&self) {
+        for turns in &self.turns {
+            turns.end();
+        }
     }
 
     pub(crate) fn producer(&self) -> &BaseProducer<Reports> {
@@ -124,68 +143,60 @@ impl Sender {
         held.batch.bytes()
     }
 
-    /// Enqueues results `rows` (indexes into the batch's results) of a held batch to `topic`.
+    /// Enqueues results `rows` (indexes into the batch's results) of a held batch to `topic`, each to
+    /// its source record's partition (-1: as without) if `keep_partition`, else to its key's, or to
+    /// the one whose turn it is.
     ///
-    /// `partition_of` gives the target for a source partition, -1 for the partitioner's choice. A
-    /// full queue is waited out in steps of 5 ms, at most `limit`.
+    /// A full queue is waited out in steps of 5 ms, at most `limit`.
     pub(crate) fn produce_results(
         &mut self,
         topic: usize,
         number: u64,
         rows: &[u32],
-        partition_of: impl Fn(i32) -> i32,
+        keep_partition: bool,
         limit: Duration,
     ) -> Result<(), NotTaken> {
         let held = &mut self.held[(number - self.first) as usize];
         held.outstanding += rows.len() as u32;
-        self.outgoing.clear();
+        let (handle, turns) = (&self.topics[topic], &self.turns[topic]);
+        let mut asked = false;
+        // An earlier call may have ended before its lanes were sent.
+        self.lanes.iter_mut().for_each(Vec::clear);
         for index in rows {
             let result = held.batch.results()[*index as usize];
             let (source, row) = (held.batch.source(), result.row);
             let value = result.value.of(held.batch.values());
             let key = source.key(row as usize);
-            self.outgoing.push(sys::rd_kafka_message_t {
+            let mut message = sys::rd_kafka_message_t {
                 err: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
                 rkt: ptr::null_mut(),
-                partition: partition_of(source.records()[row as usize].partition),
+                partition: PARTITION_UA,
                 payload: value.as_ptr().cast_mut().cast(),
                 len: value.len(),
                 key: key.map_or(ptr::null(), <[u8]>::as_ptr).cast_mut().cast(),
                 key_len: key.map_or(0, <[u8]>::len),
                 offset: 0,
                 _private: Opaque { number, row }.pack() as *mut c_void,
-            });
+            };
+            let kept = source.records()[row as usize].partition;
+            let partition = match keep_partition && kept >= 0 {
+                true => Some(kept),
+                false => turns.follow(key).filter(|_| asked),
+            };
+            match partition {
+                Some(partition) => lane(&mut self.lanes, partition).push(message),
+                None => {
+                    let one = std::slice::from_mut(&mut message);
+                    enqueue(&self.producer, handle, PARTITION_UA, one, limit)?;
+                    asked = true;
+                }
+            }
+            if key.is_none() {
+                turns.take(value.len());
+            }
         }
-        self.enqueue(topic, limit)
-    }
-
-    fn enqueue(&mut self, topic: usize, limit: Duration) -> Result<(), NotTaken> {
-        let (mut from, mut waited) = (0, Duration::ZERO);
-        while from < self.outgoing.len() {
-            let rest = &mut self.outgoing[from..];
-            // SAFETY: the topic handle and its producer are live. Keys are copied in the call.
-            // Payloads point into a batch in `self.held`, whose buffers are on the heap, are never
-            // changed, and are freed only by `release*` when nothing of them is outstanding, or
-            // after the producer was dropped. librdkafka writes only `err` of each element.
-            unsafe {
-                sys::rd_kafka_produce_batch(
-                    self.topics[topic].0,
-                    PARTITION_UA,
-                    sys::RD_KAFKA_MSG_F_PARTITION,
-                    rest.as_mut_ptr(),
-                    rest.len() as i32,
-                );
-            }
-            let none = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
-            let Some(at) = rest.iter().position(|message| message.err != none) else { break };
-            let code = RDKafkaErrorCode::from(rest[at].err);
-            let opaque = Opaque::unpack(rest[at]._private as usize);
-            if code != RDKafkaErrorCode::QueueFull || waited >= limit {
-                return Err(NotTaken { code, opaque });
-            }
-            from += at;
-            waited += STEP;
-            self.producer.poll(STEP);
+        for (partition, lane) in self.lanes.iter_mut().enumerate() {
+            enqueue(&self.producer, handle, partition as i32, lane, limit)?;
         }
         Ok(())
     }
@@ -200,6 +211,8 @@ impl Sender {
         let index = (number - self.first) as usize;
         self.held[index].outstanding += 1;
         let opaque = Opaque { number, row: single.row };
+        let bytes = single.value_of(&self.held[index].batch).map_or(0, <[u8]>::len);
+        self.turns[single.topic].take(bytes);
         let mut waited = Duration::ZERO;
         loop {
             let code = match self.produceva(index, single, opaque) {
@@ -224,13 +237,7 @@ impl Sender {
         type U = sys::rd_kafka_vu_s__bindgen_ty_1;
         let batch = &self.held[index].batch;
         let row = single.row as usize;
-        let value = match single.value {
-            Value::Null => None,
-            Value::Result(span) => Some(span.of(batch.values())),
-            Value::Original { len } => {
-                batch.source().value(row).map(|value| &value[..len.min(value.len())])
-            }
-        };
+        let value = single.value_of(batch);
         let vu = |vtype, u| sys::rd_kafka_vu_t { vtype, u };
         let mut list = Vec::with_capacity(6 + single.headers.len());
         list.push(vu(V::RD_KAFKA_VTYPE_RKT, U { rkt: self.topics[single.topic].0 }));
@@ -304,7 +311,58 @@ impl Sender {
     }
 }
 
-/// librdkafka's "unassigned": each record says its partition, or that too and the partitioner chooses.
+/// Enqueues records to `partition`, or each to the one that [`Turns`] chooses.
+///
+/// The records' payloads must lie in a held batch of the sender that owns the producer.
+fn enqueue(
+    producer: &BaseProducer<Reports>,
+    topic: &TopicHandle,
+    partition: i32,
+    messages: &mut [sys::rd_kafka_message_t],
+    limit: Duration,
+) -> Result<(), NotTaken> {
+    let (mut from, mut waited) = (0, Duration::ZERO);
+    while from < messages.len() {
+        let rest = &mut messages[from..];
+        // SAFETY: the topic handle and its producer are live. Keys are copied in the call. Payloads
+        // point into a batch in `Sender::held`, whose buffers are on the heap, are never changed,
+        // and are freed only by `release*` when nothing of them is outstanding, or after the
+        // producer was dropped. librdkafka writes only `err` of each element.
+        unsafe {
+            sys::rd_kafka_produce_batch(
+                topic.0,
+                partition,
+                0,
+                rest.as_mut_ptr(),
+                rest.len() as i32,
+            );
+        }
+        let none = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        let Some(at) = rest.iter().position(|message| message.err != none) else { break };
+        let code = RDKafkaErrorCode::from(rest[at].err);
+        let opaque = Opaque::unpack(rest[at]._private as usize);
+        if code != RDKafkaErrorCode::QueueFull || waited >= limit {
+            return Err(NotTaken { code, opaque });
+        }
+        from += at;
+        waited += STEP;
+        producer.poll(STEP);
+    }
+    Ok(())
+}
+
+fn lane(
+    lanes: &mut Vec<Vec<sys::rd_kafka_message_t>>,
+    partition: i32,
+) -> &mut Vec<sys::rd_kafka_message_t> {
+    let partition = partition as usize;
+    if lanes.len() <= partition {
+        lanes.resize_with(partition + 1, Vec::new);
+    }
+    &mut lanes[partition]
+}
+
+/// librdkafka's "unassigned": its partitioner chooses.
 const PARTITION_UA: i32 = -1;
 /// How long one wait for a place in the producer's queue lasts.
 const STEP: Duration = Duration::from_millis(5);

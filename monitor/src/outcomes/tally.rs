@@ -178,8 +178,8 @@ impl<'a> Tallies<'a> {
     pub(super) fn place(&mut self, key: GroupKey) -> u32 {
         let is_known = self.places.len() < MAX_GROUPS || self.places.contains_key(&key);
         let key = if is_known { key } else { [None, Some(OTHER.into()), None] };
-        let calibration = self.calibrations.of(&key);
-        *self.places.entry(key).or_insert_with(|| {
+        *self.places.entry(key).or_insert_with_key(|key| {
+            let calibration = self.calibrations.of(key);
             self.tallies.push(Tally { calibration, ..Tally::default() });
             (self.tallies.len() - 1) as u32
         })

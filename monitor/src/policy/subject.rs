@@ -77,6 +77,19 @@ pub struct JudgedWindow {
 }
 
 impl Subject {
+    /// What `rule` watches of a model as a whole, whatever version, arm or segment.
+    #[must_use]
+    pub fn of_model(model: &str, rule: &str, subject: &str) -> Self {
+        Self {
+            model: model.to_owned(),
+            version: String::new(),
+            arm: String::new(),
+            segment: String::new(),
+            rule: rule.to_owned(),
+            subject: subject.to_owned(),
+        }
+    }
+
     /// The same subject with names that can do no harm.
     pub(super) fn cleaned(&self) -> Self {
         let name = |text: &str| clean(text, MAX_NAME_BYTES);

@@ -138,10 +138,8 @@ impl<'a> Jobs<'a> {
             return None;
         }
         folders("output", &entry.output, say);
-        if location::has_scheme(Path::new(&entry.output)) {
-            let message = "must be a folder of this machine: it appears by being renamed; `tidegate score` \
-                           writes to an object store";
-            say("output", message.into());
+        if let Err(why) = location::check(Path::new(&entry.output)) {
+            say("output", why);
         }
         let same = |other: &&JobEntry| other.name != entry.name && other.output == entry.output;
         if let Some(other) = self.all.iter().find(same) {
