@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Broker, Pipeline, flight, scored};
+use crate::harness::{Broker, FLIGHTS, Pipeline, flight, scored};
 
 const PARTITIONS: i32 = 4;
 
@@ -55,4 +55,47 @@ fn a_result_carries_what_the_configuration_says() {
         }
     }
     assert_eq!(seen, 4 * PARTITIONS);
+}
+
+/// Keys, and where Java's client puts them among 4 partitions (hashes of Kafka's `UtilsTest`).
+const KEYS: [(&[u8], i32); 4] = [
+    (b"21", 0),
+    (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", 1),
+    (b"foobar", 2),
+    (b"abc", 3),
+];
+
+#[test]
+fn a_result_goes_to_its_keys_partition_and_without_one_each_partition_has_its_turn() {
+    let Some(broker) = Broker::shared() else { return };
+    let pipeline = Pipeline::new(broker, "placed", &[]);
+    // Several requests of results without a key, from one partition.
+    let plain: Vec<Vec<u8>> =
+        (0..2 * FLIGHTS).map(|number| flight(&number.to_string(), "")).collect();
+    pipeline.send_to(&pipeline.input(), PARTITIONS, 1, &plain);
+    let keyed: Vec<(&[u8], Vec<u8>)> = KEYS
+        .iter()
+        .flat_map(|(key, _)| {
+            (0..50).map(|_| (*key, flight(str::from_utf8(key).expect("text"), "")))
+        })
+        .collect();
+    pipeline.send_with(PARTITIONS, 0, &keyed, &[]);
+    scored(&pipeline);
+    let (mut with_key, mut without) = ([0; 4], [0; 4]);
+    for batch in pipeline.read(&pipeline.output()) {
+        for (row, record) in batch.records().iter().enumerate() {
+            let at = record.partition as usize;
+            match batch.key(row) {
+                Some(found) => {
+                    let (_, partition) = KEYS.iter().find(|(key, _)| *key == found).expect("sent");
+                    assert_eq!(record.partition, *partition, "{}", found.escape_ascii());
+                    with_key[at] += 1;
+                }
+                None => without[at] += 1,
+            }
+        }
+    }
+    assert_eq!(with_key, [50; 4]);
+    assert_eq!(without.iter().sum::<u64>(), 2 * FLIGHTS);
+    assert!(without.iter().all(|records| *records > 0), "{without:?}");
 }

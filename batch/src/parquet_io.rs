@@ -12,7 +12,7 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use crate::archive::{Compression, OpenFile, writer_properties};
+use crate::archive::{OpenFile, scanned_properties};
 use crate::error::StoreError;
 use crate::files::{self, Files, LocalFiles};
 
@@ -110,7 +110,7 @@ impl NewParquet {
         let name = to.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
         let temporary = to.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
         let files: Arc<dyn Files> = Arc::new(LocalFiles);
-        let properties = writer_properties(schema, ROW_GROUP_ROWS, Compression::Zstd);
+        let properties = scanned_properties(schema, ROW_GROUP_ROWS);
         let file = OpenFile::create(&files, temporary, schema, &properties)?;
         Ok(Self { file, to: to.to_path_buf() })
     }

@@ -121,12 +121,25 @@ class Topics:
         return [found[at] for at in range(partitions)]
 
     def committed(self, group: str, topic: str, partitions: int) -> list[int]:
-        """The group's committed position per partition; 0 where it has none."""
-        from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+        """The group's committed position per partition; 0 where it has none, or none can be said yet."""
+        from confluent_kafka import (
+            ConsumerGroupTopicPartitions,
+            KafkaError,
+            KafkaException,
+            TopicPartition,
+        )
 
         asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, at) for at in range(partitions)])
         (done,) = self.admin.list_consumer_group_offsets([asked]).values()
-        found = {at.partition: max(0, at.offset) for at in done.result(CALL_SECONDS).topic_partitions}
+        try:
+            answer = done.result(CALL_SECONDS).topic_partitions
+        except KafkaException as error:
+            # A broker that has just started makes the offsets' topic at the first group.
+            starting = "COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR"
+            if error.args[0].code() not in (getattr(KafkaError, name) for name in starting):
+                raise
+            answer = []
+        found = {at.partition: max(0, at.offset) for at in answer}
         return [found.get(at, 0) for at in range(partitions)]
 
 

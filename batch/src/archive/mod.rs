@@ -38,7 +38,7 @@ pub use layout::topic_folder;
 pub(crate) use open_file::{ClosedFile, OpenFile};
 use partition::{Partition, Shared};
 pub use properties::Compression;
-pub(crate) use properties::writer_properties;
+pub(crate) use properties::{scanned_properties, writer_properties};
 
 use crate::error::{CREATE_FOLDER, StoreError};
 use crate::files::{self, Files, ensure_dir, sync_up_to};

@@ -43,6 +43,20 @@ impl Compression {
 const PAGE_ROWS: usize = 8_192;
 const PAGE_BYTES: usize = 64 << 10;
 
+/// Bytes of a page of a file that is read as a whole: compressing a small one costs as much again for its
+/// tables.
+const SCANNED_PAGE_BYTES: usize = 512 << 10;
+
+/// For files that are read as a whole, as a job's output is: one page a column and row group, or few.
+pub(crate) fn scanned_properties(schema: &Schema, row_group_rows: usize) -> WriterProperties {
+    writer_properties(schema, row_group_rows, Compression::Zstd)
+        .into_builder()
+        .set_data_page_row_count_limit(row_group_rows)
+        .set_data_page_size_limit(SCANNED_PAGE_BYTES)
+        .build()
+}
+
+/// For tables in which few rows are looked up, by their pages' bounds.
 pub(crate) fn writer_properties(
     schema: &Schema,
     row_group_rows: usize,

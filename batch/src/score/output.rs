@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::Model;
 use super::columns::{Columns, Stamp};
 use super::manifest;
-use crate::archive::{Compression, OpenFile, writer_properties};
+use crate::archive::{OpenFile, scanned_properties};
 use crate::error::StoreError;
 use crate::files::{self, Files, ensure_dir};
 
@@ -127,7 +127,7 @@ impl Folders {
     }
 
     fn open(&self, name: String, schema: &SchemaRef) -> Result<OpenFile, StoreError> {
-        let properties = writer_properties(schema, ROW_GROUP_ROWS, Compression::Zstd);
+        let properties = scanned_properties(schema, ROW_GROUP_ROWS);
         OpenFile::create(&self.files, self.temporaries.join(name), schema, &properties)
     }
 
