@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Broker, Kills, Pipeline, ended_with, seed};
+use crate::harness::{Broker, Kills, Pipeline, ended_with, kills, seed};
 
 /// Kills in a run of `make test`; `TIDEGATE_TEST_KILLS=50` makes it the million-event run.
 const KILLS: u64 = 6;
@@ -20,16 +20,11 @@ const LIVES: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::f
 /// The exit code of `verify` for a record lost or doubled.
 const LOST_OR_DOUBLED: i32 = 3;
 
-fn kills() -> u64 {
-    std::env::var("TIDEGATE_TEST_KILLS")
-        .map_or(KILLS, |text| text.parse().expect("a number of kills"))
-}
-
 /// Produces, runs and kills; then runs to the end of the input and stops in good order.
 fn killed_again_and_again(pipeline: &Pipeline) -> u64 {
-    let events = kills() * EVENTS_PER_KILL;
+    let events = kills(KILLS) * EVENTS_PER_KILL;
     let mut producer = pipeline.produce(events, Some(RATE));
-    for life in Kills::new(seed(), LIVES).take(kills() as usize) {
+    for life in Kills::new(seed(), LIVES).take(kills(KILLS) as usize) {
         let mut child = pipeline.run("a");
         std::thread::sleep(life);
         assert!(child.running(), "ended by itself:\n{}", child.log());

@@ -14,7 +14,7 @@ use batch::parquet_io::{ParquetRows, json_lines};
 use serde_json::Value;
 
 use crate::harness::{
-    Broker, Child, FLIGHTS, Kills, Pipeline, ended_with, folder, root, run, seed,
+    Broker, Child, FLIGHTS, Kills, Pipeline, ended_with, folder, kills, root, run, seed,
 };
 
 /// Longest that a start that is not killed may take.
@@ -185,10 +185,16 @@ fn each_row_once(output: &Path, files: usize) {
     assert_eq!(left, 0, "temporaries are left");
 }
 
+/// Kills at random of a job in a run of `make test`.
+const KILLS: u64 = 8;
+
+/// So many files of input that most lives end before the work does.
+const FILES_PER_KILL: usize = 20;
+
 #[test]
 fn killed_at_random_it_goes_on_and_loses_and_doubles_nothing() {
-    let folder = folder();
-    let files = 60;
+    let (folder, kills) = (folder(), kills(KILLS));
+    let files = FILES_PER_KILL * kills as usize;
     let input = text(&copies(folder.path(), files));
     let output = folder.path().join("out");
     let more = ["--include", "source", "--threads", "2"];
@@ -203,7 +209,7 @@ fn killed_at_random_it_goes_on_and_loses_and_doubles_nothing() {
     // and at random.
     let lives = Duration::from_millis(50)..Duration::from_millis(500);
     let mut killed = 0;
-    for life in Kills::new(seed(), lives).take(8) {
+    for life in Kills::new(seed(), lives).take(kills as usize) {
         let mut child = Child::spawn(&arguments);
         std::thread::sleep(life);
         if !child.running() {

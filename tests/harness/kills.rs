@@ -3,6 +3,12 @@
 use std::ops::Range;
 use std::time::Duration;
 
+/// How many kills a test makes: `TIDEGATE_TEST_KILLS`, or as many as it is given.
+pub(crate) fn kills(unless_told: u64) -> u64 {
+    std::env::var("TIDEGATE_TEST_KILLS")
+        .map_or(unless_told, |text| text.parse().expect("a number of kills"))
+}
+
 /// An endless schedule of how long to let a process live; the same seed gives the same schedule.
 pub(crate) struct Kills {
     dice: Dice,
