@@ -217,7 +217,7 @@ fn a_full_disk_costs_nothing_but_time() {
 }
 
 /// Bytes that a file system takes.
-fn free_bytes(folder: &Path) -> usize {
+pub(crate) fn free_bytes(folder: &Path) -> usize {
     let output = output(Command::new("df").args(["--output=avail", "-B1"]).arg(folder));
     let said = String::from_utf8(output.stdout).expect("text");
     said.lines().nth(1).expect("its line").trim().parse().expect("a number")
