@@ -39,7 +39,7 @@ pub(crate) enum Kind {
 }
 
 /// Properties that only a producer understands.
-const PRODUCER_ONLY: [&str; 11] = [
+const PRODUCER_ONLY: [&str; 13] = [
     "acks",
     "batch.num.messages",
     "batch.size",
@@ -48,9 +48,11 @@ const PRODUCER_ONLY: [&str; 11] = [
     "compression.type",
     "linger.ms",
     "message.send.max.retries",
+    "partitioner",
     "queue.buffering.max.ms",
     "request.required.acks",
     "retries",
+    "sticky.partitioning.linger.ms",
 ];
 
 /// Prefixes of properties that only a consumer understands.
@@ -76,6 +78,21 @@ impl Connection {
                 config.set(name, value);
             }
         }
+        config
+    }
+
+    /// A producer's configuration as [`Sender`](crate::raw::Sender) needs it; compression is the user's
+    /// or LZ4.
+    pub(crate) fn producer(&self) -> ClientConfig {
+        let mut config = self.client(Kind::Producer);
+        if !self.properties.keys().any(|name| name.starts_with("compression")) {
+            config.set("compression.type", "lz4");
+        }
+        config
+            .set("enable.idempotence", "true")
+            // Records without a key have their partition from the sender.
+            .set("sticky.partitioning.linger.ms", "0")
+            .set("queue.buffering.max.messages", "0");
         config
     }
 }

@@ -9,7 +9,7 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 use schemas::{MicroBatch, ScoredBatch, ScoredRow, Span};
 
 use crate::client::topic_name;
-use crate::connection::{Connection, Kind};
+use crate::connection::Connection;
 use crate::raw::{self, NotTaken, Reports, Sender, Single, Value};
 
 /// Records to send: values and keys back to back, as a batch.
@@ -100,16 +100,9 @@ impl Producer {
         topic: &str,
         limit: Duration,
     ) -> Result<Self, ProduceError> {
-        let mut client = connection.client(Kind::Producer);
-        if !connection.properties.keys().any(|name| name.starts_with("compression")) {
-            client.set("compression.type", "lz4");
-        }
-        let producer: BaseProducer<Reports> = client
-            .set("enable.idempotence", "true")
-            // Records without a key have their partition from us.
-            .set("sticky.partitioning.linger.ms", "0")
+        let producer: BaseProducer<Reports> = connection
+            .producer()
             .set("queue.buffering.max.kbytes", "262144")
-            .set("queue.buffering.max.messages", "0")
             .set("message.timeout.ms", limit.as_millis().max(1000).to_string())
             .create_with_context(Reports::default())
             .map_err(|error| ProduceError::Config(error.to_string()))?;

@@ -11,7 +11,7 @@ use super::ConfigArgs;
 #[command(
     after_help = "The output folder holds results/ (the input's columns, then prediction_*, model_name, \
 model_version, scored_at, contract_id), rejects/ (rows that contract or model refused, with the reason; \
-only where there are any), manifest.json and, with --drift, report.json and report.html. A job that was killed goes on when the same command is started \
+only where there are any), manifest.json, _SUCCESS when all is there and, with --drift, report.json and report.html. A job that was killed goes on when the same command is started \
 again, and a finished one does nothing; the same is: the same files (path, size, time of change), model, \
 contract and options. Exit codes: 0 all rows are scored or rejected · 1 failed · 2 usage, or the folder \
 is another job's"

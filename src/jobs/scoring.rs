@@ -92,8 +92,9 @@ impl Scoring {
         };
         let readers = asked.cluster.as_ref().map_or(threads, |_| cores);
         let reading = reading(config, contract, readers, asked.shown);
-        let reported = score::holds(&asked.files.output, REPORTS[0]).map_err(usage)?;
-        if let Some(path) = reference.as_ref().filter(|_| !reported) {
+        if let Some(path) = &reference
+            && !score::holds(&asked.files.output, REPORTS[0]).map_err(usage)?
+        {
             // Said now, not after an hour of scoring.
             let can = || -> anyhow::Result<()> {
                 if baseline::find(path)?.is_none() {

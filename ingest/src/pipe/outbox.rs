@@ -14,7 +14,6 @@ use super::config::{Delivery, Partitioner, PipeConfig};
 use super::dead_letter::{self, record_bytes};
 use super::shared::{Failure, Shared};
 use crate::client::topic_name;
-use crate::connection::Kind;
 use crate::events::PipeEvents;
 use crate::raw::{self, NotTaken, Opaque, Reports, Sender, Single, Value};
 
@@ -289,23 +288,16 @@ fn blames_the_record(code: RDKafkaErrorCode) -> bool {
 }
 
 fn producer_config(config: &PipeConfig, limits: Limits) -> ClientConfig {
-    let mut client = config.connection.client(Kind::Producer);
+    let mut client = config.connection.producer();
     let millis = |duration: Duration| duration.as_millis().to_string();
-    if !config.connection.properties.keys().any(|name| name.starts_with("compression")) {
-        client.set("compression.type", "lz4");
-    }
     // One batch may not pass the smaller topic's limit; a single record may reach the larger one's.
     let smaller = limits.result_bytes.min(limits.dead_letter_bytes);
     let larger = limits.result_bytes.max(limits.dead_letter_bytes);
     client
-        .set("enable.idempotence", "true")
         .set("acks", "all")
-        // Records without a key have their partition from us.
-        .set("sticky.partitioning.linger.ms", "0")
         .set("batch.size", smaller.clamp(1, raw::REQUEST_BYTES).to_string())
         .set("message.max.bytes", (larger + 1024).clamp(1000, 1_000_000_000).to_string())
         .set("queue.buffering.max.kbytes", config.produce_kib.to_string())
-        .set("queue.buffering.max.messages", "0")
         .set("message.timeout.ms", millis(config.timeouts.transaction));
     if !config.connection.properties.contains_key("linger.ms") {
         client.set(

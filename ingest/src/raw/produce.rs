@@ -75,19 +75,6 @@ pub(crate) struct Single<'r> {
     pub(crate) with_key: bool,
 }
 
-impl Single<'_> {
-    fn value_of<'b>(&self, batch: &'b ScoredBatch) -> Option<&'b [u8]> {
-        match self.value {
-            Value::Null => None,
-            Value::Result(span) => Some(span.of(batch.values())),
-            Value::Original { len } => {
-                let value = batch.source().value(self.row as usize);
-                value.map(|value| &value[..len.min(value.len())])
-            }
-        }
-    }
-}
-
 /// Why the producer did not take a record.
 #[derive(Debug)]
 pub(crate) struct NotTaken {
@@ -211,8 +198,6 @@ impl Sender {
         let index = (number - self.first) as usize;
         self.held[index].outstanding += 1;
         let opaque = Opaque { number, row: single.row };
-        let bytes = single.value_of(&self.held[index].batch).map_or(0, <[u8]>::len);
-        self.turns[single.topic].take(bytes);
         let mut waited = Duration::ZERO;
         loop {
             let code = match self.produceva(index, single, opaque) {
@@ -237,7 +222,13 @@ impl Sender {
         type U = sys::rd_kafka_vu_s__bindgen_ty_1;
         let batch = &self.held[index].batch;
         let row = single.row as usize;
-        let value = single.value_of(batch);
+        let value = match single.value {
+            Value::Null => None,
+            Value::Result(span) => Some(span.of(batch.values())),
+            Value::Original { len } => {
+                batch.source().value(row).map(|value| &value[..len.min(value.len())])
+            }
+        };
         let vu = |vtype, u| sys::rd_kafka_vu_t { vtype, u };
         let mut list = Vec::with_capacity(6 + single.headers.len());
         list.push(vu(V::RD_KAFKA_VTYPE_RKT, U { rkt: self.topics[single.topic].0 }));
@@ -263,6 +254,9 @@ impl Sender {
         unsafe {
             let error = sys::rd_kafka_produceva(self.producer.native(), list.as_ptr(), list.len());
             if error.is_null() {
+                if key.is_none() {
+                    self.turns[single.topic].take(value.map_or(0, <[u8]>::len));
+                }
                 return Ok(());
             }
             let code = sys::rd_kafka_error_code(error).into();
