@@ -11,37 +11,48 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 seconds=${1:-30}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(contract decode descriptor footer graph results)
+[ ${#targets[@]} -gt 0 ] || targets=(config contract decode descriptor footer graph results)
 
-cache=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tidegate/target}/fuzz
+target=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tidegate/target}
+cache=$target/fuzz
 host=$(rustc -vV | sed -n 's/^host: //p')
-export CARGO_TARGET_DIR=$cache
-# As cargo-fuzz builds, without a sanitizer: those need a nightly compiler. With --target the flags
-# are not for build scripts.
-export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
- -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
- -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=1"
-cargo build --release --locked --target "$host"
+# As cargo-fuzz builds, without a sanitizer: those need a nightly compiler.
+counters=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
+  -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=1)
+
+# The configuration is the root package's, which stands on everything: only its own code gets counters.
+if [[ " ${targets[*]} " == *" config "* ]]; then
+  CARGO_TARGET_DIR=$target cargo rustc --manifest-path ../Cargo.toml --release --locked --features fuzzing \
+    --example fuzz-config -- "${counters[@]}" -Cdebug-assertions -Coverflow-checks
+fi
+# With --target the flags are not for build scripts.
+CARGO_TARGET_DIR=$cache RUSTFLAGS="${counters[*]}" cargo build --release --locked --target "$host"
 
 mkdir -p found
 failed=0
-for target in "${targets[@]}"; do
-  corpus=$cache/corpus/$target
+for name in "${targets[@]}"; do
+  corpus=$cache/corpus/$name
   mkdir -p "$corpus"
-  case $target in
+  binary=$cache/$host/release/$name
+  case $name in
+    config)
+      seeds=(../deploy/demo/tidegate.toml ../src/config/default.toml seeds/config/*)
+      binary=$target/release/examples/fuzz-config
+      ;;
     contract) seeds=(../deploy/demo/contract.toml) ;;
     descriptor) seeds=(../deploy/demo/models/flight-late/1/model.toml) ;;
     graph) seeds=(../deploy/demo/models/flight-delay/1/model.onnx) ;;
-    *) seeds=(seeds/"$target"/*) ;;
+    *) seeds=(seeds/"$name"/*) ;;
   esac
   cp -f "${seeds[@]}" "$corpus/"
-  if ! "$cache/$host/release/$target" "$corpus" -max_total_time="$seconds" -timeout=10 \
-    -rss_limit_mb=2048 -max_len=16384 -artifact_prefix="found/$target-" -verbosity=0 -print_final_stats=1 \
-    >"$cache/$target.log" 2>&1; then
-    tail -40 "$cache/$target.log"
+  if ! "$binary" "$corpus" -max_total_time="$seconds" -timeout=10 \
+    -rss_limit_mb=2048 -max_len=16384 -artifact_prefix="found/$name-" -verbosity=0 -print_final_stats=1 \
+    >"$cache/$name.log" 2>&1; then
+    tail -40 "$cache/$name.log"
     failed=1
   fi
-  echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$cache/$target.log") runs," \
+  echo "$name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$cache/$name.log") runs," \
     "$(find "$corpus" -type f | wc -l) inputs in the corpus"
 done
 exit $failed

@@ -23,7 +23,7 @@ pub(crate) use drift::{BaselineCommand, BaselineFitArgs, BaselineShowArgs, DataA
 pub(crate) use jobs::{JobsCommand, JobsHistoryArgs, JobsListArgs, JobsRunArgs};
 pub(crate) use monitor::{MonitorArgs, MonitorCommand};
 pub(crate) use schema::{SchemaCommand, SchemaFormat, SchemaInferArgs, SchemaShowArgs};
-pub(crate) use score::{Include, ScoreArgs};
+pub(crate) use score::ScoreArgs;
 
 /// Puts an ONNX model on a Kafka stream, exactly once, and keeps watch over it.
 #[derive(Debug, Parser)]

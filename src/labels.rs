@@ -17,7 +17,7 @@ use monitor::window::Lagging;
 use schemas::{LabelMembers, LabelTable, column_of_field, column_of_output};
 use serde_json::Value;
 
-pub(crate) use judge::{baseline, figures, judged};
+pub(crate) use judge::{baseline, judged};
 
 use crate::exit;
 use crate::monitoring;

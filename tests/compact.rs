@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::faults::SmallDisk;
 use crate::harness::{
-    Broker, Child, FLIGHTS, Kills, Pipeline, delete_records, ended_with, folder, output, root, run,
-    scored, seed,
+    Broker, Child, FLIGHTS, Kills, Pipeline, SmallDisk, delete_records, ended_with, folder, output,
+    root, run, scored, seed,
 };
 use crate::monitor::{Monitored, archive};
 
@@ -195,32 +194,23 @@ fn beside_a_writer_and_readers_each_row_is_seen_once() {
 
 #[test]
 fn a_full_disk_costs_nothing_but_time() {
-    let Some(disk) = SmallDisk::mount() else { return };
-    let data = disk.0.path();
+    let Some(disk) = SmallDisk::mount(8) else { return };
+    let data = disk.path();
     archive(data, 0..60, 99);
     let expected = sql(data, EVERYTHING);
-    let ballast = data.join("ballast");
     for room in [20_000, 200_000] {
-        let free = free_bytes(data);
-        fs::write(&ballast, vec![0_u8; free - room]).expect("it fits");
+        disk.fill_but(room);
         let refused = tidegate(&["compact"], data, &["--file-bytes", SMALL]);
         ended_with(&refused, 1);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(said.contains("No space left on device"), "{said}");
         assert_eq!(sql(data, EVERYTHING), expected);
-        fs::remove_file(&ballast).expect("it is there");
+        disk.empty();
     }
     let done = compact(data, &["--file-bytes", SMALL]);
     assert_eq!(done["compacted"]["rows"], 60 * ROWS);
     assert_eq!(sql(data, EVERYTHING), expected);
     assert_eq!(lying(&data.join(".tidegate-tmp/results_compacted")), 0);
-}
-
-/// Bytes that a file system takes.
-pub(crate) fn free_bytes(folder: &Path) -> usize {
-    let output = output(Command::new("df").args(["--output=avail", "-B1"]).arg(folder));
-    let said = String::from_utf8(output.stdout).expect("text");
-    said.lines().nth(1).expect("its line").trim().parse().expect("a number")
 }
 
 #[test]

@@ -2,10 +2,9 @@
 //! frozen past its session, a disk that is full.
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Broker, FLIGHTS, Pipeline, ended_with};
+use crate::harness::{Broker, FLIGHTS, Pipeline, SmallDisk, each_once, ended_with};
 
 /// Places at which hop 1 and hop 2 can be ended, in the order they are passed. One more,
 /// `archive.row_group_written`, needs files larger than these tests': `batch` has it.
@@ -31,7 +30,9 @@ const SOON: Duration = Duration::from_secs(60);
 fn ended_at_every_step_of_a_commit_and_of_a_file() {
     let Some(broker) = Broker::shared() else { return };
     let pipeline = Pipeline::new(broker, "steps", &[]);
-    let mut producer = pipeline.produce(40 * FLIGHTS, Some(2 * FLIGHTS));
+    let (good, bad) = (40 * FLIGHTS, 4 * FLIGHTS);
+    let mut producer = pipeline.produce(good, Some(2 * FLIGHTS));
+    let mut other = pipeline.produce_bad(bad, Some(FLIGHTS / 5));
     for place in PLACES {
         let mut child = pipeline.run_until("a", place, 1);
         let ended = child.wait(SOON);
@@ -39,7 +40,9 @@ fn ended_at_every_step_of_a_commit_and_of_a_file() {
     }
     let child = pipeline.run("a");
     assert!(producer.wait(SOON).success(), "{}", producer.log());
+    assert!(other.wait(SOON).success(), "{}", other.log());
     ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
+    each_once(&pipeline, good, bad);
     drop(child);
 }
 
@@ -95,49 +98,18 @@ fn partitions_added_while_it_runs_are_read_and_archived() {
 #[test]
 fn a_full_disk_stops_the_archive_until_there_is_space() {
     let Some(broker) = Broker::shared() else { return };
-    let Some(disk) = SmallDisk::mount() else { return };
-    let folder = format!("archive.directory={}", disk.0.path().display());
+    let Some(disk) = SmallDisk::mount(8) else { return };
+    let folder = format!("archive.directory={}", disk.path().display());
     let pipeline = Pipeline::new(broker, "full", &[&folder]);
-    let ballast = disk.0.path().join("ballast");
-    std::fs::write(&ballast, vec![0_u8; SmallDisk::BYTES - 300_000]).expect("it fits");
+    disk.fill_but(300_000);
     let mut producer = pipeline.produce(20 * FLIGHTS, None);
     assert!(producer.wait(SOON).success(), "{}", producer.log());
     let mut child = pipeline.run("a");
     child.wait_for("No space left on device", SOON);
     ended_with(&pipeline.command(&["verify"], &["--topics-only", "--wait", "60"]), 0);
     assert!(child.running(), "a full disk ended it:\n{}", child.log());
-    std::fs::remove_file(&ballast).expect("it is there");
+    disk.empty();
     ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
-}
-
-/// A file system of a few megabytes; needs the right to mount one.
-pub(crate) struct SmallDisk(pub(crate) tempfile::TempDir);
-
-impl SmallDisk {
-    pub(crate) const BYTES: usize = 8 << 20;
-
-    pub(crate) fn mount() -> Option<Self> {
-        let folder = crate::harness::folder();
-        let size = format!("size={}", Self::BYTES);
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tidegate-test"])
-            .arg(folder.path())
-            .output()
-            .is_ok_and(|output| output.status.success());
-        if !mounted {
-            eprintln!("SKIPPED: this user may not mount a small file system");
-        }
-        mounted.then_some(Self(folder))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-        if !unmounted.is_ok_and(|status| status.success()) {
-            eprintln!("{} stays mounted", self.0.path().display());
-        }
-    }
 }

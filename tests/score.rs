@@ -13,10 +13,8 @@ use arrow::datatypes::{Float32Type, Int64Type};
 use batch::parquet_io::{ParquetRows, json_lines};
 use serde_json::Value;
 
-use crate::compact::free_bytes;
-use crate::faults::SmallDisk;
 use crate::harness::{
-    Broker, Child, FLIGHTS, Kills, Pipeline, ended_with, folder, kills, root, run, seed,
+    Broker, Child, FLIGHTS, Kills, Pipeline, SmallDisk, ended_with, folder, kills, root, run, seed,
 };
 
 /// Longest that a start that is not killed may take.
@@ -231,20 +229,18 @@ fn killed_at_random_it_goes_on_and_loses_and_doubles_nothing() {
 
 #[test]
 fn a_full_disk_costs_nothing_but_time() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount(8) else { return };
     let (folder, files) = (folder(), 12);
     let input = text(&copies(folder.path(), files));
-    let output = disk.0.path().join("out");
-    let ballast = disk.0.path().join("ballast");
+    let output = disk.path().join("out");
     // No room for a file, then for some of them.
     for room in [20_000, 400_000] {
-        let free = free_bytes(disk.0.path());
-        fs::write(&ballast, vec![0_u8; free - room]).expect("it fits");
+        disk.fill_but(room);
         let refused = score(&input, &output, &["--include", "source"]);
         ended_with(&refused, 1);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(said.contains("No space left on device"), "{said}");
-        fs::remove_file(&ballast).expect("it is there");
+        disk.empty();
     }
     ended_with(&score(&input, &output, &["--include", "source"]), 0);
     each_row_once(&output, files);

@@ -126,8 +126,18 @@ pub fn read(
     let ended = {
         let queue = ForwardQueue::new(&consumer, &wake);
         let partitions = BTreeMap::new();
-        let mut reader =
-            Reader { config, name, consumer: &consumer, queue, partitions, positions, sink };
+        let topic = Arc::from(config.topic.as_str());
+        let mut reader = Reader {
+            config,
+            name,
+            topic,
+            consumer: &consumer,
+            queue,
+            partitions,
+            usual: (0, 0),
+            positions,
+            sink,
+        };
         reader.run(stop, &wake)
     };
     let limit = config.timeouts.session * 2;
@@ -140,10 +150,13 @@ pub fn read(
 struct Reader<'a, 'c, P, S> {
     config: &'a ReaderConfig,
     name: CString,
+    topic: Arc<str>,
     consumer: &'c BaseConsumer<RebalanceContext>,
     queue: ForwardQueue<'c, RebalanceContext>,
     /// Partition → position handed over; `None` before the first.
     partitions: BTreeMap<i32, Option<i64>>,
+    /// Rows and bytes of the last batch: the next one will be about as large.
+    usual: (usize, usize),
     positions: P,
     sink: S,
 }
@@ -251,8 +264,9 @@ where
     }
 
     fn read(&mut self) -> Result<usize, HopError> {
-        let topic: Arc<str> = Arc::from(self.config.topic.as_str());
-        let mut batch = MicroBatch::with_capacity(topic, self.config.max_rows, 0);
+        let (rows, bytes) = self.usual;
+        let room = |usual: usize| usual + usual / 8;
+        let mut batch = MicroBatch::with_capacity(Arc::clone(&self.topic), room(rows), room(bytes));
         let (partitions, config) = (&self.partitions, self.config);
         let read = self.queue.read(config.max_rows, |entry| match entry {
             Entry::Record(record) => {
@@ -277,6 +291,7 @@ where
                 Err(HopError::Retry(format!("{}/{partition} at {offset}: {code} {text}", config.topic)))
             }
         })?;
+        self.usual = (batch.len(), batch.bytes());
         if !batch.is_empty() {
             for (partition, extent) in batch.offsets().iter() {
                 self.partitions.insert(partition, Some(extent.end));

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
+use clap::Args;
 
 use super::ConfigArgs;
+use crate::config::Include;
 
 #[derive(Debug, Args)]
 #[command(
@@ -56,12 +56,4 @@ pub(crate) struct ScoreArgs {
     /// Print the summary as JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// Columns that are added when they are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Include {
-    /// input_file and input_position: the row's number from 0, in JSON lines the byte where it starts
-    Source,
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use batch::score::ScoreConfig;
 use serde::Serialize;
 
-use crate::cli::{Include, ScoreArgs};
+use crate::cli::ScoreArgs;
+use crate::config::Include;
 use crate::exit::Exit;
 use crate::jobs::{Asked, Drift, Scored, Scoring};
 

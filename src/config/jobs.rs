@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use batch::jobs::{JobSpec, Template};
 use batch::location;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-
-use crate::cli::Include;
 
 pub(super) use resolve::check;
 pub(crate) use resolve::resolved;
@@ -42,6 +41,14 @@ pub(crate) struct JobEntry {
     pub(crate) reference: Option<PathBuf>,
     pub(crate) retries: Option<u32>,
     pub(crate) retry_seconds: Option<u32>,
+}
+
+/// Columns that are added when they are asked for, by a job or on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Include {
+    /// input_file and input_position: the row's number from 0, in JSON lines the byte where it starts
+    Source,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

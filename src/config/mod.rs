@@ -19,7 +19,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use alerts::{Alerts, RuleEntry};
-pub(crate) use jobs::{Job, JobEntry, Scheduler, resolved as resolved_jobs};
+pub(crate) use jobs::{Include, Job, JobEntry, Scheduler, resolved as resolved_jobs};
+#[cfg(test)]
+pub(crate) use labels::FIGURES;
 pub(crate) use labels::Labels;
 pub(crate) use layers::{DEFAULT, Problem, Problems, load};
 pub(crate) use routes::{RouteEntry, resolved as resolved_routes};

@@ -41,11 +41,6 @@ const fn figure(
     Figure { name, called, of, higher_is_better }
 }
 
-/// Names that a baseline may have.
-pub(crate) fn figures() -> impl Iterator<Item = &'static str> {
-    FIGURES.iter().map(|figure| figure.name)
-}
-
 /// Figures that a drop is measured from: as configured, else the package's metrics of these names.
 pub(crate) fn baseline(pipeline: &Pipeline) -> BTreeMap<&'static str, f64> {
     let (configured, metrics) =
@@ -173,6 +168,11 @@ mod tests {
             confusion: None,
             labels_until_us: None,
         }
+    }
+
+    #[test]
+    fn a_baseline_may_be_given_for_each_figure() {
+        assert_eq!(FIGURES.each_ref().map(|figure| figure.name), crate::config::FIGURES);
     }
 
     #[test]

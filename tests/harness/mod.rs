@@ -6,21 +6,26 @@ mod broker;
 mod by_hand;
 mod http;
 mod kills;
+mod oracle;
 mod otlp;
 mod pipeline;
 mod process;
 mod proxy;
+mod refusal;
 mod s3;
+mod small_disk;
 
 pub(crate) use broker::Broker;
 pub(crate) use by_hand::{add_partitions, delete_records};
 pub(crate) use http::{Request, address_in, get, metrics};
 pub(crate) use kills::{Dice, Kills, kills, seed};
+pub(crate) use oracle::each_once;
 pub(crate) use otlp::Receiver;
 pub(crate) use pipeline::{FLIGHTS, Pipeline, ended_with, flight, scored};
 pub(crate) use process::{Child, binary, output, output_of, run, run_with};
 pub(crate) use proxy::{Api, Cut, Proxy};
 pub(crate) use s3::{S3, SECRET};
+pub(crate) use small_disk::SmallDisk;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -10,10 +10,15 @@ use ingest::{Connection, CreateTopic, Outgoing, Producer, ScanConfig, Stop, scan
 use schemas::MicroBatch;
 use tempfile::TempDir;
 
-use super::{Broker, Child, add_partitions, delete_records, folder, root, run_with, unique};
+use super::{
+    Broker, Child, SmallDisk, add_partitions, delete_records, folder, root, run_with, unique,
+};
 
 /// Events in the demo's data.
 pub(crate) const FLIGHTS: u64 = 7_320;
+
+/// Events in bad_flights.jsonl.
+const BAD_FLIGHTS: u64 = 6;
 
 /// A pipeline and its topics.
 pub(crate) struct Pipeline {
@@ -43,6 +48,12 @@ impl Pipeline {
         Self { partitions, ..self }
     }
 
+    /// The same with its archive on this disk.
+    pub(crate) fn on(self, disk: &SmallDisk) -> Self {
+        let archive = tempfile::tempdir_in(disk.path()).expect("it has space");
+        Self { archive, ..self }
+    }
+
     /// The same with another setting.
     pub(crate) fn with_set(mut self, set: String) -> Self {
         self.sets.push(set);
@@ -63,14 +74,30 @@ impl Pipeline {
     /// Starts writing `events` flights, going round the demo's, to the input topic; `rate` is
     /// in events per second.
     pub(crate) fn produce(&self, events: u64, rate: Option<u64>) -> Child {
+        self.produce_file("deploy/demo/flights.parquet", (events, FLIGHTS), rate, &["--key", "id"])
+    }
+
+    /// Starts writing so many events that cannot be scored, each for another reason than the last.
+    pub(crate) fn produce_bad(&self, events: u64, rate: Option<u64>) -> Child {
+        self.produce_file("tests/harness/bad_flights.jsonl", (events, BAD_FLIGHTS), rate, &[])
+    }
+
+    /// Starts writing `events` of a file that has `lines` of them, round and round.
+    fn produce_file(
+        &self,
+        file: &str,
+        (events, lines): (u64, u64),
+        rate: Option<u64>,
+        flags: &[&str],
+    ) -> Child {
         self.create_input(self.partitions);
-        let flights = root().join("deploy/demo/flights.parquet");
-        let (input, flights) = (self.input(), flights.to_string_lossy().into_owned());
-        let (repeat, limit) = (events.div_ceil(FLIGHTS).to_string(), events.to_string());
+        let (input, file) = (self.input(), root().join(file).to_string_lossy().into_owned());
+        let (repeat, limit) = (events.div_ceil(lines).to_string(), events.to_string());
         let rate = rate.map(|rate| rate.to_string());
-        let mut arguments = vec!["produce", &input, &flights, "--brokers", &self.broker];
-        arguments.extend(["--key", "id", "--repeat", &repeat, "--limit", &limit]);
+        let mut arguments = vec!["produce", &input, &file, "--brokers", &self.broker];
+        arguments.extend(["--repeat", &repeat, "--limit", &limit]);
         arguments.extend(rate.iter().flat_map(|rate| ["--rate", rate.as_str()]));
+        arguments.extend(flags);
         Child::spawn(&arguments)
     }
 
@@ -161,6 +188,13 @@ impl Pipeline {
         let end = info.expect("the topic is there").partitions[0].high;
         delete_records(&self.broker, topic, end);
         end
+    }
+
+    /// How many positions a topic has, over all of its partitions.
+    pub(crate) fn ends(&self, topic: &str) -> u64 {
+        let info = ingest::topic_info(&self.connection(), topic, Duration::from_secs(30));
+        let partitions = info.expect("the topic is there").partitions;
+        partitions.iter().map(|partition| partition.high.unsigned_abs()).sum()
     }
 
     /// Grows the input and the output topic to so many partitions.

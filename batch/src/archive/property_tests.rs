@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use proptest::prelude::*;
+use rustix::io::Errno;
 
 use super::testing::{batch, config, offsets_of_file, table, topic};
 use super::{Archive, Outcome, layout, read_footer};
 use crate::error::StoreError;
-use crate::files::model::{Disk, ModelFiles};
+use crate::files::model::{Disk, FailOnce, ModelFiles};
 
 const ROOT: &str = "/data/archive";
 const LOG_END: i64 = 400;
@@ -221,6 +222,45 @@ fn two_processes_die_in_turn_at_every_call() {
             world.act(&Action::Crash);
             world.check();
         }
+    }
+}
+
+/// Each call from opening the archive to the second file under its name fails in turn, with the machine
+/// going on or stopping behind it.
+#[test]
+fn every_call_fails_once() {
+    let ways = [(Errno::NOSPC, false), (Errno::NOSPC, true), (Errno::IO, false), (Errno::IO, true)];
+    for ((errno, takes_effect), stops) in
+        ways.into_iter().flat_map(|way| [(way, false), (way, true)])
+    {
+        let mut struck = 0;
+        loop {
+            let mut world = World::new(struck + 1, (0..LOG_END).collect());
+            let fault = FailOnce { after: struck, errno, takes_effect };
+            world.disk.lock().unwrap().fail_once(fault);
+            for _ in 0..2 {
+                world.act(&Action::Start(0));
+                world.act(&Action::Append(0, 30));
+                world.act(&Action::Revoke(0));
+                world.check();
+            }
+            if world.disk.lock().unwrap().is_to_fail() {
+                break;
+            }
+            if stops {
+                world.act(&Action::Crash);
+                world.check();
+            }
+            world.act(&Action::Start(0));
+            while world.writers[0].cursor < LOG_END {
+                world.act(&Action::Append(0, 100));
+            }
+            world.act(&Action::Revoke(0));
+            world.check();
+            assert_eq!(world.promised, LOG_END, "{fault:?}, and it stopped: {stops}");
+            struck += 1;
+        }
+        assert!(struck > 40, "only {struck} calls in all");
     }
 }
 

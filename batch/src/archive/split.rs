@@ -1,6 +1,7 @@
 //! Rows of one micro-batch, taken apart by partition with their order kept.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -17,24 +18,29 @@ pub(super) struct Part {
 /// Parts in ascending partition order. A partition whose rows lie together is a slice without a
 /// copy, which is what a broker's fetches give; one that is interleaved is gathered.
 pub(super) fn by_partition(records: &[Record], rows: &RecordBatch) -> Vec<Part> {
-    let mut by: BTreeMap<i32, Vec<u32>> = BTreeMap::new();
-    for (row, record) in records.iter().enumerate() {
-        by.entry(record.partition).or_default().push(row as u32);
+    let mut runs: BTreeMap<i32, Vec<Range<usize>>> = BTreeMap::new();
+    let mut start = 0;
+    for run in records.chunk_by(|a, b| a.partition == b.partition) {
+        let end = start + run.len();
+        runs.entry(run[0].partition).or_default().push(start..end);
+        start = end;
     }
-    by.into_iter()
-        .map(|(partition, indices)| {
-            let offsets = indices.iter().map(|row| records[*row as usize].offset).collect();
-            Part { partition, offsets, rows: gather(rows, indices) }
+    runs.into_iter()
+        .map(|(partition, runs)| {
+            let offsets = runs.iter().flat_map(|run| &records[run.clone()]);
+            let offsets = offsets.map(|record| record.offset).collect();
+            Part { partition, offsets, rows: gather(rows, &runs) }
         })
         .collect()
 }
 
-fn gather(rows: &RecordBatch, indices: Vec<u32>) -> RecordBatch {
-    let (first, last) = (indices[0] as usize, indices[indices.len() - 1] as usize);
-    if last - first + 1 == indices.len() {
-        return rows.slice(first, indices.len());
+fn gather(rows: &RecordBatch, runs: &[Range<usize>]) -> RecordBatch {
+    if let [run] = runs {
+        return rows.slice(run.start, run.len());
     }
-    take_record_batch(rows, &UInt32Array::from(indices)).expect("indices lie in the batch")
+    let indices = runs.iter().flat_map(|run| run.start as u32..run.end as u32);
+    let indices = UInt32Array::from_iter_values(indices);
+    take_record_batch(rows, &indices).expect("indices lie in the batch")
 }
 
 #[cfg(test)]

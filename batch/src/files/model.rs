@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
+use rustix::io::Errno;
+
 use super::{Entry, Files, NewFile, Stat};
 
 /// One process's view of the disk.
@@ -29,6 +31,17 @@ pub(crate) struct Disk {
     random: u64,
     /// One call in this many fails; 0 for none.
     fail_one_in: u64,
+    fail_once: Option<FailOnce>,
+}
+
+/// One call fails that is chosen beforehand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FailOnce {
+    /// Calls that come before it.
+    pub(crate) after: u64,
+    pub(crate) errno: Errno,
+    /// A publish that fails has taken effect.
+    pub(crate) takes_effect: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -54,11 +67,22 @@ impl Disk {
             durable: root,
             random: seed | 1,
             fail_one_in: 0,
+            fail_once: None,
         }))
     }
 
     pub(crate) fn set_faults(&mut self, one_in: u64) {
         self.fail_one_in = one_in;
+    }
+
+    /// Lets one call fail, from now on.
+    pub(crate) fn fail_once(&mut self, fault: FailOnce) {
+        self.fail_once = Some(fault);
+    }
+
+    /// Whether that call is still to come.
+    pub(crate) fn is_to_fail(&self) -> bool {
+        self.fail_once.is_some()
     }
 
     /// The machine stops: each unsynced name and each file's unsynced end is kept or lost by
@@ -115,11 +139,23 @@ impl Disk {
     }
 
     fn fault(&mut self) -> io::Result<()> {
-        if !self.chance(self.fail_one_in) {
-            return Ok(());
+        self.failure().map_or(Ok(()), |(errno, _)| Err(errno.into()))
+    }
+
+    /// How this call fails, if it does, and whether it takes effect all the same.
+    fn failure(&mut self) -> Option<(Errno, bool)> {
+        if let Some(fault) = &mut self.fail_once {
+            if let Some(after) = fault.after.checked_sub(1) {
+                fault.after = after;
+            } else {
+                return self.fail_once.take().map(|fault| (fault.errno, fault.takes_effect));
+            }
         }
-        let errno = if self.chance(2) { rustix::io::Errno::NOSPC } else { rustix::io::Errno::IO };
-        Err(errno.into())
+        if !self.chance(self.fail_one_in) {
+            return None;
+        }
+        let errno = if self.chance(2) { Errno::NOSPC } else { Errno::IO };
+        Some((errno, self.chance(2)))
     }
 
     fn parent_exists(&self, path: &Path) -> io::Result<()> {
@@ -184,14 +220,15 @@ impl Files for ModelFiles {
 
     fn publish(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = enter(&self.disk, &self.calls_left)?;
-        let fault = disk.fault();
-        if fault.is_err() && disk.chance(2) {
-            return fault;
+        let failure = disk.failure();
+        let failed = failure.map_or(Ok(()), |(errno, _)| Err(errno.into()));
+        if let Some((_, false)) = failure {
+            return failed;
         }
         let node = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         disk.add(to, node)?;
         disk.names.remove(from);
-        fault
+        failed
     }
 
     fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {

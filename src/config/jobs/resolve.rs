@@ -9,8 +9,7 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
 use super::{Job, JobEntry};
-use crate::cli::Include;
-use crate::config::{Config, Problem};
+use crate::config::{Config, Include, Problem};
 
 /// A bound on what one process looks after; a job is some files and a lock.
 const MAX_JOBS: usize = 100;

@@ -1,0 +1,48 @@
+//! What decides whether each event is there once, apart from `verify`: counts over the tables' files, by
+//! Tidegate's SQL and by DuckDB, which knows nothing of ours.
+
+use std::process::Command;
+
+use super::{Pipeline, output, required};
+
+/// Both tables as one list of where their rows come from, and what is counted in it.
+const COUNTS: &str = "SELECT count(*) AS rows, count(DISTINCT (p, o)) AS events, \
+     count(DISTINCT (p, o)) FILTER (WHERE scored) AS results \
+     FROM (SELECT input_partition AS p, input_offset AS o, true AS scored FROM results UNION ALL \
+     SELECT input_partition, input_offset, false FROM dead_letters)";
+
+/// Reads each folder as a table, and prints the answer as CSV.
+const DUCKDB: &str = r#"
+import duckdb, os, sys
+data, question = sys.argv[1:]
+for table in ("results", "dead_letters"):
+    files = f"read_parquet('{data}/{table}/**/*.parquet', union_by_name = true)"
+    empty = "(SELECT NULL::INTEGER AS input_partition, NULL::BIGINT AS input_offset WHERE false)"
+    found = any(name.endswith(".parquet") for _, _, names in os.walk(f"{data}/{table}") for name in names)
+    duckdb.sql(f"CREATE VIEW {table} AS SELECT input_partition, input_offset FROM {files if found else empty}")
+print(*duckdb.sql(question).fetchall()[0], sep=",")
+"#;
+
+/// Fails unless the archive holds `scored` results and `rejected` dead letters, each of another event.
+#[track_caller]
+pub(crate) fn each_once(pipeline: &Pipeline, scored: u64, rejected: u64) {
+    let events = scored + rejected;
+    let expected = format!("{events},{events},{scored}");
+    if rejected == 0 {
+        // A pipeline without a reject has no such table in SQL.
+        let count = "SELECT count(*), count(DISTINCT (input_partition, input_offset)) FROM results";
+        assert_eq!(pipeline.sql(count), format!("{events},{events}"), "{count}");
+    } else {
+        assert_eq!(pipeline.sql(COUNTS), expected, "{COUNTS}");
+    }
+    let data = pipeline.archive().display().to_string();
+    let said = output(Command::new("python3").args(["-c", DUCKDB, &data, COUNTS]));
+    let err = String::from_utf8_lossy(&said.stderr);
+    let found = match err.contains("ModuleNotFoundError") {
+        true => Err("make setup-readers fetches it, make test puts it on the path".to_owned()),
+        false => Ok(()),
+    };
+    if required("python3 with DuckDB", found).is_some() {
+        assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), expected, "DuckDB: {err}");
+    }
+}
