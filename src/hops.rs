@@ -44,7 +44,7 @@ pub(crate) fn score(
     let mut workers = pipeline.workers()?;
     model.set(true);
     let config = pipeline.pipe();
-    let mut memory = Memory::new();
+    let (mut memory, mut has_run) = (Memory::new(), false);
     tracing::info!(
         startup_ms = started.elapsed().as_millis() as u64,
         model = pipeline.package.name(),
@@ -54,7 +54,8 @@ pub(crate) fn score(
         config.input
     );
     let run = || {
-        create_topics(pipeline)?;
+        create_topics(pipeline, has_run)?;
+        has_run = true;
         ingest::pipe::run(&config, &mut workers, stop, events, &mut memory).map_err(hop_trouble)
     };
     follow(&assignment, || events.assignment_size() > 0, || keep_running(&hop, stop, run))
@@ -78,7 +79,8 @@ pub(crate) fn groups(pipeline: &Pipeline, runs: impl Fn(Hop) -> bool) -> Vec<Gro
 pub(crate) fn look_after(pipeline: &Pipeline, groups: &[Group], stop: &Stop) -> anyhow::Result<()> {
     let (connection, meter) = (pipeline.connection(), opentelemetry::global::meter("tidegate"));
     let session = pipeline.timeouts().session;
-    ingest::members::look_after(&connection, groups, session, &meter, stop)?;
+    let hook = crate::pipeline::exit_when_stuck();
+    ingest::members::look_after(&connection, groups, session, &meter, &hook, stop)?;
     Ok(())
 }
 
@@ -109,12 +111,13 @@ fn hop_trouble(error: HopError) -> Trouble {
 }
 
 /// Creates missing output topics where the configuration says so.
-fn create_topics(pipeline: &Pipeline) -> Result<(), Trouble> {
+fn create_topics(pipeline: &Pipeline, has_run: bool) -> Result<(), Trouble> {
     let config = &pipeline.config;
     if !config.output.create_topics {
         return Ok(());
     }
     let connection = pipeline.connection();
+    let admin_trouble = |error| admin_trouble(error, has_run);
     let input = ingest::topic_info(&connection, &config.input.topic, ASK).map_err(admin_trouble)?;
     for topic in [&config.output.topic, &config.dead_letters.topic] {
         match ingest::topic_info(&connection, topic, ASK) {
@@ -137,9 +140,11 @@ fn create_topics(pipeline: &Pipeline) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn admin_trouble(error: AdminError) -> Trouble {
+/// A topic that was there before is waited for: a broker that has just started may not know it yet.
+fn admin_trouble(error: AdminError, has_run: bool) -> Trouble {
     match error {
         AdminError::Unreachable(_) => Trouble::Again(error.into()),
+        AdminError::NoTopic(_) if has_run => Trouble::Again(error.into()),
         AdminError::NoTopic(_) | AdminError::Refused(_) => {
             Trouble::Final(exit::usage(error.to_string()))
         }

@@ -100,6 +100,7 @@ impl Pipeline {
                 Start::Earliest => ingest::Start::Earliest,
                 Start::Latest => ingest::Start::Latest,
             },
+            begin_anew: input.begin_anew,
             timeouts: self.timeouts(),
             partitioner: match output.partitioner {
                 Partitioner::Murmur2Random => ingest::Partitioner::Murmur2Random,
@@ -112,6 +113,7 @@ impl Pipeline {
                 Original::Coordinates => Originals::CoordinatesOnly,
                 Original::Auto => Originals::default_for(&self.contract),
             },
+            withhold_reasons: self.contract.has_sensitive(),
             batches_in_flight: (self.config.worker_threads() * workers.queue).max(2),
             fetch_kib: memory.fetch_kib,
             produce_kib: memory.produce_kib,

@@ -93,6 +93,7 @@ fn configuration(settings: &Settings) -> PipeConfig {
     if settings.text("start", "earliest") == "latest" {
         config.start = Start::Latest;
     }
+    config.begin_anew = settings.text("begin_anew", "no") == "yes";
     config.carry_headers = settings.text("carry", "") == "headers";
     config.cutting.max_rows = settings.number("max_rows", 1024) as usize;
     config.commit.interval = Duration::from_millis(settings.number("interval_ms", 100));

@@ -61,6 +61,22 @@ pub enum AdminError {
     Refused(String),
 }
 
+impl TopicInfo {
+    /// Says why nothing of ours may be written to a compacted topic: it refuses records without a key,
+    /// and of those with one it keeps the newest only.
+    pub fn refuse_compaction(&self) -> Result<(), String> {
+        let policy = &self.cleanup_policy;
+        if !policy.split(',').any(|each| each.trim() == "compact") {
+            return Ok(());
+        }
+        Err(format!(
+            "topic {:?} has cleanup.policy = {policy:?}: it refuses records without a key and keeps one of \
+             each key; set cleanup.policy=delete, or name another topic",
+            self.topic
+        ))
+    }
+}
+
 impl AdminError {
     /// Says which brokers did not answer.
     fn naming(self, connection: &Connection) -> Self {

@@ -2,7 +2,8 @@
 //! struct each with both their log line and their metric.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::KeyValue;
@@ -40,8 +41,8 @@ pub struct PipeEvents {
     withheld_partitions: Gauge<u64>,
     assigned_now: AtomicUsize,
     committed_now: AtomicU64,
-    dead_now: AtomicU64,
-    last_lag: AtomicI64,
+    /// Partitions whose lag was told: a gauge keeps its last value for ever.
+    lagging: Mutex<BTreeSet<i32>>,
 }
 
 impl PipeEvents {
@@ -153,8 +154,7 @@ impl PipeEvents {
             ),
             assigned_now: AtomicUsize::new(0),
             committed_now: AtomicU64::new(0),
-            dead_now: AtomicU64::new(0),
-            last_lag: AtomicI64::new(-1),
+            lagging: Mutex::default(),
         }
     }
 
@@ -168,12 +168,6 @@ impl PipeEvents {
     #[must_use]
     pub fn committed_records(&self) -> u64 {
         self.committed_now.load(Ordering::Relaxed)
-    }
-
-    /// Dead letters enqueued since the process started (aborted ones count again).
-    #[must_use]
-    pub fn dead_letter_records(&self) -> u64 {
-        self.dead_now.load(Ordering::Relaxed)
     }
 
     pub(crate) fn read(&self, rows: usize, bytes: usize) {
@@ -192,7 +186,6 @@ impl PipeEvents {
     }
 
     pub(crate) fn dead_letter(&self, stage: Stage) {
-        self.dead_now.fetch_add(1, Ordering::Relaxed);
         self.dead_letters.add(1, &self.with("stage", stage.name()));
     }
 
@@ -216,10 +209,32 @@ impl PipeEvents {
         self.queued_to_score.record(to_score as u64, &self.pipeline);
     }
 
-    pub(crate) fn lag(&self, partition: i32, records: i64) {
+    pub(crate) fn lag(&self, partition: i32, records: u64) {
         let labels = [self.pipeline[0].clone(), KeyValue::new("partition", i64::from(partition))];
-        self.lag_records.record(records as u64, &labels);
-        self.last_lag.store(records, Ordering::Relaxed);
+        self.lag_records.record(records, &labels);
+        self.lagging().insert(partition);
+    }
+
+    /// These partitions are not ours to lag behind in any more.
+    pub(crate) fn released(&self, partitions: &[i32]) {
+        for partition in partitions {
+            if self.lagging().contains(partition) {
+                self.lag(*partition, 0);
+                self.lagging().remove(partition);
+            }
+        }
+    }
+
+    /// Nothing is owned, lags or is withheld: whatever the next run finds, it tells anew.
+    pub(crate) fn run_ended(&self) {
+        self.assigned(0);
+        let lagging: Vec<i32> = self.lagging().iter().copied().collect();
+        self.released(&lagging);
+        self.withheld_partitions.record(0, &self.pipeline);
+    }
+
+    fn lagging(&self) -> MutexGuard<'_, BTreeSet<i32>> {
+        self.lagging.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn assigned(&self, partitions: usize) {

@@ -18,7 +18,7 @@ use crate::admin::{AdminError, admin, is_mock};
 use crate::client::Quiet;
 use crate::connection::Connection;
 use crate::events::NotOwned;
-use crate::pipe::{member, subscribed};
+use crate::pipe::{Late, StuckHook, Watch, member, subscribed};
 use crate::stop::Stop;
 
 /// A group and the topic it reads.
@@ -39,14 +39,21 @@ const REBALANCE_WAIT: Duration = Duration::from_secs(60);
 /// One wait for the visitor's events: a stop is seen within it.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Looks after `groups` until `stop`; a broker that does not answer is asked again.
+/// A visit that takes longer hangs in a call: leaving needs no more than a few answers.
+const VISIT_LIMIT: Duration = Duration::from_secs(120);
+
+/// Looks after `groups` until `stop`; a broker that does not answer is asked again. `on_stuck` ends the
+/// process when a call of a visit hangs.
 pub fn look_after(
     connection: &Connection,
     groups: &[Group],
     session: Duration,
     meter: &Meter,
+    on_stuck: &StuckHook,
     stop: &Stop,
 ) -> Result<(), AdminError> {
+    let hook = on_stuck.clone();
+    let (watch, _watching) = Watch::start(move |call, _| hook.0(call));
     let asked = meter
         .u64_counter("tidegate.group.rebalances.asked")
         .with_description("Times a group was made to rebalance: nobody owned some partitions")
@@ -70,7 +77,10 @@ pub fn look_after(
                 continue;
             }
             NotOwned { group: &group.name, partitions: seen }.emit(&asked);
-            if let Err(reason) = visit(connection, group, session, stop) {
+            let guard = watch.enter("visit of a group", VISIT_LIMIT, Late::EndProcess);
+            let visited = visit(connection, group, session, stop);
+            drop(guard);
+            if let Err(reason) = visited {
                 tracing::warn!(group = group.name, reason, "the group did not rebalance");
             }
             seen.clear();
@@ -150,7 +160,8 @@ fn visit(
         if let Some(Err(error)) = visitor.poll(POLL) {
             tracing::debug!(group = group.name, %error, "visitor");
         }
-        if visitor.context().next().is_some() {
+        // Answered even so: dropping a consumer that owes an answer never ends.
+        if visitor.context().decline_next(&visitor) {
             break Ok(());
         }
         if stop.is_raised() || Instant::now() >= deadline {

@@ -16,7 +16,8 @@ use schemas::{MicroBatch, failpoint};
 use crate::client::topic_name;
 use crate::connection::Connection;
 use crate::pipe::{
-    Fetching, HopError, Late, Rebalance, RebalanceContext, StuckHook, Watch, fetched_bytes, join,
+    Closing, Fetching, HopError, Late, Rebalance, RebalanceContext, StuckHook, Watch,
+    fetched_bytes, join,
 };
 use crate::properties::Timeouts;
 use crate::raw::{Entry, ForwardQueue, Wake, cached_high_watermark};
@@ -123,6 +124,7 @@ pub fn read(
     let (watch, _watching) = Watch::start(move |call, _| hook.0(call));
     let fetching = Fetching { topic: &config.topic, records: FETCH_RECORDS, kib: config.fetch_kib };
     let consumer = join(&config.connection, &config.group, &config.timeouts, &fetching)?;
+    let closing = Closing(&consumer);
     let ended = {
         let queue = ForwardQueue::new(&consumer, &wake);
         let partitions = BTreeMap::new();
@@ -142,7 +144,7 @@ pub fn read(
     };
     let limit = config.timeouts.session * 2;
     let _guard = watch.enter("close of the reader", limit, Late::EndProcess);
-    consumer.context().close(&consumer);
+    drop(closing);
     drop(consumer);
     ended
 }

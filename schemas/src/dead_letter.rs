@@ -3,7 +3,7 @@
 //! Where the contract has sensitive fields the original stays where it lies: its coordinates say
 //! where. Key and headers stay as well, since nothing says what they hold.
 
-use crate::{Contract, MAX_REASON_BYTES, MicroBatch, Reject};
+use crate::{Contract, MAX_REASON_BYTES, MicroBatch, Stage};
 
 /// Header: name of the [`crate::Stage`] that gave the record up.
 pub const STAGE: &str = "tidegate.stage";
@@ -78,29 +78,27 @@ pub fn is_ours(name: &[u8]) -> bool {
     HEADERS.iter().any(|ours| ours.as_bytes() == name)
 }
 
-/// Headers that say what was rejected, where and why.
+/// Headers that say what was rejected, where and why; those of the model come behind them.
 ///
 /// # Panics
-/// When the reject is not of a record of `source`.
+/// When `source` has no such row.
 #[must_use]
 pub fn headers(
     source: &MicroBatch,
-    reject: &Reject,
-    model_name: &str,
-    model_version: &str,
+    row: usize,
+    stage: Stage,
+    reason: &str,
 ) -> Vec<(&'static str, Vec<u8>)> {
-    let record = &source.records()[reject.row as usize];
+    let record = &source.records()[row];
     let mut headers = Vec::with_capacity(HEADERS.len());
-    headers.push((STAGE, reject.stage.name().into()));
-    headers.push((REASON, one_line(&reject.reason).into_bytes()));
+    headers.push((STAGE, stage.name().into()));
+    headers.push((REASON, one_line(reason).into_bytes()));
     headers.push((TOPIC, source.topic().as_bytes().to_vec()));
     headers.push((PARTITION, record.partition.to_string().into_bytes()));
     headers.push((OFFSET, record.offset.to_string().into_bytes()));
     if record.timestamp_ms >= 0 {
         headers.push((TIMESTAMP, record.timestamp_ms.to_string().into_bytes()));
     }
-    headers.push((MODEL_NAME, model_name.into()));
-    headers.push((MODEL_VERSION, model_version.into()));
     headers
 }
 
@@ -126,7 +124,7 @@ pub fn one_line(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Stage, dead_letter_coordinates};
+    use crate::dead_letter_coordinates;
 
     fn batch() -> MicroBatch {
         let mut batch = MicroBatch::with_capacity("flights".into(), 2, 0);
@@ -138,14 +136,13 @@ mod tests {
     }
 
     /// The dead letter of `row` as it is read back.
-    fn letter(originals: Originals, row: u32, reason: &str) -> MicroBatch {
+    fn letter(originals: Originals, at: usize, reason: &str) -> MicroBatch {
         let source = batch();
-        let reject = Reject { row, stage: Stage::Decode, reason: reason.into() };
-        let at = row as usize;
         let mut letter = MicroBatch::with_capacity("dead".into(), 1, 0);
         letter.push(0, 0, 0, originals.key(&source, at), originals.value(&source, at)).unwrap();
         originals.headers(&source, at).for_each(|(name, value)| letter.push_header(name, value));
-        for (name, value) in headers(&source, &reject, "delay", "3") {
+        let model = [(MODEL_NAME, b"delay".to_vec()), (MODEL_VERSION, b"3".to_vec())];
+        for (name, value) in headers(&source, at, Stage::Decode, reason).into_iter().chain(model) {
             letter.push_header(name.as_bytes(), Some(&value));
         }
         letter

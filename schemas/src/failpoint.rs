@@ -1,32 +1,48 @@
-//! Named places where a test can end the process as kill -9 would.
+//! Named places where a test can end the process as kill -9 would, or make it slow.
 //!
-//! `TIDEGATE_FAILPOINT=name` aborts at the first passage of that place, `name=3` at the third.
-//! Unset, a passage costs one load of a variable that is never written again.
+//! `TIDEGATE_FAILPOINT=name` aborts at the first passage of that place, `name=3` at the third;
+//! `name=delay:50` takes 50 ms at each. Unset, a passage costs one load of a variable that is never written again.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 struct Armed {
     name: String,
-    left: AtomicU32,
+    what: What,
 }
 
-/// Passes the place called `name`, or aborts there.
+#[derive(Debug)]
+enum What {
+    /// Abort at the last of so many passages.
+    Abort(AtomicU32),
+    Delay(Duration),
+}
+
+/// Passes the place called `name`, or aborts there, or takes its time.
 pub fn pass(name: &str) {
     static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
     let Some(armed) = ARMED.get_or_init(|| parse(&std::env::var("TIDEGATE_FAILPOINT").ok()?))
     else {
         return;
     };
-    if armed.name == name && armed.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-        std::process::abort();
+    if armed.name != name {
+        return;
+    }
+    match &armed.what {
+        What::Abort(left) if left.fetch_sub(1, Ordering::Relaxed) == 1 => std::process::abort(),
+        What::Abort(_) => {}
+        What::Delay(delay) => std::thread::sleep(*delay),
     }
 }
 
 fn parse(text: &str) -> Option<Armed> {
     let (name, count) = text.split_once('=').unwrap_or((text, "1"));
-    let count = count.parse().ok().filter(|count| *count > 0)?;
-    (!name.is_empty()).then(|| Armed { name: name.to_owned(), left: AtomicU32::new(count) })
+    let what = match count.strip_prefix("delay:") {
+        Some(ms) => What::Delay(Duration::from_millis(ms.parse().ok()?)),
+        None => What::Abort(AtomicU32::new(count.parse().ok().filter(|count| *count > 0)?)),
+    };
+    (!name.is_empty()).then(|| Armed { name: name.to_owned(), what })
 }
 
 #[cfg(test)]
@@ -36,15 +52,17 @@ mod tests {
     #[test]
     fn forms_of_the_variable() {
         for (text, expected) in [
-            ("a.b", Some(("a.b", 1))),
-            ("a.b=3", Some(("a.b", 3))),
+            ("a.b", Some("a.b Abort(1)")),
+            ("a.b=3", Some("a.b Abort(3)")),
+            ("a.b=delay:50", Some("a.b Delay(50ms)")),
+            ("a.b=delay:x", None),
             ("a.b=0", None),
             ("a.b=x", None),
             ("", None),
         ] {
             let parsed = parse(text);
-            let have = parsed.as_ref().map(|a| (a.name.as_str(), a.left.load(Ordering::Relaxed)));
-            assert_eq!(have, expected, "{text}");
+            let have = parsed.map(|armed| format!("{} {:?}", armed.name, armed.what));
+            assert_eq!(have.as_deref(), expected, "{text}");
         }
     }
 }

@@ -112,6 +112,12 @@ fn ask_broker(pipeline: &Pipeline, problems: &mut Vec<String>) -> Option<TopicIn
     if !labels.topic.is_empty() {
         ask("labels.topic", &labels.topic);
     }
+    let written = [("output.topic", &results), ("dead_letters.topic", &dead)];
+    for (key, info) in written {
+        if let Some(Err(problem)) = info.as_ref().map(TopicInfo::refuse_compaction) {
+            problems.push(format!("{key}: {problem}"));
+        }
+    }
     if let (Some(source), Some(results)) = (&source, &results) {
         let (takes, gives) = (results.max_message_bytes, source.max_message_bytes);
         if takes < gives {

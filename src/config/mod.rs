@@ -81,6 +81,7 @@ pub(crate) struct Kafka {
 pub(crate) struct Input {
     pub(crate) topic: String,
     pub(crate) start: Start,
+    pub(crate) begin_anew: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]

@@ -88,8 +88,16 @@ pub(crate) fn archive(
 ) -> anyhow::Result<()> {
     let part = health.part(of.name());
     let instruments = Instruments::new(of);
+    let mut has_run = false;
     keep_running(&health.hop(of.name()), stop, || {
-        let ended = archive_once(pipeline, of, (&part, &health.waiting), &instruments, stop);
+        let described = describe(pipeline, of.topic(pipeline), has_run, stop);
+        has_run |= described.is_ok();
+        let ended = described.and_then(|info| match info {
+            Some(info) => {
+                archive_once(pipeline, of, info, (&part, &health.waiting), &instruments, stop)
+            }
+            None => Ok(()),
+        });
         part.set(false);
         health.waiting.begin(of.name());
         ended
@@ -99,12 +107,12 @@ pub(crate) fn archive(
 fn archive_once(
     pipeline: &Pipeline,
     of: ArchiveOf,
+    info: TopicInfo,
     (part, waiting): (&Part, &Waiting),
     instruments: &Instruments,
     stop: &Stop,
 ) -> Result<(), Trouble> {
     let topic = of.topic(pipeline);
-    let Some(info) = describe(pipeline, topic, stop)? else { return Ok(()) };
     let retention = info.retention_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
     let config =
         ArchiveConfig { carry_after: carry_after(retention), ..pipeline.archive_config(of.name()) };
@@ -170,7 +178,12 @@ fn overtaken(of: ArchiveOf, topic: &str, partition: i32, gap: Range<i64>) -> Hop
 }
 
 /// The topic as the broker knows it; `None` when asked to stop before it was there.
-fn describe(pipeline: &Pipeline, topic: &str, stop: &Stop) -> Result<Option<TopicInfo>, Trouble> {
+fn describe(
+    pipeline: &Pipeline,
+    topic: &str,
+    has_run: bool,
+    stop: &Stop,
+) -> Result<Option<TopicInfo>, Trouble> {
     let mut said = false;
     loop {
         match ingest::topic_info(&pipeline.connection(), topic, ASK) {
@@ -181,7 +194,7 @@ fn describe(pipeline: &Pipeline, topic: &str, stop: &Stop) -> Result<Option<Topi
                     tracing::info!(topic, "waiting for the topic to be created");
                 }
             }
-            Err(error) => return Err(admin_trouble(error)),
+            Err(error) => return Err(admin_trouble(error, has_run)),
         }
         if stop.sleep(TOPIC_WAIT) {
             return Ok(None);

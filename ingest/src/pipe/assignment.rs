@@ -1,6 +1,6 @@
 //! The consumer thread's side of a rebalance: forward, position, assign; flush, release; seek.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer};
@@ -13,7 +13,7 @@ use super::exactly_once::committed_list;
 use super::hop::HopError;
 use super::rebalance::Rebalance;
 use super::shared::Shared;
-use super::source::Reading;
+use super::source::{Reading, Source};
 use super::ticket::Flushed;
 use super::watchdog::Late;
 use crate::events::{OffsetsWithheld, Rebalanced, Rewound};
@@ -40,6 +40,8 @@ pub(super) struct Assignment {
     /// Partitions whose committed offset did not come within its bound, and since when.
     withheld: BTreeMap<i32, Instant>,
     withheld_asked_at: Option<Instant>,
+    /// Partitions that began without a known offset, until the first record.
+    unplaced: BTreeSet<i32>,
 }
 
 impl Assignment {
@@ -53,6 +55,7 @@ impl Assignment {
             Some(at @ None) => {
                 *at = Some(offset);
                 self.withheld.remove(&partition);
+                self.unplaced.remove(&partition);
                 shared.cell().ledger.read(partition, offset);
             }
             Some(Some(_)) => {}
@@ -61,12 +64,31 @@ impl Assignment {
         true
     }
 
-    pub(super) fn dispatched(&mut self, offsets: &Offsets) {
+    /// Notes what goes to the workers; what was dispatched before may not go again.
+    pub(super) fn dispatched(&mut self, topic: &str, offsets: &Offsets) -> Result<(), HopError> {
         for (partition, extent) in offsets.iter() {
-            if let Some(at) = self.partitions.get_mut(&partition) {
-                *at = Some(extent.end);
+            let Some(at) = self.partitions.get_mut(&partition) else { continue };
+            if let Some(have) = at.filter(|have| extent.start < *have) {
+                return Err(HopError::Retry(format!(
+                    "{topic}/{partition}: a record at {} was read again behind {have}: starting anew \
+                     from what is committed",
+                    extent.start
+                )));
             }
+            *at = Some(extent.end);
         }
+        Ok(())
+    }
+
+    /// Whether librdkafka was left to find this partition's committed offset, and nothing was read yet.
+    pub(super) fn is_unplaced(&self, partition: i32) -> bool {
+        self.unplaced.contains(&partition)
+    }
+
+    fn forget(&mut self, partition: i32) {
+        self.partitions.remove(&partition);
+        self.withheld.remove(&partition);
+        self.unplaced.remove(&partition);
     }
 }
 
@@ -87,15 +109,13 @@ impl Reading<'_, '_> {
                 let flushed =
                     if lost { Err(self.lost(&numbers)) } else { self.hand_over(&numbers) };
                 self.source.shared.cell().ledger.revoke(numbers.iter().copied());
-                for number in &numbers {
-                    self.assignment.partitions.remove(number);
-                    self.assignment.withheld.remove(number);
-                }
+                numbers.iter().for_each(|number| self.assignment.forget(*number));
                 self.assignment.last = None;
                 failpoint::pass("pipe.handed_over");
                 // Also when the run fails: an unanswered revoke would keep the consumer from closing.
                 let released = self.consumer.incremental_unassign(partitions);
                 self.report_assignment("revoked", &numbers);
+                self.source.events.released(&numbers);
                 flushed?;
                 released.map_err(|error| HopError::Retry(format!("releasing partitions: {error}")))
             }
@@ -142,6 +162,7 @@ impl Reading<'_, '_> {
                 Some(_) => Offset::Offset(0),
                 None => {
                     self.assignment.withheld.insert(*number, Instant::now());
+                    self.assignment.unplaced.insert(*number);
                     Offset::Invalid
                 }
             };
@@ -205,8 +226,35 @@ impl Reading<'_, '_> {
         }
     }
 
+    /// librdkafka found no position to read a partition from. Only one of which nothing was read and
+    /// nothing is committed was added later and begins at 0; any other's log was cut back.
+    pub(super) fn place_first(&mut self, partition: i32) -> Result<(), HopError> {
+        let Source { config, .. } = self.source;
+        let topic = &config.input;
+        if self.assignment.is_unplaced(partition) {
+            let mut list = TopicPartitionList::new();
+            list.add_partition(topic, partition);
+            match self.committed(list).get(&partition) {
+                Some(Offset::Offset(_)) => {}
+                Some(_) => return self.place_at(partition, 0),
+                None => {
+                    return Err(HopError::Retry(format!(
+                        "the committed offset of {topic}/{partition} does not come"
+                    )));
+                }
+            }
+        }
+        Err(HopError::Config(format!(
+            "the log of {topic}/{partition} was cut back behind what group {:?} has scored of it: an \
+             unclean leader election lost records, or the topic was made anew. What is written there now \
+             may have the offsets of records that were scored. Reset the group's offsets of this \
+             partition to where it should go on",
+            config.group
+        )))
+    }
+
     /// A partition that stopped is not restarted by a seek: release, forward, take.
-    pub(super) fn place_at(&mut self, partition: i32, at: i64) -> Result<(), HopError> {
+    fn place_at(&mut self, partition: i32, at: i64) -> Result<(), HopError> {
         let topic = &self.source.config.input;
         let failed =
             |error| HopError::Retry(format!("placing {topic}/{partition} at {at}: {error}"));
@@ -240,7 +288,7 @@ impl Reading<'_, '_> {
         for (partition, at) in &self.assignment.partitions {
             let end = cached_high_watermark(self.consumer, &self.topic, *partition);
             if let (Some(at), Some(end)) = (at, end) {
-                self.source.events.lag(*partition, (end - at).max(0));
+                self.source.events.lag(*partition, (end - at).max(0).unsigned_abs());
             }
         }
     }
@@ -325,5 +373,20 @@ impl Reading<'_, '_> {
             tracing::warn!(%error, "offsets were not committed");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_dispatched_is_not_dispatched_again() {
+        let mut assignment = Assignment::default();
+        assignment.partitions.insert(3, None);
+        let mut batch = Offsets::new();
+        batch.append(3, 5..9).unwrap();
+        assignment.dispatched("in", &batch).unwrap();
+        assert!(matches!(assignment.dispatched("in", &batch), Err(HopError::Retry(_))));
     }
 }

@@ -32,6 +32,9 @@ pub struct PipeConfig {
     pub commit: Commit,
     /// Where the group begins at its very first start.
     pub start: Start,
+    /// Whether it may begin there although the topics it writes to hold records already. Otherwise a
+    /// group whose offsets were forgotten would score everything again, or skip what it missed.
+    pub begin_anew: bool,
     /// Time-outs.
     pub timeouts: Timeouts,
     /// Which partition a result goes to.
@@ -43,6 +46,8 @@ pub struct PipeConfig {
     pub carry_timestamp: bool,
     /// What dead letters carry of the original.
     pub originals: Originals,
+    /// Whether a worker's words on why it failed go nowhere: they may quote a sensitive field.
+    pub withhold_reasons: bool,
     /// Further headers of every dead letter: the model's name and version.
     pub dead_letter_headers: Vec<(String, String)>,
     /// Micro-batches between reading and producing: bounds memory and the work lost by a rewind.
@@ -124,7 +129,7 @@ impl Default for Cutting {
 
 impl Default for Commit {
     fn default() -> Self {
-        // Above 100 ms a commit's ~10 ms no longer show; 8 MiB keep a backlog's flush short.
+        // Above 100 ms a commit's ~10 ms no longer show; 32 MiB keep a backlog's flush short.
         Self {
             interval: Duration::from_millis(100),
             quiet: Duration::from_millis(20),
@@ -154,11 +159,13 @@ impl PipeConfig {
             cutting: Cutting::default(),
             commit: Commit::default(),
             start: Start::Earliest,
+            begin_anew: false,
             timeouts: Timeouts::default(),
             partitioner: Partitioner::Murmur2Random,
             carry_headers: false,
             carry_timestamp: false,
             originals: Originals::Keep,
+            withhold_reasons: false,
             dead_letter_headers: Vec::new(),
             batches_in_flight: 16,
             fetch_kib: 16 << 10,
@@ -223,10 +230,18 @@ impl PipeConfig {
         fetched + in_flight + transaction + (self.produce_kib as u64) * 1024 + SEND_BYTES
     }
 
+    /// What logs and dead letters may say of a worker's failure.
+    pub(super) fn told<'r>(&self, reason: &'r str) -> &'r str {
+        if self.withhold_reasons { WITHHELD } else { reason }
+    }
+
     pub(super) fn transactional_id(&self) -> String {
         format!("{}-{}", self.pipeline, self.connection.instance)
     }
 }
+
+/// In place of a worker's words.
+const WITHHELD: &str = "its words are withheld, since the contract has sensitive fields";
 
 /// Compressed requests on their way: five per partition leader, one batch each.
 const SEND_BYTES: u64 = 5 << 20;

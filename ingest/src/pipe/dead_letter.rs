@@ -19,10 +19,11 @@ const HEADER_FRAME_BYTES: usize = 10;
 /// A header ready for the C call: it is copied there.
 pub(super) type Header = (CString, Option<Vec<u8>>);
 
-/// A dead letter without its key, which is the original's.
+/// A dead letter; its key, if it has one, is the original's.
 pub(super) struct DeadLetter {
     pub(super) value: Value,
     pub(super) headers: Vec<Header>,
+    pub(super) with_key: bool,
 }
 
 /// Bytes that a record takes in a batch of its own, at most.
@@ -35,10 +36,21 @@ fn header_bytes((name, value): &Header) -> usize {
     HEADER_FRAME_BYTES + name.as_bytes().len() + value.as_ref().map_or(0, Vec::len)
 }
 
+/// Bytes that the source record's headers take in a record that carries them on, at most.
+pub(super) fn carried_bytes(source: &MicroBatch, row: u32) -> usize {
+    let bytes = |(name, value): (&[u8], Option<&[u8]>)| {
+        HEADER_FRAME_BYTES + name.len() + value.map_or(0, <[u8]>::len)
+    };
+    source.headers(row as usize).map(bytes).sum()
+}
+
 /// Headers of the source record, for a record that carries them on.
 pub(super) fn carried(source: &MicroBatch, row: u32) -> Vec<Header> {
-    source
-        .headers(row as usize)
+    copied(source.headers(row as usize))
+}
+
+fn copied<'h>(headers: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>) -> Vec<Header> {
+    headers
         .filter_map(|(name, value)| Some((CString::new(name).ok()?, value.map(<[u8]>::to_vec))))
         .collect()
 }
@@ -53,39 +65,36 @@ pub(super) fn write(
     extra: &[(String, String)],
     limit: usize,
 ) -> DeadLetter {
-    let record = source.records()[row as usize];
-    let mut ours = vec![
-        header(names::STAGE, stage.name().as_bytes()),
-        header(names::REASON, names::one_line(reason).as_bytes()),
-        header(names::TOPIC, source.topic().as_bytes()),
-        header(names::PARTITION, record.partition.to_string().as_bytes()),
-        header(names::OFFSET, record.offset.to_string().as_bytes()),
-    ];
-    if record.timestamp_ms >= 0 {
-        ours.push(header(names::TIMESTAMP, record.timestamp_ms.to_string().as_bytes()));
-    }
-    ours.extend(extra.iter().map(|(name, value)| header(name, value.as_bytes())));
-    if originals == Originals::CoordinatesOnly {
-        return DeadLetter { value: Value::Null, headers: ours };
-    }
-    let key = source.key(row as usize);
-    let value = source.value(row as usize);
+    let at = row as usize;
+    let mut ours: Vec<Header> = names::headers(source, at, stage, reason)
+        .iter()
+        .map(|(name, value)| header(name, value))
+        .chain(extra.iter().map(|(name, value)| header(name, value.as_bytes())))
+        .collect();
+    let (key, value) = (originals.key(source, at), originals.value(source, at));
     let whole = value.map_or(0, <[u8]>::len);
     let original = |len| value.map_or(Value::Null, |_| Value::Original { len });
-    let mut headers = carried(source, row);
-    // Of a dead letter that was fed back: they would hide the ones that hold.
-    headers.retain(|(name, _)| !names::is_ours(name.as_bytes()));
+    let mut headers = copied(originals.headers(source, at));
     headers.extend(ours.iter().cloned());
     if record_bytes(key, whole, &headers) <= limit {
-        return DeadLetter { value: original(whole), headers };
+        return DeadLetter { value: original(whole), headers, with_key: key.is_some() };
     }
-    let said = format!(
-        "value {whole} bytes, {} headers: kept what fits",
-        source.headers(row as usize).len()
-    );
-    ours.push(header(SHORTENED, said.as_bytes()));
-    let room = limit.saturating_sub(record_bytes(key, 0, &ours));
-    DeadLetter { value: original(whole.min(room)), headers: ours }
+    let said = |kept| {
+        let key = key.map_or(0, <[u8]>::len);
+        let headers = source.headers(row as usize).len();
+        header(
+            SHORTENED,
+            format!("key {key} bytes, value {whole} bytes, {headers} headers: {kept}").as_bytes(),
+        )
+    };
+    ours.push(said("kept what fits"));
+    let fits = record_bytes(key, 0, &ours) <= limit;
+    if !fits {
+        ours.pop();
+        ours.push(said("kept what fits, and not the key"));
+    }
+    let room = limit.saturating_sub(record_bytes(key.filter(|_| fits), 0, &ours));
+    DeadLetter { value: original(whole.min(room)), headers: ours, with_key: fits && key.is_some() }
 }
 
 fn header(name: &str, value: &[u8]) -> Header {
@@ -142,9 +151,20 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_does_not_fit_is_dropped_and_said_so() {
+        let mut batch = MicroBatch::with_capacity("events".into(), 1, 0);
+        batch.push(3, 41, 7, Some(&[b'k'; 5000]), Some(b"value")).unwrap();
+        let letter = write(&batch, 0, Stage::Decode, "no", Originals::Keep, &[], 3000);
+        assert!(!letter.with_key && record_bytes(None, 5, &letter.headers) <= 3000);
+        assert!(matches!(letter.value, Value::Original { len: 5 }));
+        let said = value_of(&letter, SHORTENED).unwrap();
+        assert!(said.contains("key 5000 bytes") && said.contains("not the key"), "{said}");
+    }
+
+    #[test]
     fn omitted_originals_leave_only_coordinates() {
         let letter = letter(10, Originals::CoordinatesOnly, 1 << 20);
-        assert!(matches!(letter.value, Value::Null));
+        assert!(matches!(letter.value, Value::Null) && !letter.with_key);
         assert_eq!(value_of(&letter, "trace"), None);
         assert_eq!(value_of(&letter, names::OFFSET).as_deref(), Some("41"));
     }

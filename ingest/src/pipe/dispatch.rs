@@ -6,15 +6,27 @@ use crossbeam_channel::bounded;
 
 use super::cut;
 use super::hop::HopError;
-use super::source::{CAPTURE_EVERY, FULL_WAIT, Reading, SLEEP_MAX};
+use super::source::{FULL_WAIT, Reading, SLEEP_MAX};
 use super::ticket::{Flushed, Item, Ticket, Work};
+
+/// Part of a revoke's bound that batches with the workers may take: what is in hand and cut by then
+/// comes on top, and the commit.
+const IN_FLIGHT_SHARE: u32 = 3;
 
 impl Reading<'_, '_> {
     /// Hands cut batches on while there is room behind; the order of tickets is the source's.
-    pub(super) fn dispatch_ready(&mut self) {
-        while !self.ready.is_empty() && !self.items.is_full() && !self.work.is_full() {
-            let Some((batch, alone)) = self.ready.pop_front() else { return };
-            self.assignment.dispatched(batch.offsets());
+    ///
+    /// Room is counted in time too: a revoke must see all of it scored within its bound. A flush
+    /// that is due goes first, or a backlog would take every place that becomes free.
+    pub(super) fn dispatch_ready(&mut self) -> Result<(), HopError> {
+        let budget = self.source.config.timeouts.revoke / IN_FLIGHT_SHARE;
+        while !self.ready.is_empty() && self.source.shared.has_time(budget) {
+            self.flush_if_due(Instant::now());
+            if self.items.is_full() || self.work.is_full() {
+                break;
+            }
+            let Some((batch, alone)) = self.ready.pop_front() else { break };
+            self.assignment.dispatched(&self.source.config.input, batch.offsets())?;
             self.source.events.read(batch.len(), batch.bytes());
             let (place, filled) = bounded(1);
             let epoch = self.source.shared.cell().ledger.epoch();
@@ -26,6 +38,7 @@ impl Reading<'_, '_> {
             let _ = self.work.send(Work { batch, alone, place });
             self.unflushed = true;
         }
+        Ok(())
     }
 
     pub(super) fn flush_if_due(&mut self, now: Instant) {
@@ -45,7 +58,7 @@ impl Reading<'_, '_> {
     pub(super) fn patience(&self, now: Instant) -> Duration {
         let sleep = cut::patience(&self.source.config.cutting, self.in_hand(), now, SLEEP_MAX);
         if !self.unflushed {
-            return sleep.min(CAPTURE_EVERY.max(sleep));
+            return sleep;
         }
         let quiet =
             (self.flushed_at + self.source.config.commit.quiet).saturating_duration_since(now);
@@ -59,7 +72,7 @@ impl Reading<'_, '_> {
         let late =
             || HopError::Retry(format!("what was read could not be committed within {bound:?}"));
         loop {
-            self.dispatch_ready();
+            self.dispatch_ready()?;
             if self.ready.is_empty() && !self.items.is_full() {
                 break;
             }

@@ -72,7 +72,7 @@ pub(super) fn publish(
     };
     publisher.init()?;
     loop {
-        match items.recv_timeout(IDLE) {
+        match items.recv_timeout(publisher.time_left().min(IDLE)) {
             Ok(Item::Ticket(ticket)) => publisher.ticket(ticket)?,
             Ok(Item::Flush(answer)) => {
                 let flushed = publisher.flush()?;
@@ -80,7 +80,10 @@ pub(super) fn publish(
                     let _ = answer.send(flushed);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => publisher.outbox.serve()?,
+            Err(RecvTimeoutError::Timeout) => {
+                publisher.outbox.serve()?;
+                publisher.commit_if_due()?;
+            }
             Err(RecvTimeoutError::Disconnected) => break,
         }
         if shared.has_failed() {
@@ -114,11 +117,42 @@ impl Publisher<'_> {
         })
     }
 
+    /// How long the open transaction may still wait; without end when none is open.
+    fn time_left(&self) -> Duration {
+        let due = self.open.as_ref().map(|open| open.since + self.config.commit.interval);
+        due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()))
+    }
+
+    /// The publisher's own clock: flushes travel behind the tickets, and slow batches hold them up.
+    /// It is looked at between tickets only, so that what is committed are whole ones.
+    fn commit_if_due(&mut self) -> Result<(), Failure> {
+        if self.time_left().is_zero() { self.commit() } else { Ok(()) }
+    }
+
+    /// What a worker made of the ticket's batch. What was placed before is committed meanwhile.
+    fn outcome(&mut self, ticket: &Ticket) -> Result<Outcome, Failure> {
+        loop {
+            match ticket.place.recv_timeout(self.time_left().min(IDLE)) {
+                Ok(outcome) => return Ok(outcome),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.outbox.serve()?;
+                    self.commit_if_due()?;
+                }
+                // The place is filled unless its worker is gone, or the run is over.
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Failure::Retry("a worker thread ended".into()));
+                }
+            }
+        }
+    }
+
+    fn is_dead(&self, ticket: &Ticket) -> bool {
+        self.dead.is_some_and(|dead| ticket.epoch <= dead)
+    }
+
     fn ticket(&mut self, ticket: Ticket) -> Result<(), Failure> {
-        // The place is always filled; its sender is dropped only if its worker is gone.
-        let outcome =
-            ticket.place.recv().map_err(|_| Failure::Retry("a worker thread ended".into()))?;
-        if self.dead.is_some_and(|dead| ticket.epoch <= dead) {
+        let outcome = self.outcome(&ticket)?;
+        if self.is_dead(&ticket) {
             return Ok(());
         }
         let scored = match outcome {
@@ -134,6 +168,10 @@ impl Publisher<'_> {
         // A revoke flushes before it begins a new epoch, so a transaction never spans two.
         if self.open.as_ref().is_some_and(|open| open.epoch != ticket.epoch) {
             self.commit()?;
+            // That commit may have been aborted, and everything read up to now with it.
+            if self.is_dead(&ticket) {
+                return Ok(());
+            }
         }
         if self.open.is_none() {
             self.begin(ticket.epoch)?;
@@ -147,11 +185,11 @@ impl Publisher<'_> {
         open.bytes += bytes;
         open.ends.extend(&ticket.offsets).map_err(|overlap| Failure::Retry(overlap.to_string()))?;
         if open.bytes >= self.config.commit.max_bytes {
-            self.commit()?;
+            self.commit()
         } else {
             self.outbox.serve()?;
+            self.commit_if_due()
         }
-        Ok(())
     }
 
     fn begin(&mut self, epoch: u64) -> Result<(), Failure> {
@@ -220,7 +258,7 @@ impl Publisher<'_> {
         failpoint::pass("pipe.committed");
         self.shared.cell().ledger.committed(open.epoch, &open.ends);
         self.note_committed(&open);
-        self.release()?;
+        self.release();
         let Transaction { records, bytes, oldest_ms, since, .. } = open;
         self.settling.committed(Instant::now(), records <= SMALL, committing - since);
         let (flush, commit) = (committing - flushing, committing.elapsed());
@@ -247,15 +285,16 @@ impl Publisher<'_> {
     }
 
     /// Frees what was sent; leftovers of librdkafka's own queue (log lines) are served first.
-    fn release(&mut self) -> Result<(), Failure> {
+    ///
+    /// What failed is of a transaction whose outcome is known: a purged record is reported late.
+    fn release(&mut self) {
         for _ in 0..100 {
             if self.outbox.sender.release_all() {
-                return Ok(());
+                return;
             }
-            self.outbox.serve()?;
+            self.outbox.sender.serve();
         }
         // Kept until the next commit: memory, not correctness.
-        Ok(())
     }
 
     fn failed(&mut self, open: &Transaction, call: &str, error: &Call) -> Result<(), Failure> {
@@ -295,7 +334,7 @@ impl Publisher<'_> {
             }
         }
         self.outbox.sender.serve();
-        self.release()?;
+        self.release();
         let mut cell = self.shared.cell();
         // Everything read up to now is to be read again, whatever epoch it carries.
         self.dead = Some(cell.ledger.epoch());

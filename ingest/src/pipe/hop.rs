@@ -57,7 +57,7 @@ pub fn run(
         return Err(HopError::Config(all.join("\n")));
     }
     let ended = set_up_and_run(config, workers, stop, events, memory);
-    events.assigned(0);
+    events.run_ended();
     if let Err(error) = &ended {
         HopEnded { error }.emit(events);
     }
@@ -86,14 +86,13 @@ fn set_up_and_run(
     let ended = thread::scope(|scope| {
         for (index, worker) in workers.iter_mut().enumerate() {
             let (to_do, shared) = (to_do.clone(), &shared);
-            let run = move || worker::run(worker, &to_do, shared, events);
+            let run = move || worker::run(worker, config, &to_do, shared, events);
             spawn(scope, format!("worker-{index}"), run)?;
         }
         drop(to_do);
         let publisher =
             start_publisher(config, topics.limits, to_publish, &shared, &watch, events)?;
-        let source =
-            Source { config, input: &topics.input, shared: &shared, events, watch: &watch };
+        let source = Source { config, topics: &topics, shared: &shared, events, watch: &watch };
         source::run(&source, work, items, stop, || {
             join_or_leave(publisher, config, &shared, &watch)
         })
@@ -169,9 +168,12 @@ fn spawn<'scope, 'env>(
         .map_err(|error| HopError::Retry(format!("a thread for {name} cannot be started: {error}")))
 }
 
-struct Topics {
-    input: TopicInfo,
+/// The topics as they were when the run began.
+pub(super) struct Topics {
+    pub(super) input: TopicInfo,
     limits: Limits,
+    /// One of the other two topics that something was written to, if there is one.
+    pub(super) written: Option<String>,
 }
 
 fn describe_topics(config: &PipeConfig, has_run: bool) -> Result<Topics, HopError> {
@@ -199,10 +201,16 @@ fn describe_topics(config: &PipeConfig, has_run: bool) -> Result<Topics, HopErro
             input.partitions.len()
         )));
     }
+    for topic in [&output, &dead] {
+        topic.refuse_compaction().map_err(HopError::Config)?;
+    }
+    let queue_bytes = config.produce_kib.saturating_mul(1 << 10);
     let limits = Limits {
-        result_bytes: output.max_message_bytes,
-        dead_letter_bytes: dead.max_message_bytes,
+        result_bytes: output.max_message_bytes.min(queue_bytes),
+        dead_letter_bytes: dead.max_message_bytes.min(queue_bytes),
         result_partitions: output.partitions.len(),
     };
-    Ok(Topics { input, limits })
+    let has_records = |topic: &TopicInfo| topic.partitions.iter().any(|each| each.high > 0);
+    let written = [output, dead].into_iter().find(has_records).map(|topic| topic.topic);
+    Ok(Topics { input, limits, written })
 }

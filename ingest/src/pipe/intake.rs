@@ -79,8 +79,7 @@ impl Reading<'_, '_> {
             return Err(self.entry_error(partition, offset, code, &text));
         };
         for partition in resets {
-            // The committed offset was asked for past our bound, and there is none: added later.
-            self.place_at(partition, 0)?;
+            self.place_first(partition)?;
         }
         self.drained = read < limit;
         if read > 0 && self.hand.bytes() > before {

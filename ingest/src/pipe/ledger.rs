@@ -29,8 +29,12 @@ impl Ledger {
         self.partitions.insert(partition, None);
     }
 
-    /// Partitions were taken: a new epoch begins.
+    /// Partitions were taken: a new epoch begins, unless there were none.
     pub(super) fn revoke(&mut self, partitions: impl IntoIterator<Item = i32>) {
+        let mut partitions = partitions.into_iter().peekable();
+        if partitions.peek().is_none() {
+            return;
+        }
         self.epoch += 1;
         for partition in partitions {
             self.partitions.remove(&partition);
@@ -45,12 +49,21 @@ impl Ledger {
     }
 
     /// `ends` were committed in `epoch`; nothing is noted for another epoch or partitions not owned.
+    ///
+    /// # Panics
+    /// When a position was committed before, or lies before the first record read.
     pub(super) fn committed(&mut self, epoch: u64, ends: &Offsets) {
         if epoch != self.epoch {
             return;
         }
         for (partition, extent) in ends.iter() {
             if let Some(at) = self.partitions.get_mut(&partition) {
+                assert!(
+                    at.is_none_or(|at| extent.start >= at),
+                    "partition {partition}: {}..{} was committed behind {at:?}",
+                    extent.start,
+                    extent.end
+                );
                 *at = Some(extent.end);
             }
         }
@@ -96,6 +109,23 @@ mod tests {
         ledger.revoke([9]);
         ledger.committed(0, &ends(0, 8));
         assert_eq!(ledger.rewind(), vec![(0, 5)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "was committed behind")]
+    fn a_position_is_not_committed_twice() {
+        let mut ledger = Ledger::default();
+        ledger.assign(0);
+        ledger.read(0, 5);
+        ledger.committed(0, &ends(0, 8));
+        ledger.committed(0, &ends(0, 8));
+    }
+
+    #[test]
+    fn an_empty_revoke_leaves_the_epoch() {
+        let mut ledger = Ledger::default();
+        ledger.revoke([]);
+        assert_eq!(ledger.epoch(), 0);
     }
 
     #[test]

@@ -76,6 +76,14 @@ impl Memory {
         (single && suspect.times >= GIVE_UP_AFTER).then_some(suspect.reason.as_str())
     }
 
+    /// Whether the dead letter of a record that is given up failed as well: nothing of the original
+    /// goes into the next one. `sent` says whether a result was sent first, and failed before it.
+    pub(super) fn is_hopeless(&self, partition: i32, offset: i64, sent: bool) -> bool {
+        self.find(partition, offset).is_some_and(|(start, suspect)| {
+            suspect.end - start == 1 && suspect.times >= GIVE_UP_AFTER + u32::from(sent)
+        })
+    }
+
     /// Everything before `end` was committed: its suspects are cleared.
     pub(super) fn committed(&mut self, partition: i32, end: i64) {
         if let Some(suspects) = self.suspects.get_mut(&partition) {
@@ -108,6 +116,9 @@ mod tests {
         memory.note(0, 42..43, "boom");
         assert_eq!(memory.given_up(0, 42), Some("boom"));
         assert_eq!(memory.given_up(0, 43), None);
+        assert!(memory.is_hopeless(0, 42, false) && !memory.is_hopeless(0, 42, true));
+        memory.note(0, 42..43, "boom");
+        assert!(memory.is_hopeless(0, 42, true) && !memory.is_hopeless(0, 43, false));
         memory.committed(0, 43);
         assert!(memory.is_clean());
     }

@@ -31,6 +31,6 @@ pub use config::{Commit, Cutting, Delivery, Partitioner, PipeConfig, Start, Stuc
 pub(crate) use consumer::{Fetching, fetched_bytes, join, member, subscribed};
 pub use hop::{HopError, run};
 pub use memory::Memory;
-pub(crate) use rebalance::{Rebalance, RebalanceContext};
+pub(crate) use rebalance::{Closing, Rebalance, RebalanceContext};
 pub(crate) use watchdog::{Late, Watch};
 pub use worker::Worker;

@@ -17,7 +17,7 @@ use crate::client::topic_name;
 use crate::events::PipeEvents;
 use crate::raw::{self, NotTaken, Opaque, Reports, Sender, Single, Value};
 
-/// Largest record batches the two topics take, in bytes.
+/// Largest records the two topics take, in bytes; none may be larger than the producer's queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) result_bytes: usize,
@@ -55,7 +55,15 @@ struct Plan {
     /// Results that failed before: each gets a request of its own.
     alone: Vec<u32>,
     /// Rows for the dead letters.
-    dead: Vec<(u32, Stage, String)>,
+    dead: Vec<Dead>,
+}
+
+/// A row for the dead letters.
+struct Dead {
+    row: u32,
+    stage: Stage,
+    reason: String,
+    originals: Originals,
 }
 
 impl<'a> Outbox<'a> {
@@ -94,31 +102,38 @@ impl<'a> Outbox<'a> {
     fn plan(&self, number: u64) -> Plan {
         let batch = self.sender.batch(number).expect("it was just held");
         let source = batch.source();
-        let mut plan = Plan::default();
+        let mut plan =
+            Plan { together: Vec::with_capacity(batch.results().len()), ..Plan::default() };
         let memory = self.shared.memory();
+        let suspected = !memory.is_clean();
+        // Of a dead letter that failed too, only where the original lies is left.
+        let dead = |row: u32, stage, reason, sent| {
+            let record = source.records()[row as usize];
+            let hopeless = suspected && memory.is_hopeless(record.partition, record.offset, sent);
+            let originals =
+                if hopeless { Originals::CoordinatesOnly } else { self.config.originals };
+            Dead { row, stage, reason, originals }
+        };
         for (index, result) in batch.results().iter().enumerate() {
             let record = source.records()[result.row as usize];
-            let carried = match self.config.carry_headers {
-                true => dead_letter::carried(source, result.row),
-                false => Vec::new(),
-            };
             let key = source.key(result.row as usize);
-            let bytes = record_bytes(key, result.value.len as usize, &carried);
-            let suspected = !memory.is_clean();
+            let carried = match self.config.carry_headers {
+                true => dead_letter::carried_bytes(source, result.row),
+                false => 0,
+            };
+            let bytes = record_bytes(key, result.value.len as usize, &[]) + carried;
             let given_up =
                 suspected.then(|| memory.given_up(record.partition, record.offset)).flatten();
             if bytes > self.limits.result_bytes {
                 let reason = format!(
-                    "the result takes {bytes} bytes, topic {:?} takes {} (max.message.bytes)",
+                    "the result takes {bytes} bytes, topic {:?} takes {} (its max.message.bytes, or \
+                     memory.produce_kib)",
                     self.config.output, self.limits.result_bytes
                 );
-                plan.dead.push((result.row, Stage::Produce, reason));
+                plan.dead.push(dead(result.row, Stage::Produce, reason, false));
             } else if let Some(reason) = given_up {
-                plan.dead.push((
-                    result.row,
-                    Stage::Produce,
-                    format!("failed three times: {reason}"),
-                ));
+                let reason = format!("failed three times: {reason}");
+                plan.dead.push(dead(result.row, Stage::Produce, reason, true));
             } else if suspected && memory.is_alone(record.partition, record.offset) {
                 plan.alone.push(index as u32);
             } else {
@@ -126,11 +141,9 @@ impl<'a> Outbox<'a> {
             }
         }
         for reject in batch.rejects() {
-            plan.dead.push((reject.row, reject.stage, reject.reason.clone()));
+            plan.dead.push(dead(reject.row, reject.stage, reject.reason.clone(), false));
         }
-        for (_, stage, _) in &plan.dead {
-            self.events.dead_letter(*stage);
-        }
+        plan.dead.iter().for_each(|dead| self.events.dead_letter(dead.stage));
         plan
     }
 
@@ -151,8 +164,8 @@ impl<'a> Outbox<'a> {
             self.produce_carrying(number, *index)?;
             self.settle(self.config.timeouts.call)?;
         }
-        for (row, stage, reason) in &plan.dead {
-            self.produce_dead_letter(number, *row, *stage, reason)?;
+        for dead in &plan.dead {
+            self.produce_dead_letter(number, dead)?;
         }
         Ok(())
     }
@@ -181,18 +194,12 @@ impl<'a> Outbox<'a> {
         taken.map_err(|failed| self.not_taken(&[failed]))
     }
 
-    fn produce_dead_letter(
-        &mut self,
-        number: u64,
-        row: u32,
-        stage: Stage,
-        reason: &str,
-    ) -> Result<(), Failure> {
+    fn produce_dead_letter(&mut self, number: u64, dead: &Dead) -> Result<(), Failure> {
         let batch = self.sender.batch(number).expect("it is held while it is placed");
-        let (originals, extra) = (self.config.originals, &self.config.dead_letter_headers);
-        let limit = self.limits.dead_letter_bytes;
+        let Dead { row, stage, originals, .. } = *dead;
+        let (extra, limit) = (&self.config.dead_letter_headers, self.limits.dead_letter_bytes);
         let letter =
-            dead_letter::write(batch.source(), row, stage, reason, originals, extra, limit);
+            dead_letter::write(batch.source(), row, stage, &dead.reason, originals, extra, limit);
         let single = Single {
             topic: DEAD_LETTERS,
             partition: ANY,
@@ -200,7 +207,7 @@ impl<'a> Outbox<'a> {
             value: letter.value,
             timestamp_ms: 0,
             headers: &letter.headers,
-            with_key: originals == Originals::Keep,
+            with_key: letter.with_key,
         };
         let taken = self.sender.produce_single(number, &single, self.config.timeouts.call);
         taken.map_err(|failed| self.not_taken(&[failed]))

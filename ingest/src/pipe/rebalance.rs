@@ -39,12 +39,27 @@ impl RebalanceContext {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
+    /// Answers the oldest change with nothing; false when there is none.
+    pub(crate) fn decline_next(&self, consumer: &BaseConsumer<Self>) -> bool {
+        let Some((change, partitions)) = self.next() else { return false };
+        decline(consumer, &change, &partitions);
+        true
+    }
+
     /// From now on every change is answered at once; what is pending is answered here.
     pub(crate) fn close(&self, consumer: &BaseConsumer<Self>) {
         self.closing.store(true, Ordering::SeqCst);
-        while let Some((change, partitions)) = self.next() {
-            decline(consumer, &change, &partitions);
-        }
+        while self.decline_next(consumer) {}
+    }
+}
+
+/// Closes the context when it is dropped, by a panic too: dropping a consumer whose revoke nobody
+/// answers never ends.
+pub(crate) struct Closing<'c>(pub(crate) &'c BaseConsumer<RebalanceContext>);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.context().close(self.0);
     }
 }
 

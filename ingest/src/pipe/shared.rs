@@ -1,7 +1,8 @@
 //! What the threads of one run share: the metadata cell, the ledger, and why it all ends.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use schemas::Offsets;
 
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     /// Batches handed to workers and not finished.
     unfinished: AtomicUsize,
     workers: usize,
+    /// What a batch takes a worker, in microseconds: the slowest of late; 0 before the first.
+    batch_us: AtomicU64,
     wake: Wake,
 }
 
@@ -52,6 +55,7 @@ impl Shared {
             failed: AtomicBool::new(false),
             unfinished: AtomicUsize::new(0),
             workers,
+            batch_us: AtomicU64::new(0),
             wake,
         }
     }
@@ -94,14 +98,59 @@ impl Shared {
         self.unfinished.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// A worker is done with a batch; a source that waits for a free worker is woken.
-    pub(super) fn batch_ends(&self) {
+    /// A worker is done with a batch that took so long; a source that waits for a free worker is woken.
+    pub(super) fn batch_ends(&self, took: Duration) {
+        let before = self.batch_us.load(Ordering::Relaxed);
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        // Two workers may overwrite each other's: the next batch tells again.
+        self.batch_us.store(took_us.max(before - before / 8), Ordering::Relaxed);
         if self.unfinished.fetch_sub(1, Ordering::SeqCst) >= self.workers {
             self.wake.raise();
         }
     }
 
+    /// Whether one more batch is scored within `budget`, as far as can be told; a free worker always
+    /// gets one.
+    pub(super) fn has_time(&self, budget: Duration) -> bool {
+        let each = Duration::from_micros(self.batch_us.load(Ordering::Relaxed));
+        let unfinished = self.unfinished.load(Ordering::SeqCst);
+        if each.is_zero() {
+            return unfinished < self.workers * 2;
+        }
+        let rounds = u32::try_from(unfinished / self.workers + 1).unwrap_or(u32::MAX);
+        unfinished < self.workers || each.saturating_mul(rounds) <= budget
+    }
+
     pub(super) fn worker_is_free(&self) -> bool {
         self.unfinished.load(Ordering::SeqCst) < self.workers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_batches_are_bounded_by_their_time_and_fast_ones_are_not() {
+        let budget = Duration::from_secs(1);
+        // (what a batch took, batches handed out, whether one more is)
+        for (took_ms, unfinished, more) in [
+            (None, 3, true),
+            (None, 4, false),
+            (Some(1), 100, true),
+            (Some(400), 3, true),
+            (Some(400), 4, false),
+            (Some(2000), 1, true),
+            (Some(2000), 2, false),
+        ] {
+            let wake = Wake::new().expect("an eventfd");
+            let shared = Shared::new(wake, Memory::new(), 2);
+            if let Some(ms) = took_ms {
+                shared.batch_begins();
+                shared.batch_ends(Duration::from_millis(ms));
+            }
+            (0..unfinished).for_each(|_| shared.batch_begins());
+            assert_eq!(shared.has_time(budget), more, "{took_ms:?} {unfinished}");
+        }
     }
 }

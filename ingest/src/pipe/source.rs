@@ -14,13 +14,12 @@ use schemas::MicroBatch;
 use super::assignment::Assignment;
 use super::config::PipeConfig;
 use super::consumer::{Fetching, join};
-use super::hop::HopError;
-use super::rebalance::RebalanceContext;
+use super::hop::{HopError, Topics};
+use super::rebalance::{Closing, RebalanceContext};
 use super::shared::{Failure, Shared};
 use super::start;
 use super::ticket::{Item, Work};
 use super::watchdog::{Late, Watch};
-use crate::admin::TopicInfo;
 use crate::client::topic_name;
 use crate::events::PipeEvents;
 use crate::raw::{ForwardQueue, GroupMetadata};
@@ -39,7 +38,7 @@ const LAG_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Source<'a> {
     pub(super) config: &'a PipeConfig,
-    pub(super) input: &'a TopicInfo,
+    pub(super) topics: &'a Topics,
     pub(super) shared: &'a Shared,
     pub(super) events: &'a PipeEvents,
     pub(super) watch: &'a Watch,
@@ -55,7 +54,7 @@ pub(super) fn run(
     join_publisher: impl FnOnce(),
 ) -> Result<(), HopError> {
     let config = source.config;
-    let prepared = start::ensure_positions(config, source.input).and_then(|()| {
+    let prepared = start::ensure_positions(config, source.topics).and_then(|()| {
         let fetching =
             Fetching { topic: &config.input, records: FETCH_RECORDS, kib: config.fetch_kib };
         join(&config.connection, &config.group, &config.timeouts, &fetching)
@@ -69,6 +68,7 @@ pub(super) fn run(
         }
     };
     let topic = topic_name(&config.input).map_err(HopError::Config)?;
+    let closing = Closing(&consumer);
     let ended = {
         let queue = ForwardQueue::new(&consumer, source.shared.wake());
         let mut reading = Reading::new(source, &consumer, queue, topic, work, items);
@@ -79,7 +79,7 @@ pub(super) fn run(
     };
     let _guard =
         source.watch.enter("close of the consumer", config.timeouts.session * 2, Late::EndProcess);
-    consumer.context().close(&consumer);
+    drop(closing);
     drop(consumer);
     // A publisher that failed while the source was draining.
     match (ended, source.shared.failure()) {
@@ -158,12 +158,12 @@ impl<'a, 'c> Reading<'a, 'c> {
             }
             let now = Instant::now();
             self.housekeeping(now)?;
-            self.dispatch_ready();
+            self.dispatch_ready()?;
             let mut read = 0;
             if self.ready.is_empty() {
                 read = self.read()?;
                 self.cut_if_due(Instant::now());
-                self.dispatch_ready();
+                self.dispatch_ready()?;
             }
             self.flush_if_due(Instant::now());
             if !self.ready.is_empty() {

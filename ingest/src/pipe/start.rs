@@ -9,13 +9,17 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::config::{PipeConfig, Start};
-use super::hop::HopError;
+use super::hop::{HopError, Topics};
 use crate::admin::TopicInfo;
 use crate::client::Quiet;
 use crate::connection::Kind;
 
 /// Commits the starting positions if the group never committed anything.
-pub(super) fn ensure_positions(config: &PipeConfig, input: &TopicInfo) -> Result<(), HopError> {
+///
+/// A group without any whose results are there has lost them: the broker forgets the offsets of a group
+/// that was away for `offsets.retention.minutes`. Where it had been is then for a person to say.
+pub(super) fn ensure_positions(config: &PipeConfig, topics: &Topics) -> Result<(), HopError> {
+    let input = &topics.input;
     let retry =
         |what: &str, error| HopError::Retry(format!("{what} of group {:?}: {error}", config.group));
     // Read uncommitted: an offset inside a predecessor's open transaction would be waited for.
@@ -33,6 +37,9 @@ pub(super) fn ensure_positions(config: &PipeConfig, input: &TopicInfo) -> Result
             .map_err(|error| retry("committed offsets", error))?;
         if known.elements().iter().any(|each| matches!(each.offset(), Offset::Offset(_))) {
             return Ok(());
+        }
+        if let Some(written) = topics.written.as_deref().filter(|_| !config.begin_anew) {
+            return Err(forgotten(config, written));
         }
         let first = all(config, input, |partition| match config.start {
             Start::Earliest => Offset::Offset(partition.low),
@@ -57,6 +64,20 @@ pub(super) fn ensure_positions(config: &PipeConfig, input: &TopicInfo) -> Result
         "group {:?} has members and no committed offsets: a consumer that is not tidegate may use it",
         config.group
     )))
+}
+
+fn forgotten(config: &PipeConfig, written: &str) -> HopError {
+    let begin = match config.start {
+        Start::Earliest => "the oldest record, so that what was scored is scored again",
+        Start::Latest => "the newest record, so that what came meanwhile is not scored",
+    };
+    HopError::Config(format!(
+        "group {:?} has no committed offsets, and topic {written:?} holds records: if this pipeline wrote \
+         them, the broker has forgotten its offsets (offsets.retention.minutes) or somebody deleted them. \
+         Set them with kafka-consumer-groups.sh --reset-offsets; or, if this pipeline is new and the topic \
+         is another's too, start it once with --set input.begin_anew=true: it begins with {begin}",
+        config.group
+    ))
 }
 
 const ATTEMPTS: usize = 5;

@@ -1,11 +1,12 @@
 //! A worker thread: takes batches, calls the closure, fills the reserved place. Always.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
-use schemas::{MicroBatch, PredictError, Reject, ScoredBatch, Stage};
+use schemas::{MicroBatch, PredictError, Reject, ScoredBatch, Stage, failpoint};
 
+use super::config::PipeConfig;
 use super::shared::Shared;
 use super::ticket::{Outcome, Work};
 use crate::events::{PipeEvents, WorkerFailed};
@@ -16,11 +17,18 @@ pub type Worker = Box<dyn FnMut(MicroBatch) -> Result<ScoredBatch, PredictError>
 
 pub(super) fn run(
     worker: &mut Worker,
+    config: &PipeConfig,
     to_do: &Receiver<Work>,
     shared: &Shared,
     events: &PipeEvents,
 ) {
     for Work { batch, alone, place } in to_do {
+        if shared.has_failed() {
+            // Nobody scores for a run that is over. The place is dropped, not filled: nothing is
+            // known of these records.
+            shared.batch_ends(Duration::ZERO);
+            continue;
+        }
         let begun = Instant::now();
         let copy = alone.then(|| batch.clone());
         let rows = batch.len();
@@ -29,9 +37,10 @@ pub(super) fn run(
         let scored = match catch_unwind(AssertUnwindSafe(|| worker(batch))) {
             Ok(Ok(scored)) if scored.source().len() == rows => Ok(scored),
             Ok(Ok(scored)) => Err(format!("{} records for {rows}", scored.source().len())),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(panic) => Err(format!("panicked: {}", text_of(panic.as_ref()))),
+            Ok(Err(error)) => Err(config.told(&error.to_string()).to_owned()),
+            Err(panic) => Err(format!("panicked: {}", config.told(&text_of(panic.as_ref())))),
         };
+        failpoint::pass("worker.scored");
         let outcome = match (scored, copy) {
             (Ok(scored), _) => Outcome::Scored(scored),
             (Err(reason), copy) => {
@@ -42,10 +51,11 @@ pub(super) fn run(
                 }
             }
         };
-        events.scored(begun.elapsed());
+        let took = begun.elapsed();
+        events.scored(took);
         // The publisher may be gone; the run is ending then.
         let _ = place.send(outcome);
-        shared.batch_ends();
+        shared.batch_ends(took);
     }
 }
 

@@ -173,6 +173,8 @@ impl Sender {
             match partition {
                 Some(partition) => lane(&mut self.lanes, partition).push(message),
                 None => {
+                    // What waits for the same partition came before it.
+                    send_lanes(&self.producer, handle, &mut self.lanes, limit)?;
                     let one = std::slice::from_mut(&mut message);
                     enqueue(&self.producer, handle, PARTITION_UA, one, limit)?;
                     asked = true;
@@ -182,10 +184,7 @@ impl Sender {
                 turns.take(value.len());
             }
         }
-        for (partition, lane) in self.lanes.iter_mut().enumerate() {
-            enqueue(&self.producer, handle, partition as i32, lane, limit)?;
-        }
-        Ok(())
+        send_lanes(&self.producer, handle, &mut self.lanes, limit)
     }
 
     /// Enqueues one record; its value is not copied, key and headers are.
@@ -341,6 +340,20 @@ fn enqueue(
         from += at;
         waited += STEP;
         producer.poll(STEP);
+    }
+    Ok(())
+}
+
+/// Enqueues what waits in the lanes, each to its partition, and empties them.
+fn send_lanes(
+    producer: &BaseProducer<Reports>,
+    topic: &TopicHandle,
+    lanes: &mut [Vec<sys::rd_kafka_message_t>],
+    limit: Duration,
+) -> Result<(), NotTaken> {
+    for (partition, lane) in lanes.iter_mut().enumerate() {
+        enqueue(producer, topic, partition as i32, lane, limit)?;
+        lane.clear();
     }
     Ok(())
 }

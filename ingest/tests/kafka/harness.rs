@@ -130,6 +130,11 @@ impl Stage {
 
     /// Starts the pipe as a process; `more` are further settings `key=value`.
     pub(crate) fn start(&self, instance: &str, more: &[&str]) -> Pipe {
+        self.start_at(instance, more, "")
+    }
+
+    /// The same, slow or killed at a place (`schemas::failpoint`).
+    pub(crate) fn start_at(&self, instance: &str, more: &[&str], failpoint: &str) -> Pipe {
         let mut command = Command::new(example());
         command
             .arg(format!("brokers={}", self.brokers))
@@ -139,6 +144,7 @@ impl Stage {
             .arg(format!("dead={}", self.dead()))
             .arg(format!("instance={instance}"))
             .args(more)
+            .env("TIDEGATE_FAILPOINT", failpoint)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit());

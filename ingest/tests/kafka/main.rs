@@ -7,5 +7,6 @@ mod kills;
 mod members;
 mod poison;
 mod reading;
+mod slow;
 mod starting;
 mod topics;

@@ -1,9 +1,13 @@
 //! Several processes in one group: joining, leaving, twins, and an input with aborted transactions.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use ingest::members::look_after;
+use ingest::{Group, Stop, StuckHook};
 use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::harness::{Chance, LIMIT, Stage, Tally, kafka};
@@ -104,4 +108,50 @@ fn signal(process: u32, name: &str) {
     let sent =
         std::process::Command::new("kill").args([format!("-{name}"), process.to_string()]).status();
     assert!(sent.unwrap().success());
+}
+
+/// A member of the group that asks for new partitions never, and is polled until `stop`.
+fn member(stage: &Stage, stop: &Stop) -> usize {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &stage.brokers)
+        .set("group.id", &stage.name)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("topic.metadata.refresh.interval.ms", "-1")
+        .create()
+        .unwrap();
+    consumer.subscribe(&[&stage.input()]).unwrap();
+    while !stop.is_raised() {
+        let _ = consumer.poll(Duration::from_millis(50));
+    }
+    consumer.assignment().unwrap().count()
+}
+
+/// Two members take both partitions, so the visitor who asked for the rebalance is given none.
+#[test]
+fn a_partition_that_nobody_owns_is_given_away_by_a_visitor_who_owns_none() {
+    let Some(brokers) = kafka() else { return };
+    let stage = Stage::new(brokers, "visitor", 1);
+    let (stop, group) = (Stop::new(), Group { name: stage.name.clone(), topic: stage.input() });
+    let (told, ended) = std::sync::mpsc::channel();
+    thread::scope(|scope| {
+        let members = [(); 2].map(|()| scope.spawn(|| member(&stage, &stop)));
+        thread::sleep(Duration::from_secs(6));
+        stage.add_partitions(2);
+        let (connection, stop_of_it) = (stage.connection(), stop.clone());
+        // Not joined: a visitor that hangs must fail the test, not hang it.
+        thread::spawn(move || {
+            let meter = opentelemetry::global::meter("test");
+            let stuck = StuckHook(Arc::new(|_| {}));
+            let session = Duration::from_secs(6);
+            let groups = [group];
+            told.send(look_after(&connection, &groups, session, &meter, &stuck, &stop_of_it))
+                .unwrap();
+        });
+        // Seen twice, five seconds apart, and a rebalance.
+        thread::sleep(Duration::from_secs(20));
+        stop.raise();
+        let owned = members.map(|member| member.join().unwrap());
+        assert_eq!(owned, [1, 1]);
+    });
+    ended.recv_timeout(Duration::from_secs(15)).expect("the visitor left").unwrap();
 }

@@ -1,7 +1,9 @@
 //! Records that cannot be handled: they end in the dead letters with a reason, their neighbours in
 //! the results, and the stream goes on.
 
-use crate::harness::{Stage, kafka};
+use ingest::{Outgoing, Producer};
+
+use crate::harness::{LIMIT, Stage, kafka};
 
 fn text(bytes: Option<&[u8]>) -> String {
     String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
@@ -93,7 +95,7 @@ fn headers_are_carried_where_asked() {
         let input = stage.input();
         producer.send(BaseRecord::to(&input).key("key").payload(value).headers(headers())).unwrap();
     }
-    producer.flush(crate::harness::LIMIT).unwrap();
+    producer.flush(LIMIT).unwrap();
     let pipe = stage.start("one", &["carry=headers"]);
     stage.wait_until_done();
     assert_eq!(pipe.stop().0, 0);
@@ -102,4 +104,52 @@ fn headers_are_carried_where_asked() {
         assert_eq!(batches.iter().map(schemas::MicroBatch::len).sum::<usize>(), 1);
         assert_eq!(text(batches[0].header(0, "trace")), "t1", "{topic}");
     }
+}
+
+/// Compressed it went through the input topic; as it is it fits neither of the others.
+#[test]
+fn a_record_whose_key_alone_is_too_large_becomes_a_dead_letter_without_it() {
+    let Some(brokers) = kafka() else { return };
+    let stage = Stage::new(brokers, "large-key", 1);
+    let mut connection = stage.connection();
+    for (name, value) in [("message.max.bytes", "4000000"), ("compression.type", "gzip")] {
+        connection.properties.insert(name.into(), value.into());
+    }
+    let mut producer = Producer::new(&connection, &stage.input(), LIMIT).unwrap();
+    let mut records = Outgoing::new();
+    records.push(Some(&vec![b'k'; 2_000_000]), b"large", Some(0));
+    records.push(Some(b"key"), b"behind", Some(0));
+    producer.send(records).unwrap();
+    producer.flush().unwrap();
+    let pipe = stage.start("one", &[]);
+    stage.wait_until_done();
+    assert_eq!(pipe.stop().0, 0);
+    let letters = stage.records(&stage.dead());
+    let [letter] = &letters[..] else { panic!("{} batches", letters.len()) };
+    assert_eq!((letter.len(), letter.key(0), letter.value(0)), (1, None, Some(&b"large"[..])));
+    let said = str::from_utf8(letter.header(0, "tidegate.shortened").unwrap()).unwrap();
+    assert!(said.contains("key 2000000 bytes") && said.contains("not the key"), "{said}");
+}
+
+#[test]
+fn results_without_a_key_keep_their_order_in_a_partition() {
+    let Some(brokers) = kafka() else { return };
+    let stage = Stage::new(brokers, "ordered", 1);
+    // Several turns (500 kB) of the one partition: they end in the middle of a batch.
+    let values: Vec<String> = (0..20_000).map(|id| format!("{id:0100}")).collect();
+    let mut producer = Producer::new(&stage.connection(), &stage.input(), LIMIT).unwrap();
+    let mut records = Outgoing::new();
+    values.iter().for_each(|value| records.push(None, value.as_bytes(), Some(0)));
+    producer.send(records).unwrap();
+    producer.flush().unwrap();
+    let pipe = stage.start("one", &[]);
+    stage.wait_until_done();
+    assert_eq!(pipe.stop().0, 0);
+    let mut expected = values.iter();
+    for batch in stage.records(&stage.output()) {
+        for row in 0..batch.len() {
+            assert_eq!(batch.value(row), expected.next().map(String::as_bytes));
+        }
+    }
+    assert!(expected.next().is_none());
 }

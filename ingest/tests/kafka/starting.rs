@@ -58,3 +58,32 @@ fn a_partition_added_later_is_read_from_its_beginning() {
     assert_eq!(pipe.stop().0, 0);
     assert_eq!(stage.tally(ids), Tally { missing: ids / 2, doubled: 0 });
 }
+
+/// As after `offsets.retention.minutes`: the topics hold what was scored, the group knows nothing.
+#[test]
+fn a_group_without_offsets_beside_results_is_refused_until_it_may_begin_anew() {
+    let Some(brokers) = kafka() else { return };
+    let stage = Stage::new(brokers, "forgotten", 1);
+    stage.feed(0, 100);
+    let pipe = stage.start("one", &[]);
+    stage.wait_until_done();
+    assert_eq!(pipe.stop().0, 0);
+    let other = format!("pipeline={}-2", stage.name);
+    assert_eq!(stage.start("one", &[&other]).wait().0, 2);
+    let pipe = stage.start("one", &[&other, "begin_anew=yes"]);
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(pipe.stop().0, 0);
+    // From then on it is a group like every other.
+    let pipe = stage.start("one", &[&other]);
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(pipe.stop().0, 0);
+}
+
+#[test]
+fn a_compacted_output_topic_is_refused() {
+    let Some(brokers) = kafka() else { return };
+    let stage = Stage::new(brokers, "compacted", 1);
+    let topic = format!("{}-compacted", stage.name);
+    stage.create(&topic, 1, &[("cleanup.policy", "compact,delete")]);
+    assert_eq!(stage.start("one", &[&format!("output={topic}")]).wait().0, 2);
+}

@@ -92,7 +92,11 @@ impl Decoder {
         let mut rows = Vec::with_capacity(batch.len());
         let mut object_ends = Vec::with_capacity(batch.len());
         let mut rejects = Vec::new();
-        self.builders.iter_mut().for_each(|builder| builder.reserve(batch.len()));
+        for builder in &mut self.builders {
+            // A panic may have left rows of the batch before.
+            builder.truncate(0);
+            builder.reserve(batch.len());
+        }
         for (row, record) in (0..).zip(batch.records()) {
             match self.record(values, text, record, rows.len() as u32) {
                 Ok(object_end) => {

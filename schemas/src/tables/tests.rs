@@ -10,7 +10,7 @@ use arrow::datatypes::{
 use super::{DeadLetterTable, ResultsTable, compatible};
 use crate::sensitive::sha256_hex;
 use crate::{
-    Contract, Decoder, Encoder, Members, MicroBatch, Originals, Predicted, Reject, Stage, Stamp,
+    Contract, Decoder, Encoder, Members, MicroBatch, Originals, Predicted, Stage, Stamp,
     dead_letter,
 };
 
@@ -228,15 +228,16 @@ fn dead_letters_are_rows_with_the_originals_headers() {
     source.push(4, 9, 5, Some(b"k"), Some(b"{")).unwrap();
     source.push_header(b"trace", Some(b"\x00\xff"));
     source.push_header(b"none", None);
-    let reject = Reject { row: 0, stage: Stage::Model, reason: "bad\nrow".into() };
     let mut topic = MicroBatch::with_capacity("dead".into(), 0, 0);
     topic
         .push(0, 1, 2, Originals::Keep.key(&source, 0), Originals::Keep.value(&source, 0))
         .unwrap();
     Originals::Keep.headers(&source, 0).for_each(|(name, value)| topic.push_header(name, value));
-    for (name, value) in dead_letter::headers(&source, &reject, "m", "7") {
+    for (name, value) in dead_letter::headers(&source, 0, Stage::Model, "bad\nrow") {
         topic.push_header(name.as_bytes(), Some(&value));
     }
+    topic.push_header(dead_letter::MODEL_NAME.as_bytes(), Some(b"m"));
+    topic.push_header(dead_letter::MODEL_VERSION.as_bytes(), Some(b"7"));
     topic.push(0, 2, -1, None, None).unwrap();
     topic.push_header(dead_letter::PARTITION.as_bytes(), Some(b"99999999999"));
     topic.push_header(dead_letter::REASON.as_bytes(), Some(b"\xff"));
