@@ -84,19 +84,26 @@ pub(crate) fn look_after(pipeline: &Pipeline, groups: &[Group], stop: &Stop) -> 
     Ok(())
 }
 
+struct RaiseOnDrop<'a>(&'a Stop);
+
+impl Drop for RaiseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.raise();
+    }
+}
+
 /// Sets `part` by `is_up` while `run` runs.
 fn follow<T>(part: &Part, is_up: impl Fn() -> bool + Sync, run: impl FnOnce() -> T) -> T {
-    let over = std::sync::atomic::AtomicBool::new(false);
+    let over = Stop::new();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+            while !over.sleep(LOOK_EVERY) {
                 part.set(is_up());
-                std::thread::sleep(LOOK_EVERY);
             }
         });
-        let ended = run();
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
-        ended
+        // Also after a panic: the scope would wait for the other thread for ever.
+        let _over = RaiseOnDrop(&over);
+        run()
     })
 }
 

@@ -152,6 +152,21 @@ fn integers_that_do_not_fit_and_lists_of_another_length() {
     assert!(reasons[1].contains("`pixels` has 2 items, 4 were expected"), "{reasons:?}");
 }
 
+/// Rows of an open-length list that is empty, or null, behind one that left its items in the buffer.
+#[test]
+fn empty_and_null_lists_of_any_length() {
+    let means = "[[inputs]]\ntensor = \"series\"\ndtype = \"float32\"\nshape = [-1, -1]\nfeatures = [\"series\"]\n\
+        [[outputs]]\nname = \"mean\"\ntensor = \"mean\"\ndtype = \"float32\"\nkind = \"value\"\n";
+    let contract = contract(&[("series", "list<float64>?")]);
+    let events = events(&contract, json!({"series": [[1.0, 2.0, 3.0], [], null, [4.0], []]}));
+    let Some(mut model) = predictor("means", "", means, &contract) else { return };
+    let scored = predict_isolating(&mut model, &events).unwrap();
+    assert_eq!(scored.poison.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [2]);
+    assert!(scored.poison[0].1.contains("null rule"), "{:?}", scored.poison);
+    let answers = norms(&scored.outputs);
+    assert_eq!((answers.len(), answers[0], answers[2]), (4, 2.0, 4.0), "{answers:?}");
+}
+
 #[test]
 fn texts_that_c_cannot_hold_and_columns_that_are_not_there() {
     let echo = "[[inputs]]\ntensor = \"text\"\ndtype = \"string\"\nshape = [-1]\nfeatures = [\"text\"]\n\

@@ -20,6 +20,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use schemas::failpoint;
+
 use crate::deliver::{
     Event, GuardSettings, Http, HttpError, HttpSettings, Kind, Message, ModelFacts, OffsetsOf,
     Publish, Rendering, Route, Target,
@@ -245,6 +247,9 @@ impl Alerts {
         }
         let changes = step(&mut inner.book);
         let stored = self.store_changes(&mut inner, &changes, tell, now_ms);
+        if stored.is_ok() && tell && !changes.transitions.is_empty() {
+            failpoint::pass("alerts.stored");
+        }
         let stored = stored.and_then(|()| self.retrain(&mut inner, facts, now_ms));
         if let Err(error) = stored {
             inner.stale = true;

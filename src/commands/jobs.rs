@@ -8,6 +8,7 @@ use batch::jobs::{
 };
 use jiff::Timestamp;
 use monitor::report::Table;
+use monitor::window::Lagging;
 use serde::Serialize;
 
 use crate::cli::{JobsCommand, JobsHistoryArgs, JobsListArgs, JobsRunArgs};
@@ -187,7 +188,9 @@ fn make(args: &JobsRunArgs) -> anyhow::Result<Exit> {
 
 /// Whether a run's output was not taken away.
 fn made_is_there(run: &Run) -> bool {
-    std::path::Path::new(&run.output).join("manifest.json").is_file()
+    let manifest = std::path::Path::new(&run.output).join("manifest.json");
+    // Where that cannot be told, it is made anew, which finds out.
+    batch::source::exists(&manifest).unwrap_or(false)
 }
 
 fn asked(args: &JobsRunArgs, root: &Job) -> anyhow::Result<Moment> {
@@ -220,7 +223,7 @@ fn latest(config: &Config, jobs: &[Job], job: &Job) -> anyhow::Result<Moment> {
         before = latest_success(&state(config).runs(&first.spec.name)?).cloned();
     }
     let watermark = match &job.spec.trigger {
-        Trigger::Watermark => Watermark::new().at(config, now)?,
+        Trigger::Watermark => Watermark::new().at(config, &Lagging::default(), now)?,
         Trigger::Cron(_) | Trigger::After(_) => None,
     };
     // As if nothing had been made, and the job had been looked after for ever.

@@ -93,7 +93,8 @@ fn measured(rule: &Rule, row: &ReportRow) -> Option<(f64, Option<f64>)> {
         Measure::Ks => drift(of.ks_d, of.ks_q),
         Measure::Wasserstein => drift(of.wasserstein, of.ks_q),
         Measure::NullShare => {
-            fault(row.null_share.zip(row.reference_null_share).map(|(a, b)| a - b))
+            let more = row.null_share.zip(row.reference_null_share).map(|(a, b)| a - b);
+            fault(more).map(|(more, _)| (more, row.null_p))
         }
         Measure::NewCategories => fault(row.new_share),
         Measure::OutOfRange => fault(row.out_of_range_share),

@@ -11,11 +11,12 @@ use batch::jobs::{Due, Held, HoldError, State, Trigger};
 use ingest::Stop;
 use jiff::Timestamp;
 
+use super::Waiting;
 use crate::config::{Job, resolved_jobs};
 use crate::exit;
 use crate::health::Health;
 use crate::jobs::{Board, Events, Maker, Watermark, problems, state, who};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, RESULTS};
 use crate::supervise::{Trouble, keep_running};
 
 /// From one look at the clock to the next.
@@ -43,7 +44,15 @@ pub(crate) fn jobs(pipeline: &Pipeline, health: &Health, stop: &Stop) -> anyhow:
         part.set(true);
         let Some(_held) = hold(&state, &who, stop, &mut said)? else { return Ok(()) };
         let maker = Maker { pipeline, state: &state, by: &who, shown: false, anew: false };
-        let hop = Hop { pipeline, jobs: &jobs, state: &state, who: &who, maker, events: &events };
+        let hop = Hop {
+            pipeline,
+            jobs: &jobs,
+            state: &state,
+            who: &who,
+            maker,
+            events: &events,
+            waiting: &health.waiting,
+        };
         let ended = hop.run(stop);
         part.set(false);
         ended.map_err(Trouble::Again)
@@ -80,6 +89,8 @@ struct Hop<'a> {
     who: &'a str,
     maker: Maker<'a>,
     events: &'a Events,
+    /// What hop 2 of this process has still to read or to publish: a day is not complete before.
+    waiting: &'a Waiting,
 }
 
 impl<'a> Hop<'a> {
@@ -125,7 +136,10 @@ impl<'a> Hop<'a> {
     ) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let waits = self.jobs.iter().any(|job| matches!(job.spec.trigger, Trigger::Watermark));
-        let mark = if waits { watermark.at(&self.pipeline.config, now)? } else { None };
+        let mark = match waits {
+            true => watermark.at(&self.pipeline.config, &self.waiting.of(RESULTS), now)?,
+            false => None,
+        };
         let mut all: Vec<(&Job, Due)> = Vec::new();
         for job in self.jobs.iter().filter(|job| !making.contains_key(job.spec.name.as_str())) {
             all.extend(board.due(job, now, mark)?.map(|due| (job, due)));

@@ -19,6 +19,7 @@ use monitor::outcomes::Outcome;
 use monitor::policy::{Budget, Rule};
 use monitor::state::{Holder, StateError};
 use prometheus::Registry;
+use schemas::failpoint;
 use serde_json::{Value, json};
 
 use super::Waiting;
@@ -68,9 +69,10 @@ pub(crate) fn watch(
             let pulse = Pulse::new(pipeline, health, registry);
             let goes_on = || !stop.is_raised() && !over.is_raised();
             let told = (&gauges, pulse, &health.waiting);
+            // Also after a panic: the scope would wait for the other two for ever.
+            let ending = Ending { over: &over, alerts: &alerts };
             let ended = rounds(pipeline, &rules, &alerts, told, &goes_on);
-            over.raise();
-            alerts.end_deliveries();
+            drop(ending);
             let resume = |panic| std::panic::resume_unwind(panic);
             let ticked = ticks.join().unwrap_or_else(resume);
             let delivered = deliveries.join().unwrap_or_else(resume);
@@ -80,6 +82,19 @@ pub(crate) fn watch(
         gauges.end();
         ended.map_err(Trouble::Again)
     })
+}
+
+/// Ends ticks and deliveries when it is dropped.
+struct Ending<'a> {
+    over: &'a Stop,
+    alerts: &'a Alerts,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.over.raise();
+        self.alerts.end_deliveries();
+    }
 }
 
 /// The alerts' state, as soon as no other process holds it; `None` when asked to stop before.
@@ -238,6 +253,7 @@ fn round(
         for (window, rows) in by_window(&round.rows) {
             let judged = judged(&rows, rules, min_rows);
             let changes = alerts.judge(&judged, &facts(pipeline, &rows, newest))?.len();
+            failpoint::pass("monitor.told");
             let findings = judged.findings.len();
             if rows.iter().all(|row| row.n == 0) {
                 Stretch::tell(empty.add(window, findings, changes));

@@ -24,10 +24,12 @@ impl Watermark {
         Self { times: TableTimes::of_events(), looked: None, mark: None }
     }
 
-    /// The watermark at `now`, some seconds old at most.
+    /// The watermark at `now`, some seconds old at most; `lagging` partitions have records that are not
+    /// archived yet.
     pub(crate) fn at(
         &mut self,
         config: &Config,
+        lagging: &Lagging,
         now: Timestamp,
     ) -> anyhow::Result<Option<Timestamp>> {
         if self.looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
@@ -35,7 +37,7 @@ impl Watermark {
                 batch::topic_folder(&config.archive.directory, RESULTS, &config.output.topic);
             let partitions = self.times.look(&folder)?;
             let (idle, late) = (config.monitor.idle_seconds, config.monitor.lateness_seconds);
-            let mark = watermark(partitions, &Lagging::default(), now.as_microsecond(), idle, late);
+            let mark = watermark(partitions, lagging, now.as_microsecond(), idle, late);
             self.mark = mark.and_then(|micros| Timestamp::from_microsecond(micros).ok());
             self.looked = Some(Instant::now());
         }

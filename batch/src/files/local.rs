@@ -75,6 +75,10 @@ impl Files for LocalFiles {
 }
 
 fn publish_by_link(from: &Path, to: &Path) -> io::Result<()> {
+    if from.is_dir() {
+        // A folder has no second name, and takes the place of an empty one at most.
+        return fs::rename(from, to);
+    }
     fs::hard_link(from, to)?;
     // The name is taken; a temporary left behind is swept at the next start.
     let _ = fs::remove_file(from);

@@ -1,6 +1,7 @@
 //! From what was written on a command line to the files it means.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 use serde::{Deserialize, Serialize};
@@ -34,19 +35,26 @@ pub(crate) struct Found {
     pub(crate) kind: FileKind,
 }
 
-/// The files that `inputs` mean.
+/// The files that `inputs` mean, each once, however many inputs or parts of a pattern mean it.
 pub(crate) fn find(inputs: &[PathBuf]) -> Result<Found, StoreError> {
     let mut files: Vec<(PathBuf, FileKind)> = Vec::new();
+    let mut known = HashSet::new();
     for input in inputs {
-        let before = files.len();
-        collect(input, &mut files)?;
-        // Within one input by path; inputs keep the order in which they were named.
-        files[before..].sort();
-        if files.len() == before {
+        let mut found = Vec::new();
+        collect(input, &mut found)?;
+        if found.is_empty() {
             return Err(refused(
                 input,
                 "it holds no .parquet, .csv, .jsonl, .ndjson or .json file",
             ));
+        }
+        // Within one input by path; inputs keep the order in which they were named.
+        found.sort();
+        for file in found {
+            let path = files::absolute(&file.0).map_err(|e| StoreError::io("find", &file.0, e))?;
+            if known.insert(path) {
+                files.push(file);
+            }
         }
     }
     let Some((first, kind)) = files.first().cloned() else {
@@ -76,8 +84,13 @@ fn collect(input: &Path, files: &mut Vec<(PathBuf, FileKind)>) -> Result<(), Sto
         return Err(refused(input, "there is no such file or folder"));
     }
     let matches = glob::glob(&text).map_err(|error| refused(input, &error.to_string()))?;
+    let named = names(&literal(&text)).count();
     for path in matches {
         let path = path.map_err(|error| refused(input, &error.to_string()))?;
+        let hidden = names(&path).skip(named).any(|name| name.as_encoded_bytes().starts_with(b"."));
+        if hidden {
+            continue;
+        }
         if path.is_dir() {
             walk(&path, 0, files)?;
         } else if let Some(kind) = kind_of(&path) {
@@ -87,13 +100,27 @@ fn collect(input: &Path, files: &mut Vec<(PathBuf, FileKind)>) -> Result<(), Sto
     Ok(())
 }
 
+/// The folder that a pattern names before its first character that makes it one.
+fn literal(pattern: &str) -> PathBuf {
+    let upto = pattern.find(PATTERN).map_or(pattern, |at| &pattern[..at]);
+    PathBuf::from(upto.rfind('/').map_or("", |slash| &upto[..=slash]))
+}
+
+/// Names of folders and of the file, `.` and `..` left out.
+fn names(path: &Path) -> impl Iterator<Item = &std::ffi::OsStr> {
+    path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name),
+        _ => None,
+    })
+}
+
 /// In an object store a folder is what its objects' keys begin with: all are looked through.
 fn collect_objects(input: &Path, files: &mut Vec<(PathBuf, FileKind)>) -> Result<(), StoreError> {
     let text = input.to_string_lossy();
     let pattern = text.find(PATTERN).map(|at| {
-        let literal = &text[..text[..at].rfind('/').map_or(at, |slash| slash + 1)];
+        let folder = &text[..text[..at].rfind('/').map_or(at, |slash| slash + 1)];
         let pattern = Pattern::new(&text).map_err(|error| refused(input, &error.to_string()))?;
-        Ok((PathBuf::from(literal), pattern))
+        Ok((PathBuf::from(folder), pattern))
     });
     let pattern = pattern.transpose()?;
     let one = pattern.is_none() && !text.ends_with('/') && source::exists(input)?;

@@ -149,3 +149,30 @@ fn objects_are_found_as_files_are() {
     let rows = Rows::open(&RowsConfig { inputs, ..RowsConfig::default() }).unwrap();
     assert_eq!(rows.count().unwrap(), 1);
 }
+
+#[test]
+fn each_file_is_read_once_however_many_inputs_mean_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for file in ["a.csv", "in/b.csv", "in/deep/c.csv", "in/x.csv/part-0.csv", "in/.tmp/d.csv"] {
+        std::fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+        std::fs::write(root.join(file), "n\n1\n").unwrap();
+    }
+    let below = ["in/b.csv", "in/deep/c.csv", "in/x.csv/part-0.csv"];
+    let cases: [(&[&str], &[&str]); 8] = [
+        (&["in"], &below),
+        (&["in/**/*"], &below),
+        (&["in/**"], &below),
+        (&["in/**/*.csv"], &below),
+        (&["in/*"], &below),
+        (&["in/./b.csv", "in/b.csv"], &["in/./b.csv"]),
+        (&["in/deep", "in"], &["in/deep/c.csv", "in/b.csv", "in/x.csv/part-0.csv"]),
+        // A hidden folder that is named is meant.
+        (&["in/.tmp/*.csv"], &["in/.tmp/d.csv"]),
+    ];
+    for (inputs, expected) in cases {
+        let inputs: Vec<PathBuf> = inputs.iter().map(|input| root.join(input)).collect();
+        let expected: Vec<PathBuf> = expected.iter().map(|file| root.join(file)).collect();
+        assert_eq!(find::find(&inputs).unwrap().files, expected, "{inputs:?}");
+    }
+}

@@ -112,10 +112,20 @@ impl Feed {
             None => columns.get(0).as_list::<i32>().value_length(rows.start) as usize,
         };
         self.borrowed = padded == rows.len() && is_the_tensor(plan, columns, self.width);
-        if self.borrowed || self.width == 0 {
+        if self.borrowed {
             return Ok(());
         }
         let width = self.width;
+        if width == 0 {
+            with_numbers!(
+                &mut self.buffer,
+                elements => elements.clear(),
+                bool bools => bools.clear(),
+                text texts => texts.clear()
+            );
+            // An empty list and a null one look alike: only the former may pass without a rule.
+            return fill::no_null(plan, columns, rows);
+        }
         with_numbers!(
             &mut self.buffer,
             elements => {

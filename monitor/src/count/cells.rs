@@ -67,7 +67,7 @@ impl Cells {
 /// Times of a whole file.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Times {
-    /// The newest event time that is not ahead of its scoring.
+    /// The newest event time; of an event that is ahead of its scoring, when it was scored.
     pub(super) newest_event: Option<i64>,
     /// The newest time in Kafka.
     pub(super) newest_record: Option<i64>,
@@ -87,9 +87,13 @@ pub(super) fn times(file: &Columns) -> Result<Times, StoreError> {
     for batch in file.read(&TIMES, 0..file.rows())? {
         let columns = TimeColumns::of(&batch?)?;
         for row in 0..columns.rows {
-            if let Some(time) = columns.time(row).filter(|time| !columns.is_ahead(row, *time)) {
-                times.newest_event = times.newest_event.max(Some(time));
-            }
+            // One that is ahead of its scoring says that much: a partition of which all are must not hold
+            // every window back.
+            let time = columns.time(row).map(|time| match columns.is_ahead(row, time) {
+                true => columns.at(3, row).unwrap_or(time),
+                false => time,
+            });
+            times.newest_event = times.newest_event.max(time);
             times.newest_record = times.newest_record.max(columns.at(2, row));
         }
     }

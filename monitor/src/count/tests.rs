@@ -312,3 +312,18 @@ fn counts_of_something_else_are_made_again_and_old_ones_outlive_the_archive() {
         .unwrap();
     assert_eq!(count(&mut counter(root.path(), 300)).len(), 1);
 }
+
+/// A producer whose clock is off by more than is believed, all of it.
+#[test]
+fn events_ahead_of_their_scoring_hold_no_partition_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dice = Dice(3);
+    let rows: Vec<Row> = (0..50)
+        .map(|at| Row { event: Some(at * 60 + 3 * HOUR), scored: at * 60, ..dice.row(HOUR) })
+        .collect();
+    archive(folder.path(), 0, &rows);
+    let mut counter = counter(folder.path(), 60);
+    let counted = count(&mut counter);
+    assert_eq!(counted[0].footer.newest_event_us, Some(49 * 60 * MICROS), "scored then");
+    assert_eq!(counted[0].footer.early + counted[0].footer.late, 50, "their pane is not believed");
+}

@@ -244,6 +244,11 @@ impl Measure {
         if self == Self::Volume { Direction::Below } else { Direction::Above }
     }
 
+    /// Whether a chance of it without a fault is known, so that a rule can ask for significance.
+    pub fn is_tested(self) -> bool {
+        self.class() == Class::Drift || self == Self::NullShare
+    }
+
     /// The measure that is written so.
     pub(super) fn named(name: &str) -> Option<Self> {
         serde_json::from_value(name.into()).ok()
@@ -316,6 +321,11 @@ impl Rule {
             self.level.is_none_or(|level| level > 0.0 && level < 1.0),
             "level",
             "must be greater than 0 and less than 1",
+        );
+        unless(
+            self.level.is_none() || self.measure.is_tested(),
+            "significance",
+            "nothing is known of its chance: only measures of drift and null_share are tested; leave it out",
         );
         unless(
             (1..=MAX_WINDOWS).contains(&self.windows),

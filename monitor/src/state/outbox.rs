@@ -64,7 +64,8 @@ impl Heard {
 }
 
 impl Store {
-    /// The next delivery of `route` that is due: the oldest of its episode, and not too early.
+    /// The next delivery of `route` that is due: the oldest of its model and class, and not too early. Some
+    /// receivers know a group by one key, so that a resolve of the last episode would end the next one.
     pub(crate) fn next_due(
         &self,
         route: &str,
@@ -77,8 +78,12 @@ impl Store {
                    -- No wait is that long: the clock went back.
                    AND (due_ms <= ?2 OR due_ms > ?2 + ?3)
                    AND NOT EXISTS (SELECT 1 FROM outbox AS earlier
-                     WHERE earlier.route = mine.route AND earlier.episode = mine.episode
-                       AND earlier.state = 'waiting' AND earlier.seq < mine.seq)
+                     WHERE earlier.route = mine.route AND earlier.state = 'waiting'
+                       AND earlier.seq < mine.seq
+                       AND (earlier.episode = mine.episode OR EXISTS (
+                         SELECT 1 FROM episodes AS before, episodes AS now
+                         WHERE before.id = earlier.episode AND now.id = mine.episode
+                           AND before.model = now.model AND before.class = now.class)))
                  ORDER BY seq LIMIT 1",
             )?;
             statement.query_row(params![route, now_ms, MAX_RETRY_AFTER_MS], read).optional()
@@ -247,8 +252,9 @@ fn finish(
     Ok(false)
 }
 
-/// The message, and what waits behind it, for the next route. What waits here goes on waiting only
-/// if this receiver may have heard of the episode.
+/// The message, and what waits behind it, for the next route, but for triggers that it is past: it may have
+/// been told of the episode by itself when that became more severe. What waits here goes on waiting only if
+/// this receiver may have heard of the episode.
 fn fall_over(
     transaction: &Transaction<'_>,
     delivery: &Delivery,
@@ -256,7 +262,7 @@ fn fall_over(
     now_ms: i64,
 ) -> rusqlite::Result<()> {
     let Delivery { episode, route, .. } = delivery;
-    put(transaction, episode, to, &delivery.message, now_ms)?;
+    hand_on(transaction, delivery, to, now_ms)?;
     let mut statement = transaction.prepare(
         "SELECT seq, episode, route, message, attempts, created_ms FROM outbox
          WHERE route = ?1 AND episode = ?2 AND state = 'waiting' AND seq > ?3 ORDER BY seq",
@@ -274,7 +280,7 @@ fn fall_over(
     )?;
     for later in behind {
         let ends = matches!(later.message.kind, Kind::Resolved | Kind::Acknowledged);
-        put(transaction, episode, to, &later.message, now_ms)?;
+        hand_on(transaction, &later, to, now_ms)?;
         if ends && !may_know {
             finish(
                 transaction,
@@ -285,6 +291,33 @@ fn fall_over(
                 now_ms,
             )?;
         }
+    }
+    Ok(())
+}
+
+/// Puts the message on another route; as skipped where that has had, or will have, a later one.
+fn hand_on(
+    transaction: &Transaction<'_>,
+    delivery: &Delivery,
+    to: &str,
+    now_ms: i64,
+) -> rusqlite::Result<()> {
+    let Delivery { seq, episode, message, .. } = delivery;
+    let is_past: bool = transaction.query_row(
+        "SELECT EXISTS (SELECT 1 FROM outbox WHERE episode = ?1 AND route = ?2 AND seq > ?3
+           AND kind IN ('alert.upgraded', 'alert.resolved'))",
+        params![episode, to, seq],
+        |row| row.get(0),
+    )?;
+    put(transaction, episode, to, message, now_ms)?;
+    if is_past && matches!(message.kind, Kind::Fired | Kind::Upgraded) {
+        transaction.execute(
+            "UPDATE outbox SET state = 'skipped', finished_ms = ?3,
+               error = 'this route has a later message of the episode'
+             WHERE message_id = ?1 AND route = ?2 AND state = 'waiting' AND attempts = 0
+               AND seq > ?4",
+            params![message.id, to, now_ms, seq],
+        )?;
     }
     Ok(())
 }

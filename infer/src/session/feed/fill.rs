@@ -201,15 +201,29 @@ fn fill_nulls<T: Number>(
 ) -> Result<(), PredictError> {
     let Some(nulls) = column.nulls().filter(|nulls| nulls.null_count() > 0) else { return Ok(()) };
     let len = source_len(source, width);
-    for (row, out) in rows.zip(out.chunks_exact_mut(width)).filter(|(row, _)| nulls.is_null(*row)) {
+    for (_, out) in rows.zip(out.chunks_exact_mut(width)).filter(|(row, _)| nulls.is_null(*row)) {
         let value = match source.null.as_ref().ok_or_else(|| null_row(source))? {
             Literal::Float(value) => T::from(*value),
             Literal::Integer(value) => T::from(*value),
             Literal::Bool(value) => Some(if *value { T::one() } else { T::zero() }),
             Literal::Text(_) => None,
         };
-        let _ = row;
         out[source.offset..source.offset + len].fill(value.unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// Fails where a row of `rows` is null and no rule says what a null becomes.
+pub(super) fn no_null(
+    plan: &InputPlan,
+    columns: InputColumns<'_>,
+    rows: Range<usize>,
+) -> Result<(), PredictError> {
+    for (index, source) in plan.sources.iter().enumerate() {
+        let column = columns.get(index);
+        if source.null.is_none() && rows.clone().any(|row| column.is_null(row)) {
+            return Err(null_row(source));
+        }
     }
     Ok(())
 }

@@ -105,6 +105,38 @@ fn a_resolve_that_waits_behind_its_trigger_falls_over_with_it() {
     assert_eq!(types(&down.received()).last().map(String::as_str), Some("alert.resolved"));
 }
 
+/// PagerDuty knows a model and class by one key: a late resolve would end what fires by then.
+#[test]
+fn a_resolve_that_is_late_does_not_come_behind_the_next_episode() {
+    let (folder, hand) = (tempfile::tempdir().unwrap(), Hand::at(NOON_MS));
+    let slow = [FINE, Answer::Status(429, "retry-after: 600\r\n", "")];
+    let receiver = Receiver::start(slow, FINE);
+    let alerts = open(&folder.path().join("s"), &hand, vec![webhook("ops", &receiver)]);
+    for (hours, value) in [(0, 0.3), (1, 0.0), (2, 0.6)] {
+        alerts.judge(&window(hours, "psi", value), &[]).unwrap();
+        pass(&alerts, &hand, 1);
+    }
+    pass(&alerts, &hand, 12);
+    let expected = ["alert.fired", "alert.resolved", "alert.resolved", "alert.fired"];
+    assert_eq!(types(&receiver.received()), expected);
+}
+
+#[test]
+fn what_falls_over_is_not_told_to_one_who_is_past_it() {
+    let (folder, hand) = (tempfile::tempdir().unwrap(), Hand::at(NOON_MS));
+    let (down, up) = (Receiver::start([], Answer::Status(403, "", "")), Receiver::fine());
+    let boss = Route { min_severity: Severity::Critical, ..webhook("boss", &up) };
+    let routes = vec![then(webhook("ops", &down), "boss"), boss];
+    let alerts = open(&folder.path().join("s"), &hand, routes);
+    // It becomes critical, of which the second route hears by itself, and ends.
+    for (hours, value) in [(0, 0.3), (1, 0.6), (2, 0.0)] {
+        alerts.judge(&window(hours, "psi", value), &[]).unwrap();
+    }
+    pass(&alerts, &hand, 10);
+    assert_eq!(types(&up.received()), ["alert.upgraded", "alert.resolved"]);
+    assert_eq!(alerts.outbox().unwrap().dead, 0);
+}
+
 #[test]
 fn gone_means_gone_until_the_route_leads_elsewhere() {
     let (folder, hand) = (tempfile::tempdir().unwrap(), Hand::at(NOON_MS));
