@@ -132,7 +132,7 @@ fn a_partition_that_nobody_owns_is_given_away_by_a_visitor_who_owns_none() {
     let Some(brokers) = kafka() else { return };
     let stage = Stage::new(brokers, "visitor", 1);
     let (stop, group) = (Stop::new(), Group { name: stage.name.clone(), topic: stage.input() });
-    let (told, ended) = std::sync::mpsc::channel();
+    let (told, ended) = std::sync::mpsc::sync_channel(1);
     thread::scope(|scope| {
         let members = [(); 2].map(|()| scope.spawn(|| member(&stage, &stop)));
         thread::sleep(Duration::from_secs(6));
