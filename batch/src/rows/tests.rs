@@ -162,7 +162,8 @@ fn each_file_is_read_once_however_many_inputs_mean_it() {
     let cases: [(&[&str], &[&str]); 8] = [
         (&["in"], &below),
         (&["in/**/*"], &below),
-        (&["in/**"], &below),
+        // Such a pattern means folders.
+        (&["in/**"], &below[1..]),
         (&["in/**/*.csv"], &below),
         (&["in/*"], &below),
         (&["in/./b.csv", "in/b.csv"], &["in/./b.csv"]),

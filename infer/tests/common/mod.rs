@@ -125,12 +125,17 @@ pub(crate) fn column(values: &Value) -> ArrayRef {
             Arc::new(values.iter().map(Value::as_f64).collect::<Float64Array>())
         }
         Some(Value::Array(_)) => {
-            let items: Vec<ArrayRef> = values.iter().map(column).collect();
+            let none = Value::Array(vec![]);
+            let list = |value| if Value::is_null(value) { &none } else { value };
+            let items: Vec<ArrayRef> = values.iter().map(|value| column(list(value))).collect();
             let parts: Vec<&dyn arrow::array::Array> = items.iter().map(AsRef::as_ref).collect();
             let offsets =
                 arrow::buffer::OffsetBuffer::from_lengths(items.iter().map(|item| item.len()));
             let field = Arc::new(arrow::datatypes::Field::new("item", DataType::Float64, false));
-            Arc::new(arrow::array::ListArray::new(field, offsets, concat(&parts).unwrap(), None))
+            let nulls: arrow::buffer::NullBuffer =
+                values.iter().map(|value| !value.is_null()).collect::<Vec<bool>>().into();
+            let nulls = Some(nulls).filter(|nulls| nulls.null_count() > 0);
+            Arc::new(arrow::array::ListArray::new(field, offsets, concat(&parts).unwrap(), nulls))
         }
         _ => new_null_array(&DataType::Float64, values.len()),
     }
