@@ -4,7 +4,6 @@ mod events;
 mod judge;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use batch::sql::SqlTable;
@@ -24,9 +23,6 @@ use crate::exit;
 use crate::monitoring;
 use crate::pipeline::{LABELS, Pipeline};
 
-/// How long windows are joined before drift is looked at again: a month of labels that are switched on late
-/// takes half an hour.
-const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// Memory of the join of a window; what is more goes to the temporary folder.
 const JOIN_BYTES: usize = 256 << 20;
 /// From here on the probability of a class is the answer, where neither model nor descriptor says.
@@ -185,7 +181,7 @@ pub(crate) fn newest(pipeline: &Pipeline) -> BTreeMap<String, Value> {
     newest.unwrap_or_default()
 }
 
-/// Joins windows that are due, for as long as drift can wait; the next look goes on. What was found is told before it is published: whoever is killed
+/// Joins every window that is due. What was found is told before it is published: whoever is killed
 /// in between is told again. `lagging` partitions have labels that are not archived yet. `tell` answers whether
 /// to go on.
 pub(crate) fn look(
@@ -195,8 +191,7 @@ pub(crate) fn look(
     mut tell: impl FnMut(&Outcome) -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
     let Some(judged) = reports.judged()? else { return Ok(()) };
-    let begun = Instant::now();
-    while begun.elapsed() < LOOK_LIMIT {
+    loop {
         let now = jiff::Timestamp::now().as_microsecond();
         let next = outcomes.next(judged.clone(), now, lagging).context("joining labels")?;
         let Some(outcome) = next else { return Ok(()) };
@@ -207,7 +202,6 @@ pub(crate) fn look(
             return Ok(());
         }
     }
-    Ok(())
 }
 
 /// The tables of labels and performance under their SQL names.

@@ -38,6 +38,9 @@ use crate::supervise::{Trouble, keep_running};
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long another process may hold the state before it is asked for again.
 const STANDBY: Duration = Duration::from_secs(10);
+/// How long windows are joined with labels before drift is looked at again: a month of labels that are switched
+/// on late takes half an hour.
+const MEASURE_LIMIT: Duration = Duration::from_secs(5);
 /// Pause after performance could not be measured: a join that failed costs as much again.
 const MEASURE_AGAIN: Duration = Duration::from_secs(300);
 /// From one look at what is due to the next.
@@ -210,11 +213,11 @@ fn rounds(
             round(pipeline, rules, alerts, (&mut watched, &mut reports), known, goes_on)?;
             gauges.look()?;
             if let Some(outcomes) = outcomes.as_mut().filter(|_| Instant::now() >= measure_from) {
-                let mut measured = Measured::default();
+                let (mut measured, begun) = (Measured::default(), Instant::now());
                 let looked = labels::look(outcomes, &reports, &waiting.of(LABELS), |outcome| {
                     tell_performance(pipeline, rules, alerts, outcome)?;
                     measured.add(outcome);
-                    Ok(goes_on())
+                    Ok(goes_on() && begun.elapsed() < MEASURE_LIMIT)
                 });
                 if measured.tell() {
                     newest = labels::newest(pipeline);

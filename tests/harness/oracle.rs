@@ -5,11 +5,13 @@ use std::process::Command;
 
 use super::{Pipeline, output, required};
 
-/// Both tables as one list of where their rows come from, and what is counted in it.
-const COUNTS: &str = "SELECT count(*) AS rows, count(DISTINCT (p, o)) AS events, \
-     count(DISTINCT (p, o)) FILTER (WHERE scored) AS results \
-     FROM (SELECT input_partition AS p, input_offset AS o, true AS scored FROM results UNION ALL \
-     SELECT input_partition, input_offset, false FROM dead_letters)";
+/// Both tables as one list of where their rows come from (offsets stay far below 10^12), and what is
+/// counted in it.
+const COUNTS: &str = "SELECT count(*) AS rows, count(DISTINCT place) AS events, \
+     count(DISTINCT CASE WHEN scored THEN place END) AS results \
+     FROM (SELECT CAST(input_partition AS BIGINT) * 1000000000000 + input_offset AS place, true AS scored \
+     FROM results UNION ALL \
+     SELECT CAST(input_partition AS BIGINT) * 1000000000000 + input_offset, false FROM dead_letters)";
 
 /// Reads each folder as a table, and prints the answer as CSV.
 const DUCKDB: &str = r#"

@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
 
@@ -38,6 +39,11 @@ impl std::fmt::Display for Holder {
     }
 }
 
+/// A lock that is taken is tried again: who starts a program shares its open files with it for a moment,
+/// locks that were let go among them.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// The lock beside the state file; its content is for people.
 pub(super) fn lock(path: &Path) -> Result<File, StateError> {
     let mut name = path.as_os_str().to_owned();
@@ -51,15 +57,17 @@ pub(super) fn lock(path: &Path) -> Result<File, StateError> {
         .truncate(false)
         .open(&beside)
         .map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let holder = std::fs::read_to_string(&beside).unwrap_or_default();
-            let holder = if holder.is_empty() { "another process".into() } else { holder };
-            Err(StateError::Held { path: path.into(), holder })
+    for left in (0..LOCK_TRIES).rev() {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if left > 0 => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(io(error)),
         }
-        Err(TryLockError::Error(error)) => Err(io(error)),
     }
+    let holder = std::fs::read_to_string(&beside).unwrap_or_default();
+    let holder = if holder.is_empty() { "another process".into() } else { holder };
+    Err(StateError::Held { path: path.into(), holder })
 }
 
 impl Store {
