@@ -11,7 +11,6 @@ mod otlp;
 mod pipeline;
 mod process;
 mod proxy;
-mod refusal;
 mod s3;
 mod small_disk;
 
