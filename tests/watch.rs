@@ -1,10 +1,9 @@
 //! Hop 3 at work: the archive grows, a window drifts, a local webhook hears of it, signed and once.
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -126,59 +125,6 @@ fn a_drift_reaches_the_webhook_once_and_a_quiet_stream_stays_silent() {
     assert!(child.running(), "{}", child.log());
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
-}
-
-/// Ended behind each window's alerts, before its report is published, and between what an alert and what a
-/// request to train again write.
-#[test]
-fn killed_between_alert_and_report_nothing_is_lost_and_repeats_are_the_same() {
-    let monitored = Monitored::new();
-    let directory = monitored.folder.path().join("data");
-    archive(&directory, 0..9, 9);
-    monitored.fit(&["--where", "event_time < '2013-06-01T06:00:00Z'"]);
-    archive(&directory, 9..12, 9);
-    let (address, heard) = receiver();
-    let ids = Arc::new(Mutex::new(BTreeSet::new()));
-    let seen = Arc::clone(&ids);
-    std::thread::spawn(move || {
-        while let Ok(request) = heard.recv() {
-            let kind = body(&request)["type"].as_str().expect("a type").to_owned();
-            let id = request.header("webhook-id").expect("an id").to_owned();
-            seen.lock().expect("nobody panics").insert((kind, id));
-        }
-    });
-    let arguments = arguments(&["run", "--only", "monitor"], &monitored, &address, &[]);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut kills = 0;
-    for (place, counts) in [("alerts.stored", 1..=2), ("monitor.told", 1..=40)] {
-        for count in counts {
-            let failpoint = format!("{place}={count}");
-            let mut child = Child::spawn_with(&arguments, &[("TIDEGATE_FAILPOINT", &failpoint)]);
-            let until = Instant::now() + QUIET;
-            while child.running() && Instant::now() < until {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            if child.running() {
-                // No place is left that it could end at.
-                child.terminate();
-                assert!(child.wait(SOON).success(), "{}", child.log());
-                break;
-            }
-            kills += 1;
-        }
-    }
-    assert!(kills > 8, "only {kills} windows were ended behind");
-    let mut child = Child::spawn(&arguments);
-    child.wait_for("serving /livez", SOON);
-    std::thread::sleep(QUIET);
-    child.terminate();
-    assert!(child.wait(SOON).success(), "{}", child.log());
-    let once = "SELECT count(*) - count(DISTINCT (window_start, reference, model_name, model_version, arm, \
-                segment, segment_value, column_name)) FROM reports";
-    assert_eq!(monitored.sql(once), "0", "a window has one report");
-    let ids = ids.lock().expect("nobody panics");
-    let kinds: Vec<&str> = ids.iter().map(|(kind, _)| kind.as_str()).collect();
-    assert_eq!(kinds, ["tidegate.alert.fired", "tidegate.retraining.requested"], "{ids:?}");
 }
 
 #[test]

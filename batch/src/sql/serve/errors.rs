@@ -19,7 +19,6 @@ pub(super) const NOT_SUPPORTED: &str = "0A000";
 pub(super) const OUT_OF_MEMORY: &str = "53200";
 pub(super) const READ_ONLY: &str = "25006";
 pub(super) const SYNTAX: &str = "42601";
-pub(super) const TOO_COMPLEX: &str = "54001";
 pub(super) const TOO_LONG: &str = "54000";
 pub(super) const TOO_MANY: &str = "53300";
 pub(super) const WRONG_PASSWORD: &str = "28P01";

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, ParamValues};
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
@@ -19,12 +18,8 @@ use datafusion_postgres::pgwire::api::results::Response;
 use datafusion_postgres::pgwire::error::PgWireResult;
 
 use super::cursors::Cursors;
-use super::errors::{READ_ONLY, TOO_COMPLEX, error, from_query};
+use super::errors::{READ_ONLY, error, from_query};
 use super::{settings, types};
-
-/// Operators of a plan. Names in `WITH` that use each other twice double it at each level, and whoever
-/// walks a plan of 2^50 operators never comes back, unheard of time limits.
-const MAX_OPERATORS: usize = 50_000;
 
 /// What a statement is to this server.
 pub(super) enum Kind {
@@ -87,22 +82,6 @@ pub(super) async fn plan(
 ) -> PgWireResult<LogicalPlan> {
     let statement = QueryStatement::Statement(Box::new(statement.clone()));
     let plan = context.state().statement_to_plan(statement).await.map_err(from_query)?;
-    let mut operators = 0;
-    plan.apply_with_subqueries(|_| {
-        operators += 1;
-        Ok(if operators > MAX_OPERATORS {
-            TreeNodeRecursion::Stop
-        } else {
-            TreeNodeRecursion::Continue
-        })
-    })
-    .map_err(from_query)?;
-    if operators > MAX_OPERATORS {
-        let said = format!(
-            "the query's plan has more than {MAX_OPERATORS} operators; ask for less at once"
-        );
-        return Err(error(TOO_COMPLEX, said));
-    }
     let reading =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     reading.verify_plan(&plan).map_err(|refused| {
