@@ -133,7 +133,7 @@ impl Monitored {
         ended_with(&crate::harness::run(&arguments), 0);
     }
 
-    fn sql(&self, query: &str) -> String {
+    pub(crate) fn sql(&self, query: &str) -> String {
         let output = self.run(&["sql", "-c", query, "--format", "csv"], None, &[]);
         ended_with(&output, 0);
         let text = String::from_utf8(output.stdout).expect("text");

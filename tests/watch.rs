@@ -1,9 +1,10 @@
 //! Hop 3 at work: the archive grows, a window drifts, a local webhook hears of it, signed and once.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -125,6 +126,58 @@ fn a_drift_reaches_the_webhook_once_and_a_quiet_stream_stays_silent() {
     assert!(child.running(), "{}", child.log());
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
+}
+
+/// Ended behind each window's alerts, before its report is published, and between what an alert and what a
+/// request to train again write.
+#[test]
+fn killed_between_alert_and_report_nothing_is_lost_and_repeats_are_the_same() {
+    for (place, most) in [("alerts.stored", 1), ("monitor.told", 40)] {
+        let monitored = Monitored::new();
+        let directory = monitored.folder.path().join("data");
+        archive(&directory, 0..9, 9);
+        monitored.fit(&["--where", "event_time < '2013-06-01T06:00:00Z'"]);
+        archive(&directory, 9..12, 9);
+        let (address, heard) = receiver();
+        let ids = Arc::new(Mutex::new(BTreeSet::new()));
+        let seen = Arc::clone(&ids);
+        std::thread::spawn(move || {
+            while let Ok(request) = heard.recv() {
+                let kind = body(&request)["type"].as_str().expect("a type").to_owned();
+                let id = request.header("webhook-id").expect("an id").to_owned();
+                seen.lock().expect("nobody panics").insert((kind, id));
+            }
+        });
+        let arguments = arguments(&["run", "--only", "monitor"], &monitored, &address, &[]);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        // Reports are published when all of a round's windows are told: each life judges them again.
+        let ended = |count: &u32| {
+            let failpoint = format!("{place}={count}");
+            let mut child = Child::spawn_with(&arguments, &[("TIDEGATE_FAILPOINT", &failpoint)]);
+            let until = Instant::now() + 3 * QUIET;
+            while child.running() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            !child.running()
+        };
+        let lives = (1..=most).take_while(ended).count();
+        assert!(lives == most as usize || lives > 8, "{place} ended {lives} lives");
+        let mut child = Child::spawn(&arguments);
+        child.wait_for("serving /livez", SOON);
+        std::thread::sleep(QUIET);
+        child.terminate();
+        assert!(child.wait(SOON).success(), "{}", child.log());
+        let twice = "SELECT count(*) - count(DISTINCT (window_start, reference, model_name, model_version, \
+                     arm, segment, segment_value, column_name)) FROM reports";
+        assert_eq!(monitored.sql(twice), "0", "{place}: a window has one report");
+        let ids = ids.lock().expect("nobody panics");
+        let kinds: Vec<&str> = ids.iter().map(|(kind, _)| kind.as_str()).collect();
+        assert_eq!(
+            kinds,
+            ["tidegate.alert.fired", "tidegate.retraining.requested"],
+            "{place}: {ids:?}"
+        );
+    }
 }
 
 #[test]

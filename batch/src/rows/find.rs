@@ -117,10 +117,9 @@ fn names(path: &Path) -> impl Iterator<Item = &std::ffi::OsStr> {
 /// In an object store a folder is what its objects' keys begin with: all are looked through.
 fn collect_objects(input: &Path, files: &mut Vec<(PathBuf, FileKind)>) -> Result<(), StoreError> {
     let text = input.to_string_lossy();
-    let pattern = text.find(PATTERN).map(|at| {
-        let folder = &text[..text[..at].rfind('/').map_or(at, |slash| slash + 1)];
+    let pattern = text.contains(PATTERN).then(|| {
         let pattern = Pattern::new(&text).map_err(|error| refused(input, &error.to_string()))?;
-        Ok((PathBuf::from(folder), pattern))
+        Ok((literal(&text), pattern))
     });
     let pattern = pattern.transpose()?;
     let one = pattern.is_none() && !text.ends_with('/') && source::exists(input)?;
@@ -128,7 +127,7 @@ fn collect_objects(input: &Path, files: &mut Vec<(PathBuf, FileKind)>) -> Result
         let kind = kind_of(input).ok_or_else(|| refused(input, NAMES))?;
         return push(input, kind, files);
     }
-    let prefix = pattern.as_ref().map_or(input, |(literal, _)| literal);
+    let prefix = pattern.as_ref().map_or(input, |(folder, _)| folder);
     let bucket = files::bucket(input)?.expect("an object's path");
     let found = bucket.walk(prefix).map_err(|e| StoreError::io("list", prefix, e))?;
     if found.is_empty() {
