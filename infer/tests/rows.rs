@@ -155,7 +155,7 @@ fn integers_that_do_not_fit_and_lists_of_another_length() {
 /// Rows of an open-length list that is empty, or null, behind one that left its items in the buffer.
 #[test]
 fn empty_and_null_lists_of_any_length() {
-    let means = "[[inputs]]\ntensor = \"series\"\ndtype = \"float32\"\nshape = [-1, -1]\nfeatures = [\"series\"]\n\
+    let means = "[[inputs]]\ntensor = \"series\"\ndtype = \"float32\"\nshape = [-1, -1]\nfeatures = [\"series\"]\nnull = \"reject\"\n\
         [[outputs]]\nname = \"mean\"\ntensor = \"mean\"\ndtype = \"float32\"\nkind = \"value\"\n";
     let contract = contract(&[("series", "list<float64>?")]);
     let events = events(&contract, json!({"series": [[1.0, 2.0, 3.0], [], null, [4.0], []]}));
