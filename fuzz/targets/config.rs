@@ -4,7 +4,7 @@
 //! An example of the root package, whose configuration is in no library: the layers are built with coverage
 //! counters, what they stand on is not.
 #![no_main]
-#![allow(dead_code, reason = "the binary uses the rest")]
+#![allow(dead_code, unused_imports, reason = "the binary uses the rest")]
 
 #[path = "../../src/config/mod.rs"]
 mod config;
