@@ -11,6 +11,7 @@ mod otlp;
 mod pipeline;
 mod process;
 mod proxy;
+mod refusal;
 mod s3;
 mod small_disk;
 

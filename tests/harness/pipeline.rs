@@ -190,6 +190,13 @@ impl Pipeline {
         end
     }
 
+    /// How many positions a topic has, over all of its partitions.
+    pub(crate) fn ends(&self, topic: &str) -> u64 {
+        let info = ingest::topic_info(&self.connection(), topic, Duration::from_secs(30));
+        let partitions = info.expect("the topic is there").partitions;
+        partitions.iter().map(|partition| partition.high.unsigned_abs()).sum()
+    }
+
     /// Grows the input and the output topic to so many partitions.
     pub(crate) fn add_partitions(&self, partitions: i32) {
         for topic in [self.input(), self.output()] {

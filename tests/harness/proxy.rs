@@ -1,5 +1,5 @@
-//! A proxy in front of a broker that cuts or delays one chosen Kafka request: before the broker has
-//! seen it, or after it took effect and before its answer arrives.
+//! A proxy in front of a broker that cuts, delays or refuses one chosen Kafka request: before the broker
+//! has seen it, after it took effect and before its answer arrives, or in the broker's place.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -8,15 +8,20 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Kafka's number of a request.
+use super::refusal;
+
+/// A request of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Api {
-    Produce = 0,
-    InitProducerId = 22,
-    AddPartitionsToTxn = 24,
-    AddOffsetsToTxn = 25,
-    EndTxn = 26,
-    TxnOffsetCommit = 28,
+    Produce,
+    InitProducerId,
+    AddPartitionsToTxn,
+    AddOffsetsToTxn,
+    /// EndTxn that commits.
+    Commit,
+    /// EndTxn that aborts.
+    Abort,
+    TxnOffsetCommit,
 }
 
 /// What happens to the request.
@@ -28,6 +33,8 @@ pub(crate) enum Cut {
     After,
     /// Its answer comes so late.
     Late(Duration),
+    /// The broker never sees it; it is answered with this error code.
+    Refuse(i16),
 }
 
 /// Forwards to one broker; ends with the test process.
@@ -38,7 +45,7 @@ pub(crate) struct Proxy {
 
 struct Shared {
     target: AtomicU16,
-    armed: Mutex<Option<(Api, Cut)>>,
+    armed: Mutex<Vec<(Api, Cut)>>,
     fired: Condvar,
 }
 
@@ -55,6 +62,10 @@ impl Proxy {
                 let port = serving.target.load(Ordering::Relaxed);
                 // A broker that is down refuses: so does the proxy.
                 let Ok(broker) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                // A frame is two writes: without this each waits for the other side's delayed ACK.
+                for stream in [&client, &broker] {
+                    stream.set_nodelay(true).expect("TCP");
+                }
                 relay(client, broker, &serving);
             }
         });
@@ -69,63 +80,109 @@ impl Proxy {
         self.shared.target.store(port, Ordering::Relaxed);
     }
 
-    /// Does this to the next request of this kind and waits until it has happened.
+    /// Does these to the next requests of their kinds, each once, and waits until all have happened.
     #[track_caller]
-    pub(crate) fn strike(&self, api: Api, cut: Cut, bound: Duration) {
+    pub(crate) fn strike(&self, strikes: &[(Api, Cut)], bound: Duration) {
         let mut armed = self.shared.armed.lock().expect("no relay panics");
-        *armed = Some((api, cut));
+        armed.extend(strikes);
         let end = Instant::now() + bound;
-        while armed.is_some() {
+        while !armed.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no {api:?} came by within {bound:?}");
+            assert!(!left.is_zero(), "none came by within {bound:?} of {armed:?}");
             armed = self.shared.fired.wait_timeout(armed, left).expect("no relay panics").0;
         }
     }
 }
 
 impl Shared {
-    /// Takes the armed cut if it is for this request and passes `fits`.
-    fn take(&self, api: i16, fits: impl Fn(Cut) -> bool) -> Option<Cut> {
+    /// Takes an armed cut if it is for this request and passes `fits`.
+    fn take(&self, api: Api, fits: impl Fn(Cut) -> bool) -> Option<Cut> {
         let mut armed = self.armed.lock().expect("no relay panics");
-        let found = armed.filter(|(wanted, cut)| *wanted as i16 == api && fits(*cut));
-        if found.is_some() {
-            *armed = None;
-            self.fired.notify_all();
-        }
-        found.map(|(_, cut)| cut)
+        let at = armed.iter().position(|(wanted, cut)| *wanted == api && fits(*cut))?;
+        let (_, cut) = armed.remove(at);
+        self.fired.notify_all();
+        Some(cut)
     }
+}
+
+impl Api {
+    /// By Kafka's number of the request, which it begins with; the last byte of EndTxn (version 1) says
+    /// whether it commits.
+    fn of(request: &[u8]) -> Option<Self> {
+        Some(match i16::from_be_bytes([request[0], request[1]]) {
+            0 => Self::Produce,
+            22 => Self::InitProducerId,
+            24 => Self::AddPartitionsToTxn,
+            25 => Self::AddOffsetsToTxn,
+            26 if request.last() == Some(&0) => Self::Abort,
+            26 => Self::Commit,
+            28 => Self::TxnOffsetCommit,
+            _ => return None,
+        })
+    }
+}
+
+impl Cut {
+    /// Whether the request itself is kept from the broker.
+    fn is_of_the_request(self) -> bool {
+        match self {
+            Self::Before | Self::Refuse(_) => true,
+            Self::After | Self::Late(_) => false,
+        }
+    }
+}
+
+/// What becomes of a frame.
+enum Fate {
+    Forward,
+    /// It goes no further, the connection goes on.
+    Swallow,
+    /// The connection ends.
+    End,
 }
 
 /// Both directions of a connection, a thread each.
 fn relay(client: TcpStream, broker: TcpStream, shared: &Arc<Shared>) {
-    let pending = Arc::new(Mutex::new(HashMap::<[u8; 4], i16>::new()));
+    let pending = Arc::new(Mutex::new(HashMap::<[u8; 4], Api>::new()));
     let both = |a: &TcpStream, b: &TcpStream| {
         (a.try_clone().expect("a socket has a second handle"), b.try_clone().expect("it too"))
     };
+    // Refusals and answers go to the client from two threads, a whole frame at a time.
+    let to_client = Arc::new(Mutex::new(client.try_clone().expect("a socket has a second handle")));
     let (from_client, to_broker) = both(&client, &broker);
-    let (asking, asked) = (Arc::clone(shared), Arc::clone(&pending));
+    let (asking, asked, refusing) =
+        (Arc::clone(shared), Arc::clone(&pending), Arc::clone(&to_client));
     std::thread::spawn(move || {
+        let to_broker = Mutex::new(to_broker);
         frames(&from_client, &to_broker, |frame| {
             // Only hop 1's requests: others produce, too.
-            if !client_id(frame).starts_with(PIPE) {
-                return true;
+            let Some(api) = Api::of(frame).filter(|_| client_id(frame).starts_with(PIPE)) else {
+                return Fate::Forward;
+            };
+            match asking.take(api, Cut::is_of_the_request) {
+                Some(Cut::Refuse(code)) => match send(&refusing, &refusal::of(frame, code)) {
+                    Ok(()) => Fate::Swallow,
+                    Err(_) => Fate::End,
+                },
+                Some(_) => Fate::End,
+                None => {
+                    asked.lock().expect("no relay panics").insert(correlation(&frame[4..8]), api);
+                    Fate::Forward
+                }
             }
-            let (api, id) = (i16::from_be_bytes([frame[0], frame[1]]), correlation(&frame[4..8]));
-            asked.lock().expect("no relay panics").insert(id, api);
-            asking.take(api, |cut| cut == Cut::Before).is_none()
         });
     });
-    let (from_broker, to_client) = both(&broker, &client);
+    let from_broker = broker;
     let answering = Arc::clone(shared);
     std::thread::spawn(move || {
         frames(&from_broker, &to_client, |frame| {
             let api = pending.lock().expect("no relay panics").remove(&correlation(&frame[..4]));
-            match api.and_then(|api| answering.take(api, |cut| cut != Cut::Before)) {
-                Some(Cut::After) => return false,
+            match api.and_then(|api| answering.take(api, |cut| !cut.is_of_the_request())) {
+                Some(Cut::After) => return Fate::End,
                 Some(Cut::Late(time)) => std::thread::sleep(time),
-                Some(Cut::Before) | None => {}
+                Some(Cut::Before | Cut::Refuse(_)) | None => {}
             }
-            true
+            Fate::Forward
         });
     });
 }
@@ -144,22 +201,30 @@ fn correlation(bytes: &[u8]) -> [u8; 4] {
     bytes.try_into().expect("four bytes")
 }
 
-/// Forwards length-prefixed frames until one side ends or `goes_on` says no; then both end.
-fn frames(mut from: &TcpStream, mut to: &TcpStream, goes_on: impl Fn(&[u8]) -> bool) {
+/// Forwards length-prefixed frames until one side ends or `fate` says so; then both end.
+fn frames(mut from: &TcpStream, to: &Mutex<TcpStream>, fate: impl Fn(&[u8]) -> Fate) {
     loop {
         let mut length = [0; 4];
         if from.read_exact(&mut length).is_err() {
             break;
         }
         let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-        if from.read_exact(&mut frame).is_err() || frame.len() < 8 || !goes_on(&frame) {
+        if from.read_exact(&mut frame).is_err() || frame.len() < 8 {
             break;
         }
-        if to.write_all(&length).is_err() || to.write_all(&frame).is_err() {
-            break;
+        match fate(&frame) {
+            Fate::Forward if send(to, &frame).is_ok() => {}
+            Fate::Swallow => {}
+            Fate::Forward | Fate::End => break,
         }
     }
     // The other thread of the pair ends by its read.
     let _ = from.shutdown(Shutdown::Both);
-    let _ = to.shutdown(Shutdown::Both);
+    let _ = to.lock().expect("no relay panics").shutdown(Shutdown::Both);
+}
+
+fn send(to: &Mutex<TcpStream>, frame: &[u8]) -> std::io::Result<()> {
+    let mut to = to.lock().expect("no relay panics");
+    to.write_all(&(frame.len() as u32).to_be_bytes())?;
+    to.write_all(frame)
 }
