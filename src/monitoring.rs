@@ -12,10 +12,9 @@ use infer::Package;
 use monitor::count::{Counted, Counter, Settings};
 use monitor::dashboard::{self, Dashboard};
 use monitor::evaluate::{
-    Clock, Reports, Round, Rules, Versions, Watched, complete, publish, report_schema,
+    Clock, Reports, Round, Versions, Watched, complete, publish, report_schema,
 };
 use monitor::profile::Profile;
-use monitor::report::Rule;
 use monitor::state::{EpisodeView, StateError, Store, table};
 use monitor::window::{Lagging, Windows};
 use schemas::Contract;
@@ -119,25 +118,6 @@ pub(crate) fn clock(config: &Config) -> anyhow::Result<Clock> {
     })
 }
 
-/// What counts as a finding.
-pub(crate) fn rules(config: &Config) -> Rules {
-    let of = &config.monitor;
-    Rules {
-        drift: Rule {
-            alpha: of.alpha,
-            psi_threshold: of.psi_threshold,
-            ks_threshold: of.ks_threshold,
-            independent: false,
-        },
-        min_rows: of.min_rows,
-        null_rise: of.null_rise,
-        new_share: of.new_share,
-        out_of_range_share: of.out_of_range_share,
-        volume_low: of.volume_low,
-        volume_high: of.volume_high,
-    }
-}
-
 /// Where the reports lie.
 pub(crate) fn reports(config: &Config) -> anyhow::Result<Reports> {
     let (root, topic) = (&config.archive.directory, &config.output.topic);
@@ -203,7 +183,7 @@ pub(crate) fn judge(
     lagging: &Lagging,
     mut tell: impl FnMut(&Round) -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
-    let (clock, rules, threads) = (clock(config)?, rules(config), threads(config));
+    let (clock, rules, threads) = (clock(config)?, config.monitor.rules(), threads(config));
     loop {
         let now = jiff::Timestamp::now().as_microsecond();
         let round = complete(watched, reports, clock, rules, now, lagging, threads)?;
@@ -223,7 +203,7 @@ pub(crate) fn dashboard(pipeline: &Pipeline) -> anyhow::Result<Dashboard> {
         reports: reports(config)?,
         watched: watched(pipeline)?,
         windows: clock(config)?.windows,
-        rules: rules(config),
+        rules: config.monitor.rules(),
         alerts: config.alerts.state.clone(),
         performance: crate::labels::performance_files(pipeline)?,
     }))

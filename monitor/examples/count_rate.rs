@@ -15,10 +15,10 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use batch::{Archive, ArchiveConfig, Table, TopicIdentity};
 use monitor::columns::{Gathered, Planned, Treatment};
-use monitor::count::{Binner, Counter, Settings};
+use monitor::count::{Counter, Settings};
 use monitor::evaluate::{Rules, judge};
 use monitor::profile::{FitOptions, Profile, fit};
-use monitor::stats::{Bins, Sample};
+use monitor::stats::{Binner, Bins, Sample};
 use monitor::window::{GroupSums, Windows, sums};
 use schemas::MicroBatch;
 

@@ -5,7 +5,6 @@
 //! are filled and by how many rows. Counts are a pure function of the file and the [`Settings`]; its
 //! footer says which. Refuses to know when: panes come from the rows' own times.
 
-mod binner;
 mod cells;
 mod codec;
 mod column;
@@ -17,7 +16,6 @@ mod table;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use binner::Binner;
 pub use cells::Group;
 pub use codec::add as add_packed;
 pub use cover::{Counted, Counter, Job};

@@ -21,6 +21,7 @@ pub use bars::{Bar, bars};
 pub use column::{
     ChiSquare, ColumnReport, Distance, Distances, Ks, KsSides, Psi, Side, Verdict, Wasserstein,
 };
+pub(crate) use compare::statistics;
 pub use compare::{Counts, Current, compare, left_out, missing, new_column};
 pub use text::Table;
 pub use values::{ks_of, psi_of};

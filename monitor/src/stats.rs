@@ -14,6 +14,7 @@
 //! | infinities | counted in their own bin, in no sample |
 //! | a sum past the largest double | `f64::MAX` |
 
+mod binner;
 mod bins;
 mod both;
 mod categories;
@@ -33,6 +34,7 @@ mod sort;
 mod tests;
 mod wasserstein;
 
+pub use binner::Binner;
 pub use bins::{Bins, EdgesError, INFINITE_BIN, MAX_BINS, NULL_BIN, NumericCounts};
 pub use both::ks_and_wasserstein;
 pub use categories::{Categories, CategoryCounts, MAX_LISTED, MAX_TAIL, NEW_BIN, OTHER_BIN};

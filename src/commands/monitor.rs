@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::cli::{MonitorArgs, MonitorCommand};
 use crate::exit::{self, Exit};
-use crate::monitoring::{self, clock, count, instant, reports, rules, threads, watched};
+use crate::monitoring::{self, clock, count, instant, reports, threads, watched};
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
 
@@ -126,7 +126,7 @@ fn judge(args: &MonitorArgs) -> anyhow::Result<()> {
     let pipeline = open(args)?;
     let config = &pipeline.config;
     let (watched, totals) = counted(&pipeline)?;
-    let (clock, rules) = (clock(config)?, rules(config));
+    let (clock, rules) = (clock(config)?, config.monitor.rules());
     let mut reports = reports(config)?;
     let (mut findings, mut windows, mut rows, mut watermark) = (Vec::new(), 0, 0, None);
     let lagging = Lagging::default();

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use monitor::deliver::{Allowed, HttpSettings};
-use monitor::policy::{Budget, Class, Direction, Measure, Reference, Rule, Severity};
+use monitor::evaluate;
+use monitor::policy::{Budget, Direction, Measure, Reference, Rule, Severity};
+use monitor::report;
 use serde::{Deserialize, Serialize};
 
-use super::{Config, Problem, routes};
+use super::{Config, Monitor, Problem, routes};
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +62,48 @@ pub(crate) struct RuleEntry {
     pub(crate) columns: Vec<String>,
 }
 
+/// Values of a segment column that are judged apart, and the rest.
+const SEGMENT_VALUES: usize = 33;
+
+impl Config {
+    /// The rules in force; their significance follows from the budget of false alarms.
+    pub(crate) fn alert_rules(&self) -> Vec<Rule> {
+        let of = &self.monitor;
+        let budget = Budget {
+            alarms_per_week: self.alerts.false_alarms_per_week,
+            step_ms: i64::from(of.slide_seconds) * 1_000,
+            overlap: of.slide_seconds < of.window_seconds,
+            streams: (1 + of.segments.len() * SEGMENT_VALUES) as u32,
+        };
+        let rules = |budget: &Budget| -> Vec<Rule> {
+            self.rules.iter().filter_map(|rule| rule.rule(budget)).collect()
+        };
+        // The tested rules share what may be spent.
+        let tested = rules(&budget).iter().filter(|rule| rule.level.is_some()).count().max(1);
+        rules(&Budget { streams: budget.streams * tested as u32, ..budget })
+    }
+}
+
+impl Monitor {
+    /// What counts as a finding.
+    pub(crate) fn rules(&self) -> evaluate::Rules {
+        evaluate::Rules {
+            drift: report::Rule {
+                alpha: self.alpha,
+                psi_threshold: self.psi_threshold,
+                ks_threshold: self.ks_threshold,
+                independent: false,
+            },
+            min_rows: self.min_rows,
+            null_rise: self.null_rise,
+            new_share: self.new_share,
+            out_of_range_share: self.out_of_range_share,
+            volume_low: self.volume_low,
+            volume_high: self.volume_high,
+        }
+    }
+}
+
 impl Alerts {
     /// Where private addresses and plain http are meant; nowhere, if the list cannot be read.
     pub(crate) fn allowed(&self) -> Allowed {
@@ -101,7 +145,7 @@ impl RuleEntry {
             Direction::Above => threshold / 2.0,
             Direction::Below => threshold * 1.2,
         };
-        let tested = self.significance.unwrap_or(measure.class() == Class::Drift);
+        let tested = self.significance.unwrap_or(measure.is_tested());
         let sound = breaches >= 1 && breaches <= windows;
         Some(Rule {
             name: self.name.clone(),

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use monitor::evaluate::{ReportRow, State};
+use monitor::evaluate::{GroupNames, Reference, ReportRow, State};
 use monitor::policy::{Finding, JudgedWindow, Measure, Rule, Subject, Time};
+use monitor::stats::benjamini_hochberg;
 
 /// What the number of rows is called where columns have their names.
 const ALL_ROWS: &str = "rows";
@@ -18,10 +19,11 @@ pub(super) fn by_window(rows: &[ReportRow]) -> BTreeMap<i64, Vec<&ReportRow>> {
 /// A window's rows as the policy reads them: each rule finds its own number in each row.
 pub(super) fn judged(rows: &[&ReportRow], rules: &[Rule], min_rows: u64) -> JudgedWindow {
     let (start_us, end_us) = rows.first().map_or((0, 0), |row| (row.start_us, row.end_us));
-    let columns = rows.iter().filter_map(|row| Some((row, row.column.as_deref()?)));
-    let mut findings: Vec<Finding> = columns
-        .flat_map(|(row, column)| rules.iter().filter_map(move |rule| of_column(rule, row, column)))
-        .collect();
+    let mut findings = Vec::new();
+    for (row, nulls_q) in rows.iter().zip(nulls_q(rows)) {
+        let Some(column) = row.column.as_deref() else { continue };
+        findings.extend(rules.iter().filter_map(|rule| of_column(rule, row, column, nulls_q)));
+    }
     findings.extend(volumes(rows, rules, min_rows));
     JudgedWindow {
         start_ms: start_us.div_euclid(1_000),
@@ -31,8 +33,26 @@ pub(super) fn judged(rows: &[&ReportRow], rules: &[Rule], min_rows: u64) -> Judg
     }
 }
 
-fn of_column(rule: &Rule, row: &ReportRow, column: &str) -> Option<Finding> {
-    let (value, q) = measured(rule, row)?;
+/// The q-value of each row's rise of nulls, corrected over the columns of its group.
+fn nulls_q(rows: &[&ReportRow]) -> Vec<Option<f64>> {
+    let mut families: BTreeMap<(&GroupNames, Reference), Vec<(usize, f64)>> = BTreeMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        if let Some(p) = row.null_p {
+            families.entry((&row.group, row.reference)).or_default().push((at, p));
+        }
+    }
+    let mut corrected = vec![None; rows.len()];
+    for family in families.into_values() {
+        let p: Vec<f64> = family.iter().map(|(_, p)| *p).collect();
+        for ((at, _), q) in family.iter().zip(benjamini_hochberg(&p)) {
+            corrected[*at] = Some(q);
+        }
+    }
+    corrected
+}
+
+fn of_column(rule: &Rule, row: &ReportRow, column: &str, nulls_q: Option<f64>) -> Option<Finding> {
+    let (value, q) = measured(rule, row, nulls_q)?;
     let model = row.group.model_name.clone().unwrap_or_default();
     rule.applies(&model, column).then(|| Finding {
         of: Subject {
@@ -81,7 +101,7 @@ fn segment(row: &ReportRow) -> String {
 }
 
 /// What `rule` measures in `row`, and its q-value; `None` where it measures nothing.
-fn measured(rule: &Rule, row: &ReportRow) -> Option<(f64, Option<f64>)> {
+fn measured(rule: &Rule, row: &ReportRow, nulls_q: Option<f64>) -> Option<(f64, Option<f64>)> {
     let of = &row.statistics;
     let (same, faults) = (row.reference == rule.reference, row.speaks_for_quality());
     let drift = |value: Option<f64>, q| value.filter(|_| same).map(|value| (value, q));
@@ -94,7 +114,7 @@ fn measured(rule: &Rule, row: &ReportRow) -> Option<(f64, Option<f64>)> {
         Measure::Wasserstein => drift(of.wasserstein, of.ks_q),
         Measure::NullShare => {
             let more = row.null_share.zip(row.reference_null_share).map(|(a, b)| a - b);
-            fault(more).map(|(more, _)| (more, row.null_p))
+            fault(more).map(|(more, _)| (more, nulls_q))
         }
         Measure::NewCategories => fault(row.new_share),
         Measure::OutOfRange => fault(row.out_of_range_share),

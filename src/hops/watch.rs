@@ -16,7 +16,7 @@ use monitor::dashboard::DriftGauges;
 use monitor::deliver::{GuardSettings, ModelFacts};
 use monitor::evaluate::{ReportRow, Reports, Watched};
 use monitor::outcomes::Outcome;
-use monitor::policy::{Budget, Rule};
+use monitor::policy::Rule;
 use monitor::state::{Holder, StateError};
 use prometheus::Registry;
 use schemas::failpoint;
@@ -27,7 +27,7 @@ use super::findings::{by_window, judged};
 use super::pulse::Pulse;
 use super::stretch::{Measured, Stretch};
 use crate::alerting;
-use crate::config::{self, Config};
+use crate::config;
 use crate::health::{Health, Part};
 use crate::labels;
 use crate::monitoring::{self, count, instant, judge, reports, threads, watched, window_time};
@@ -45,8 +45,6 @@ const MEASURE_LIMIT: Duration = Duration::from_secs(5);
 const MEASURE_AGAIN: Duration = Duration::from_secs(300);
 /// From one look at what is due to the next.
 const NAP: Duration = Duration::from_millis(100);
-/// Values of a segment column that are judged apart, and the rest.
-const SEGMENT_VALUES: usize = 33;
 
 /// How each model did last, as a request to train it again says it.
 type Newest = BTreeMap<String, Value>;
@@ -59,7 +57,7 @@ pub(crate) fn watch(
     stop: &Stop,
 ) -> anyhow::Result<()> {
     let part = health.part("monitor");
-    let rules = alert_rules(&pipeline.config);
+    let rules = pipeline.config.alert_rules();
     let gauges = DriftGauges::default();
     let mut said = false;
     keep_running(&health.hop("monitor"), stop, || {
@@ -159,23 +157,6 @@ fn settings(pipeline: &Pipeline, rules: &[Rule]) -> anyhow::Result<Settings> {
         offsets: Some(alerting::offsets(pipeline)?),
         clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
     })
-}
-
-/// The rules in force; their significance follows from the budget of false alarms.
-fn alert_rules(config: &Config) -> Vec<Rule> {
-    let of = &config.monitor;
-    let budget = Budget {
-        alarms_per_week: config.alerts.false_alarms_per_week,
-        step_ms: i64::from(of.slide_seconds) * 1_000,
-        overlap: of.slide_seconds < of.window_seconds,
-        streams: (1 + of.segments.len() * SEGMENT_VALUES) as u32,
-    };
-    let rules = |budget: &Budget| -> Vec<Rule> {
-        config.rules.iter().filter_map(|rule| rule.rule(budget)).collect()
-    };
-    // The tested rules share what may be spent.
-    let tested = rules(&budget).iter().filter(|rule| rule.level.is_some()).count().max(1);
-    rules(&Budget { streams: budget.streams * tested as u32, ..budget })
 }
 
 /// Holds the lease, sends heartbeats and ends silences, however long a round takes; raises `over` where it

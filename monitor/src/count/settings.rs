@@ -8,8 +8,8 @@ use std::sync::Arc;
 use schemas::{Contract, Field, Sensitive, column_of_field};
 use sha2::{Digest, Sha256};
 
-use super::Binner;
 use crate::profile::{CategoricalShape, Profile, Shape};
+use crate::stats::Binner;
 
 /// Values of a segment column that are groups of their own; the reference's most frequent ones.
 pub const MAX_SEGMENT_VALUES: usize = 32;

@@ -7,7 +7,7 @@ use super::quality::{null_rise_p, volume};
 use super::row::{GroupNames, Reference, ReportRow, State, Statistics};
 use crate::count::{CountedColumn, Group, Kind, Settings};
 use crate::profile::{CategoricalShape, ColumnProfile, NumericShape, Shape};
-use crate::report::{ColumnReport, Counts, Current, Report, Source, compare, left_out, missing};
+use crate::report::{ColumnReport, Counts, Current, Report, Source, left_out, missing, statistics};
 use crate::stats::{CategoryCounts, NumericCounts};
 use crate::window::{ColumnSums, GroupSums};
 
@@ -94,13 +94,13 @@ impl<'a> Side<'a> {
         let current =
             |reference_new| Current { counts, moments: None, samples: None, reference_new };
         let mut report = match (reference, self.before) {
-            (Reference::Training, _) => compare(self.profile, &current(0), rules.drift),
+            (Reference::Training, _) => statistics(self.profile, &current(0), rules.drift),
             (Reference::Previous, None) => {
                 left_out(self.profile, "the same hours before have no rows")
             }
             (Reference::Previous, Some(before)) => {
                 let (before, new) = as_profile(self.profile, &self.column.kind, before);
-                compare(&before, &current(new), rules.drift)
+                statistics(&before, &current(new), rules.drift)
             }
         };
         if now.rows < rules.min_rows {
@@ -193,17 +193,18 @@ fn as_profile(profile: &ColumnProfile, kind: &Kind, sums: &ColumnSums) -> (Colum
     let mut new = 0;
     let (shape, nulls) = match (&profile.shape, counts(kind, &sums.cells)) {
         (Shape::Numeric(shape), Counts::Numeric(counts)) => {
-            let NumericShape { bins, moments, .. } = shape.clone();
+            let (bins, moments) = (shape.bins.clone(), shape.moments);
             let (counts, infinite, nulls) = (counts.bins, counts.infinite, counts.null);
             (Shape::Numeric(NumericShape { bins, counts, infinite, moments }), nulls)
         }
         (Shape::Categorical(shape), Counts::Categorical(counts)) => {
-            let CategoricalShape { categories, hashed, .. } = shape.clone();
+            let (categories, hashed) = (shape.categories.clone(), shape.hashed);
             new = counts.new;
             let (counts, other, nulls) = (counts.listed, counts.other, counts.null);
             (Shape::Categorical(CategoricalShape { categories, counts, other, hashed }), nulls)
         }
         (shape, _) => (shape.clone(), 0),
     };
-    (ColumnProfile { rows: sums.rows, nulls, shape, ..profile.clone() }, new)
+    let (name, type_name) = (profile.name.clone(), profile.type_name.clone());
+    (ColumnProfile { name, type_name, rows: sums.rows, nulls, phi: profile.phi, shape }, new)
 }

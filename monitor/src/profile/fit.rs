@@ -5,8 +5,8 @@
 use super::{CategoricalShape, ColumnProfile, Moments, NumericShape, Phi, Shape};
 use crate::columns::{Gathered, Hashing, Planned, Texts, Treatment};
 use crate::stats::{
-    Bins, Categories, Dispersion, MAX_BINS, MAX_LISTED, NumericCounts, Sample, overdispersion,
-    overdispersion_of_order,
+    Binner, Bins, Categories, Dispersion, MAX_BINS, MAX_LISTED, NumericCounts, Sample,
+    overdispersion, overdispersion_of_order,
 };
 
 /// Fewest stored bins: below, D seen through them is off by more than 0.004.
@@ -104,11 +104,17 @@ fn numeric(sample: &Sample, bins: usize) -> NumericShape {
 /// φ on the coarse bins, the ones that are tested, and on the stored ones for D.
 fn phi_of_numbers(values: &[f64], shape: &NumericShape, chunk_rows: u64) -> Phi {
     let coarse = shape.coarse();
-    let chunks: Vec<NumericCounts> = values
-        .chunks(chunk_rows as usize)
-        .map(|chunk| shape.bins.count(chunk.iter().copied()))
-        .collect();
-    let chunks = whole(chunks, values.len() as u64, chunk_rows);
+    let (binner, mut places) = (Binner::new(&shape.bins), Vec::new());
+    let counted = values.chunks(chunk_rows as usize).map(|chunk| {
+        places.clear();
+        binner.append(chunk, &mut places);
+        let mut cells = vec![0; binner.cells()];
+        places.iter().for_each(|place| cells[usize::from(*place)] += 1);
+        let [null, infinite] = [shape.bins.len(), shape.bins.len() + 1].map(|at| cells[at]);
+        cells.truncate(shape.bins.len());
+        NumericCounts { bins: cells, null, infinite }
+    });
+    let chunks = whole(counted.collect(), values.len() as u64, chunk_rows);
     let tested = chunks.iter().map(|chunk| {
         let mut cells = coarse.fold(&chunk.bins);
         cells.extend([chunk.null, chunk.infinite]);

@@ -48,8 +48,19 @@ pub struct Current<'a> {
     pub reference_new: u64,
 }
 
-/// Every statistic of one column; `Report::new` judges it among the others.
+/// Every statistic of one column, and its bars to draw; `Report::new` judges it among the others.
 pub fn compare(reference: &ColumnProfile, current: &Current<'_>, rule: Rule) -> ColumnReport {
+    let mut report = statistics(reference, current, rule);
+    report.histogram = bars(reference, &current.counts);
+    report
+}
+
+/// As [`compare`], with nothing to draw: that takes as long as the rest.
+pub(crate) fn statistics(
+    reference: &ColumnProfile,
+    current: &Current<'_>,
+    rule: Rule,
+) -> ColumnReport {
     let mut report = start(reference);
     let phi = if rule.independent { INDEPENDENT } else { reference.phi };
     let done = match (&reference.shape, &current.counts) {
@@ -62,7 +73,6 @@ pub fn compare(reference: &ColumnProfile, current: &Current<'_>, rule: Rule) -> 
                 other: 0,
                 moments: current.moments,
             });
-            report.histogram = bars(reference, &current.counts);
             numeric(&mut report, reference, shape, counts, current.samples, phi)
         }
         (Shape::Categorical(shape), Counts::Categorical(counts)) => {
@@ -74,7 +84,6 @@ pub fn compare(reference: &ColumnProfile, current: &Current<'_>, rule: Rule) -> 
                 other: counts.other,
                 moments: None,
             });
-            report.histogram = bars(reference, &current.counts);
             categorical(&mut report, reference, shape, (counts, current.reference_new), phi)
         }
         (Shape::LeftOut(reason), _) => {

@@ -113,18 +113,24 @@ pub fn ks_p_exact(distance: &KsDistance) -> f64 {
     }
     let mut row = vec![1.0; m as usize + 1];
     row[0] = 0.0;
+    // A division would be most of a step: each comes up to m times.
+    let inverse: Vec<f64> = (0..=n + m).map(|steps| 1.0 / steps.max(1) as f64).collect();
     for i in 0..=n {
         let along = i128::from(i) * high;
-        let first = ((along - gap).div_euclid(wide) + 1).max(0);
-        let last = ((along + gap - 1).div_euclid(wide)).min(high);
-        let mut left = 1.0;
-        for j in first..=last {
-            let place = j as usize;
-            if i > 0 || j > 0 {
-                let (right, up) = (i as f64, j as f64);
-                row[place] = (right * row[place] + up * left) / (right + up);
-            }
-            left = row[place];
+        let first = ((along - gap).div_euclid(wide) + 1).max(0) as usize;
+        let last = ((along + gap - 1).div_euclid(wide)).min(high) as usize;
+        let (right, mut up, mut left) = (i as f64, first as f64, 1.0);
+        // At the start no step was made: the path is there, its gap is none.
+        let skipped = usize::from(i == 0 && first == 0);
+        if skipped == 1 {
+            (up, left) = (1.0, row[0]);
+        }
+        let cells = &mut row[first + skipped..=last];
+        let inverse = &inverse[i as usize + first + skipped..];
+        for (cell, inverse) in cells.iter_mut().zip(inverse) {
+            *cell = (right * *cell + up * left) * inverse;
+            left = *cell;
+            up += 1.0;
         }
     }
     row[m as usize].clamp(0.0, 1.0)

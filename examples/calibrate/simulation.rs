@@ -1,7 +1,7 @@
-//! Weeks of a model that does not drift, and of one that does, judged as the monitor judges.
+//! Weeks of a model that does not drift, and of one that does, through the very code of `tidegate run`: the
+//! configuration's rules with their share of the budget, what they find in a judged window, the book of alerts.
 //!
-//! A week is 168 windows of an hour. An alarm is a column that crossed in at least [`OF`]`.0` of the
-//! last [`OF`]`.1` windows; it counts when it begins. The level that holds the budget, see [`level`].
+//! A week is 168 windows of an hour. What is counted is what on-call is told: episodes that begin, of any rule.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,36 +9,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use monitor::columns::{Gathered, Hashing, Planned, Treatment};
 use monitor::count::{Group, Kind, Settings};
-use monitor::evaluate::{FindingRule, Reference, Rules, judge};
+use monitor::evaluate::{ReportRow, Rules, judge};
+use monitor::policy::{Book, Class, Reference, Rule, Transition};
 use monitor::profile::{FitOptions, Profile, fit};
 use monitor::window::{ColumnSums, GroupSums};
 
+use crate::config::{self, Config};
+use crate::findings;
+
 pub(crate) const WINDOWS: usize = 168;
 pub(crate) const ROWS: usize = 500;
-/// Windows that must have crossed, of how many.
-pub(crate) const OF: (usize, usize) = (2, 3);
-/// Alarms that a model may raise in a week without drift.
-pub(crate) const BUDGET: f64 = 0.1;
 /// Windows of rows that the reference is fitted on.
 const REFERENCE_WINDOWS: usize = 96;
+/// Windows before the first that counts: the reference *previous* lies so far back.
 const DAY: usize = 24;
-
-/// The q-value at which the budget holds.
-///
-/// Benjamini-Hochberg at α keeps the chance that any column of a quiet window crosses at α, and there are
-/// two families of tests (chi-square and D), so 2α. An alarm begins in a window when it and k−1 of the
-/// n−1 before cross: at most C(n−1, k−1)·(2α)^k. With W windows a week that is to stay under the budget:
-/// α = ½ (budget / (W·C(n−1, k−1)))^(1/k), here 0.0086.
-pub(crate) fn level(budget: f64, windows: usize, (k, n): (usize, usize)) -> f64 {
-    let ways = (1..k).fold(1.0, |ways, i| ways * (n - i) as f64 / i as f64);
-    0.5 * (budget / (windows as f64 * ways)).powf(1.0 / k as f64)
-}
-
-pub(crate) fn rules() -> Rules {
-    let mut rules = Rules::default();
-    rules.drift.alpha = level(BUDGET, WINDOWS, OF);
-    rules
-}
+const HOUR_US: i64 = 3_600_000_000;
 
 /// What a stream without drift looks like.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -229,91 +214,88 @@ fn category(dice: &mut Dice) -> usize {
     ((dice.uniform() * dice.uniform()) * NAMES.len() as f64) as usize
 }
 
-/// Which columns cross, rule by rule, and since when.
-struct Policy {
-    crossed: Vec<VecDeque<bool>>,
-    firing: Vec<bool>,
+/// `default.toml`, what it leaves open, and these changes.
+pub(crate) fn configuration(sets: &[String]) -> Config {
+    let open = ["input.topic", "output.topic", "dead_letters.topic", "model.name", "model.version"];
+    let open = open.iter().map(|key| format!("{key}={}", key.replace('.', "-")));
+    let sets: Vec<String> = open.chain(sets.iter().cloned()).collect();
+    config::load(None, std::iter::empty(), &sets).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-impl Policy {
-    fn new(slots: usize) -> Self {
-        Self { crossed: vec![VecDeque::new(); slots], firing: vec![false; slots] }
-    }
+/// What watches a model.
+struct Watch {
+    rules: Vec<Rule>,
+    thresholds: Rules,
+    book: Book,
+    /// Windows of the last day, the oldest first.
+    day: VecDeque<GroupSums>,
+    window: i64,
+}
 
-    /// Answers whether an alarm begins.
-    fn see(&mut self, slot: usize, crossed: bool) -> bool {
-        let seen = &mut self.crossed[slot];
-        seen.push_back(crossed);
-        if seen.len() > OF.1 {
-            seen.pop_front();
+impl Watch {
+    fn new(config: &Config, stream: Stream) -> Self {
+        let mut rules = config.alert_rules();
+        if stream == Stream::Seasonal {
+            // An hour of a wave is not the days that the profile is of: that is no false alarm.
+            rules.retain(|rule| {
+                rule.measure.class() != Class::Drift || rule.reference == Reference::Previous
+            });
         }
-        let fires = seen.iter().filter(|crossed| **crossed).count() >= OF.0;
-        let begins = fires && !self.firing[slot];
-        self.firing[slot] = fires;
-        begins
+        let book = Book::new(rules.clone());
+        Self { rules, thresholds: config.monitor.rules(), book, day: VecDeque::new(), window: 0 }
+    }
+
+    /// Takes the next window in; episodes that begin.
+    fn see(&mut self, settings: &Settings, now: GroupSums) -> u32 {
+        let before =
+            if self.day.len() < DAY { None } else { self.day.pop_front() }.unwrap_or_default();
+        let extent = self.window * HOUR_US..(self.window + 1) * HOUR_US;
+        let rows =
+            judge(settings, self.window, extent, &Group::default(), &now, &before, self.thresholds);
+        let rows: Vec<&ReportRow> = rows.iter().collect();
+        let judged = findings::judged(&rows, &self.rules, self.thresholds.min_rows);
+        let changes = self.book.judge(&judged);
+        self.day.push_back(now);
+        self.window += 1;
+        changes.iter().filter(|change| matches!(change, Transition::Fired(_))).count() as u32
     }
 }
 
-/// Alarms in one week, and windows in which any column crossed.
-pub(crate) fn week(stream: Stream, columns: usize, seed: u64) -> (u32, u32) {
+/// Episodes that begin in one week without drift, after a day that does not count.
+pub(crate) fn week(config: &Config, stream: Stream, columns: usize, seed: u64) -> u32 {
     let mut dice = Dice::new(seed);
     let mut model = Model::new(stream, columns, false, &mut dice);
-    let mut policy = Policy::new(columns);
-    let mut days: VecDeque<GroupSums> = VecDeque::new();
-    let reference =
-        if stream == Stream::Seasonal { Reference::Previous } else { Reference::Training };
-    if reference == Reference::Previous {
-        (0..DAY).for_each(|_| days.push_back(model.window(None, &mut dice)));
-    }
-    let (mut alarms, mut noisy) = (0, 0);
-    for window in 0..WINDOWS {
+    let mut watch = Watch::new(config, stream);
+    let mut next = || {
         let now = model.window(None, &mut dice);
-        let before = days.pop_front().unwrap_or_default();
-        let crossed = crossed(&model.settings, window, &now, &before, reference);
-        noisy += u32::from(crossed.contains(&true));
-        let begun = crossed.iter().enumerate().filter(|(at, crossed)| policy.see(*at, **crossed));
-        alarms += begun.count() as u32;
-        if reference == Reference::Previous {
-            days.push_back(now);
-        }
-    }
-    (alarms, noisy)
+        watch.see(&model.settings, now)
+    };
+    (0..DAY).for_each(|_| {
+        next();
+    });
+    (0..WINDOWS).map(|_| next()).sum()
 }
 
-fn crossed(
-    settings: &Settings,
-    window: usize,
-    now: &GroupSums,
-    before: &GroupSums,
-    reference: Reference,
-) -> Vec<bool> {
-    let mut crossed = vec![false; settings.columns.len()];
-    let rows = judge(settings, window as i64, 0..1, &Group::default(), now, before, rules());
-    let columns = rows.iter().filter(|row| row.reference == reference && row.column.is_some());
-    for (at, row) in columns.enumerate() {
-        let findings = row.findings(rules());
-        crossed[at] =
-            findings.iter().any(|finding| finding.crossed && finding.rule != FindingRule::Volume);
-    }
-    crossed
-}
-
-/// Windows from the change to the alarm of the changed column; none within `patience`.
-pub(crate) fn delay(change: Change, columns: usize, patience: usize, seed: u64) -> Option<usize> {
+/// Windows from the change to the first episode; none within `patience`.
+pub(crate) fn delay(
+    config: &Config,
+    change: Change,
+    columns: usize,
+    patience: usize,
+    seed: u64,
+) -> Option<usize> {
     let mut dice = Dice::new(seed);
     let mut model = Model::new(Stream::Independent, columns, true, &mut dice);
-    let changed = if matches!(change, Change::NewCategory(_)) { columns } else { 0 };
-    let mut policy = Policy::new(1);
-    let before = GroupSums::default();
-    for window in 0..patience + OF.1 {
-        let is_changed = window >= OF.1 && (change != Change::OneOutlier || window == OF.1);
-        let now = model.window(Some(change).filter(|_| is_changed), &mut dice);
-        let crossed = crossed(&model.settings, window, &now, &before, Reference::Training);
-        if policy.see(0, crossed[changed]) {
-            return Some(window + 1 - OF.1);
-        }
+    let mut watch = Watch::new(config, Stream::Independent);
+    for _ in 0..DAY {
+        let quiet = model.window(None, &mut dice);
+        watch.see(&model.settings, quiet);
     }
-    None
+    (1..=patience).find(|at| {
+        let change = Some(change).filter(|change| *change != Change::OneOutlier || *at == 1);
+        let now = model.window(change, &mut dice);
+        watch.see(&model.settings, now) > 0
+    })
 }
 
 /// `of` every number below `n`, on all cores.

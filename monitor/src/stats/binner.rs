@@ -3,7 +3,7 @@
 //! The same answer as [`Bins::bin`], without a branch on the data: which side of an edge a value falls
 //! on is as good as random.
 
-use crate::stats::Bins;
+use super::bins::Bins;
 
 /// Up to so many edges each value is held against all of them, which vector units do at once.
 const MAX_LINEAR: usize = 16;

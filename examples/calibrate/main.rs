@@ -1,0 +1,64 @@
+//! Whether the budget of false alarms holds, and what is found how soon: `make calibrate`.
+//!
+//! `calibrate [WEEKS [COLUMNS [SECTION.KEY=VALUE…]]]`, 500 weeks of 100 columns under the rules of `default.toml`
+//! when left out. Ends with an error when a stream without drift raises more than twice the budget.
+#![allow(dead_code, unused_imports, reason = "the binary uses the rest of what is shared with it")]
+
+#[path = "../../src/config/mod.rs"]
+mod config;
+#[path = "../../src/hops/findings.rs"]
+mod findings;
+#[path = "simulation.rs"]
+mod simulation;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use simulation::{CHANGES, ROWS, STREAMS, WINDOWS, configuration, delay, on_all_cores, week};
+
+/// Simulated changes of each kind.
+const TRIALS: usize = 40;
+/// Windows that a change may take to be found.
+const PATIENCE: usize = 48;
+
+#[allow(clippy::print_stdout)]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize, default: usize| {
+        arguments.get(at).map_or(default, |text| text.parse().expect("a number"))
+    };
+    let (weeks, columns) = (number(0, 500), number(1, 100));
+    let config = configuration(arguments.get(2..).unwrap_or_default());
+    let budget = config.alerts.false_alarms_per_week;
+    let started = Instant::now();
+    println!(
+        "{weeks} weeks of {WINDOWS} windows of {ROWS} rows, {columns} columns; budget {budget} alarms a week\n"
+    );
+    println!("| rule | breaches of windows | q at most |\n|---|---|---|");
+    for rule in config.alert_rules() {
+        let Some(level) = rule.level else { continue };
+        println!("| {} | {} of {} | {level:.5} |", rule.name, rule.breaches, rule.windows);
+    }
+    println!("\n| stream without drift | alarms | alarms a week |\n|---|---|---|");
+    let mut holds = true;
+    for (place, (name, stream)) in STREAMS.into_iter().enumerate() {
+        let seed = |at: usize| (place * weeks + at) as u64;
+        let seen = on_all_cores(weeks, |at| week(&config, stream, columns, seed(at)));
+        let alarms: u32 = seen.iter().sum();
+        let rate = f64::from(alarms) / weeks as f64;
+        holds &= rate <= 2.0 * budget;
+        println!("| {name} | {alarms} | {rate:.3} |");
+    }
+    println!("\n| change of one column | found | median delay in windows |\n|---|---|---|");
+    for (place, (name, change)) in CHANGES.into_iter().enumerate() {
+        let seed = |at: usize| (1_000_000 + place * TRIALS + at) as u64;
+        let seen =
+            on_all_cores(TRIALS, |at| delay(&config, change, columns.min(20), PATIENCE, seed(at)));
+        let mut found: Vec<usize> = seen.into_iter().flatten().collect();
+        found.sort_unstable();
+        let median = found.get(found.len() / 2).map_or("–".to_owned(), ToString::to_string);
+        println!("| {name} | {} of {TRIALS} | {median} |", found.len());
+    }
+    println!("\n{:.0} s", started.elapsed().as_secs_f64());
+    if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
