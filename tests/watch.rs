@@ -126,6 +126,15 @@ fn a_drift_reaches_the_webhook_once_and_a_quiet_stream_stays_silent() {
     assert!(child.running(), "{}", child.log());
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
+    // The state's disk is lost: what still fires is told again, under the id it had.
+    std::fs::remove_dir_all(monitored.path("state")).expect("the state's folder");
+    let child = watching(&monitored, &address);
+    child.wait_for("past windows were taken in", SOON);
+    let again = heard.recv_timeout(SOON).unwrap_or_else(|_| panic!("not heard:\n{}", child.log()));
+    let fired = [&first, &second].into_iter().find(|it| body(it)["type"] == "tidegate.alert.fired");
+    assert_eq!(again.header("webhook-id"), fired.expect("found").header("webhook-id"));
+    let more = heard.recv_timeout(QUIET);
+    assert!(more.is_err(), "{}", more.map(|it| body(&it)).unwrap());
 }
 
 /// Ended behind each window's alerts, before its report is published, and between what an alert and what a

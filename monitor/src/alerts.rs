@@ -12,6 +12,7 @@
 mod courier;
 mod metrics;
 mod posts;
+mod restore;
 mod retrain;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -149,7 +150,7 @@ impl Alerts {
             inner: Mutex::new(inner),
             news: Condvar::new(),
         };
-        alerts.take(|book| book.end_orphans(), &[], true)?;
+        alerts.take(|book| book.end_orphans(), &[])?;
         Ok(alerts)
     }
 
@@ -164,25 +165,7 @@ impl Alerts {
         window: &JudgedWindow,
         facts: &[ModelFacts],
     ) -> Result<Vec<Transition>, AlertsError> {
-        self.take(|book| book.take(window), facts, true)
-    }
-
-    /// As [`Alerts::judge`], but nobody is told: for past windows after the state was lost. When
-    /// all are in, [`Alerts::announce`] tells what still fires, under the ids it had. `tidegate run`
-    /// does not do so by itself: it judges what has no report yet.
-    ///
-    /// # Errors
-    /// As [`Alerts::judge`].
-    pub fn replay(&self, window: &JudgedWindow) -> Result<(), AlertsError> {
-        self.take(|book| book.take(window), &[], false).map(drop)
-    }
-
-    /// Tells of every open episode that nobody was told of.
-    ///
-    /// # Errors
-    /// When the state cannot be written.
-    pub fn announce(&self) -> Result<(), AlertsError> {
-        self.tell_unsilenced(&mut self.lock(), (self.clock)())
+        self.take(|book| book.take(window), facts)
     }
 
     /// Open episodes.
@@ -237,7 +220,6 @@ impl Alerts {
         &self,
         step: impl FnOnce(&mut Book) -> Changes,
         facts: &[ModelFacts],
-        tell: bool,
     ) -> Result<Vec<Transition>, AlertsError> {
         let now_ms = (self.clock)();
         let mut inner = self.lock();
@@ -246,8 +228,8 @@ impl Alerts {
             inner.stale = false;
         }
         let changes = step(&mut inner.book);
-        let stored = self.store_changes(&mut inner, &changes, tell, now_ms);
-        if stored.is_ok() && tell && !changes.transitions.is_empty() {
+        let stored = self.store_changes(&mut inner, &changes, now_ms);
+        if stored.is_ok() && !changes.transitions.is_empty() {
             failpoint::pass("alerts.stored");
         }
         let stored = stored.and_then(|()| self.retrain(&mut inner, facts, now_ms));
@@ -268,7 +250,6 @@ impl Alerts {
         &self,
         inner: &mut Inner,
         changes: &Changes,
-        tell: bool,
         now_ms: i64,
     ) -> Result<(), AlertsError> {
         let Changes { courses, dropped, groups, transitions: _ } = changes;
@@ -277,12 +258,12 @@ impl Alerts {
         }
         let silences = inner.store.silences(now_ms)?;
         let unheard = inner.store.silenced_episodes()?;
-        let told = posts::of(self, changes, &silences, &unheard, tell, now_ms);
+        let told = posts::of(self, changes, &silences, &unheard, now_ms);
         inner.store.record(changes, &told.posts, &told.notes, &told.silenced, now_ms)?;
         Ok(())
     }
 
-    /// Episodes that a silence covered, or that were replayed, and nothing covers any more.
+    /// Episodes that a silence covered and nothing covers any more.
     fn tell_unsilenced(&self, inner: &mut Inner, now_ms: i64) -> Result<(), AlertsError> {
         let unheard = inner.store.silenced_episodes()?;
         if unheard.is_empty() {

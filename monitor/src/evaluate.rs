@@ -148,12 +148,29 @@ pub fn complete(
         return Ok(Round { windows: from..from, watermark: Some(mark), ..Round::default() });
     }
     let upto = complete.min(from.saturating_add(together(watched, reports.groups(), threads)));
-    let mut rows = Vec::new();
-    for reference in watched {
-        rows.extend(judged(reference, clock, rules, from..upto, threads)?);
-    }
-    rows.sort_by_key(|row| row.window);
+    let rows = rows_of(watched, clock, rules, from..upto, threads)?;
     Ok(Round { rows, windows: from..upto, more: upto < complete, watermark: Some(mark) })
+}
+
+/// Judges windows once more that have a report, the newest `seconds` of them and as many at a time as memory
+/// allows; `take` gets the rows of each time, oldest first. As [`complete`], the caller counts first.
+pub fn again(
+    watched: &[Watched],
+    reports: &Reports,
+    (clock, rules, threads): (Clock, Rules, usize),
+    seconds: i64,
+    mut take: impl FnMut(&[ReportRow]),
+) -> Result<(), StoreError> {
+    let Some(judged) = reports.judged()? else { return Ok(()) };
+    let windows = seconds / i64::from(clock.windows.slide_seconds);
+    let mut from = judged.start.max(judged.end - windows);
+    while from < judged.end {
+        let some = together(watched, reports.groups(), threads);
+        let upto = judged.end.min(from.saturating_add(some));
+        take(&rows_of(watched, clock, rules, from..upto, threads)?);
+        from = upto;
+    }
+    Ok(())
 }
 
 /// Publishes the rows of `round` as one file: its windows are judged.
@@ -168,6 +185,22 @@ pub fn publish(reports: &mut Reports, clock: Clock, round: &Round) -> Result<(),
 fn together(watched: &[Watched], groups: usize, threads: usize) -> i64 {
     let bytes = watched.iter().map(|one| bytes_of(one.counter.settings())).max().unwrap_or(1);
     (SUMS_BYTES / (2 * bytes * groups.max(4) * threads.max(1))).clamp(1, 10_000) as i64
+}
+
+/// Rows of these windows beside every reference, by window.
+fn rows_of(
+    watched: &[Watched],
+    clock: Clock,
+    rules: Rules,
+    windows: std::ops::Range<i64>,
+    threads: usize,
+) -> Result<Vec<ReportRow>, StoreError> {
+    let mut rows = Vec::new();
+    for reference in watched {
+        rows.extend(judged(reference, clock, rules, windows.clone(), threads)?);
+    }
+    rows.sort_by_key(|row| row.window);
+    Ok(rows)
 }
 
 fn judged(

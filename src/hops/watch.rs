@@ -14,7 +14,7 @@ use ingest::Stop;
 use monitor::alerts::{Alerts, AlertsError, Settings, TICK_MS};
 use monitor::dashboard::DriftGauges;
 use monitor::deliver::{GuardSettings, ModelFacts};
-use monitor::evaluate::{ReportRow, Reports, Watched};
+use monitor::evaluate::{ReportRow, Reports, Watched, again};
 use monitor::outcomes::Outcome;
 use monitor::policy::Rule;
 use monitor::state::{Holder, StateError};
@@ -27,7 +27,7 @@ use super::findings::{by_window, judged};
 use super::pulse::Pulse;
 use super::stretch::{Measured, Stretch};
 use crate::alerting;
-use crate::config;
+use crate::config::{self, Config};
 use crate::health::{Health, Part};
 use crate::labels;
 use crate::monitoring::{self, count, instant, judge, reports, threads, watched, window_time};
@@ -43,6 +43,9 @@ const STANDBY: Duration = Duration::from_secs(10);
 const MEASURE_LIMIT: Duration = Duration::from_secs(5);
 /// Pause after performance could not be measured: a join that failed costs as much again.
 const MEASURE_AGAIN: Duration = Duration::from_secs(300);
+/// So far back windows are taken in where the alerts' state was lost: episodes that are older and open get
+/// another id.
+const RESTORED_SECONDS: i64 = 30 * 86_400;
 /// From one look at what is due to the next.
 const NAP: Duration = Duration::from_millis(100);
 
@@ -188,6 +191,7 @@ fn rounds(
     let mut outcomes = labels::outcomes(pipeline)?;
     let mut newest = labels::newest(pipeline);
     let mut measure_from = Instant::now();
+    restore(&pipeline.config, rules, alerts, (&mut watched, &reports))?;
     while goes_on() {
         if looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             let known = (&newest, waiting);
@@ -215,6 +219,31 @@ fn rounds(
         }
         std::thread::sleep(NAP);
     }
+    Ok(())
+}
+
+/// Makes a state that was lost again from the windows that have a report.
+fn restore(
+    config: &Config,
+    rules: &[Rule],
+    alerts: &Alerts,
+    (watched, reports): (&mut [Watched], &Reports),
+) -> anyhow::Result<()> {
+    if reports.position().is_none() || !alerts.is_new()? {
+        return Ok(());
+    }
+    for one in &mut *watched {
+        count(&mut one.counter, threads(config), &|_| {})?;
+    }
+    let (mut past, thresholds) = (Vec::new(), config.monitor.rules());
+    let how = (monitoring::clock(config)?, thresholds, threads(config));
+    again(watched, reports, how, RESTORED_SECONDS, |rows| {
+        let windows = by_window(rows);
+        past.extend(windows.values().map(|rows| judged(rows, rules, thresholds.min_rows)));
+    })?;
+    let windows = past.len();
+    let open = alerts.restore(past)?.len();
+    tracing::info!(windows, open, "the alerts' state is new: past windows were taken in");
     Ok(())
 }
 

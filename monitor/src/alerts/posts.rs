@@ -19,7 +19,6 @@ pub(super) fn of(
     changes: &Changes,
     silences: &[Silence],
     unheard: &[String],
-    tell: bool,
     now_ms: i64,
 ) -> Told {
     let mut told = Told { posts: Vec::new(), notes: Vec::new(), silenced: Vec::new() };
@@ -51,7 +50,7 @@ pub(super) fn of(
                 };
                 let upgraded = before.is_some();
                 let heard = !fired && !unheard.contains(&episode.id);
-                let silent = !tell || is_silenced(episode, silences, now_ms);
+                let silent = is_silenced(episode, silences, now_ms);
                 let what = if fired {
                     "fired"
                 } else if upgraded {

@@ -153,6 +153,16 @@ impl Book {
         changes
     }
 
+    /// All that it remembers, for a store that has none of it.
+    pub(crate) fn whole(&self) -> Changes {
+        let memories = self.groups.values();
+        let courses = memories.flat_map(|memory| memory.courses.clone()).collect();
+        let group = |(group, memory): (&Group, &Memory)| {
+            (group.clone(), memory.open.clone(), memory.last.clone())
+        };
+        Changes { courses, groups: self.groups.iter().map(group).collect(), ..Changes::default() }
+    }
+
     /// Lets go of subjects whose rule is gone, so that they do not fire unseen when it comes back,
     /// and ends open episodes of which no subject is left.
     pub(crate) fn end_orphans(&mut self) -> Changes {

@@ -63,6 +63,13 @@ impl Store {
         Ok(book)
     }
 
+    /// Whether no window was ever taken in.
+    pub(crate) fn is_new(&self) -> Result<bool, StateError> {
+        self.read(|connection| {
+            connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM groups)", [], |row| row.get(0))
+        })
+    }
+
     /// Writes a window's outcome, all of it or nothing.
     pub(crate) fn record(
         &mut self,
