@@ -194,6 +194,12 @@ impl Ledger {
         }
         Ok(&self.runs)
     }
+
+    /// The runs as they were at the last look.
+    #[must_use]
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
 }
 
 /// Gives a finished folder its name, which must be free: readers see all of it or nothing.
