@@ -8,7 +8,7 @@ mod watermark;
 
 use std::collections::BTreeMap;
 
-use batch::jobs::{Due, Ledger, Runs, State, Trigger, World, due, latest_success};
+use batch::jobs::{Due, Ledger, Runs, State, Trigger, World, due};
 use jiff::Timestamp;
 
 use crate::config::{Config, Job};
@@ -83,13 +83,18 @@ impl<'a> Board<'a> {
         now: Timestamp,
         watermark: Option<Timestamp>,
     ) -> anyhow::Result<Option<Due>> {
+        let name = job.spec.name.as_str();
+        self.runs(name)?;
         let before = match &job.spec.trigger {
-            Trigger::After(first) => latest_success(self.runs(first)?).cloned(),
+            Trigger::After(first) => {
+                self.runs(first)?;
+                self.ledgers.get(first.as_str()).map(Ledger::runs)
+            }
             Trigger::Cron(_) | Trigger::Watermark => None,
         };
-        let since = self.since.get(job.spec.name.as_str()).copied().unwrap_or(now);
-        let world = World { now, since, watermark, before: before.as_ref() };
-        Ok(due(&job.spec, self.runs(&job.spec.name)?, world))
+        let since = self.since.get(name).copied().unwrap_or(now);
+        let world = World { now, since, watermark, before };
+        Ok(self.ledgers.get(name).and_then(|own| due(&job.spec, own.runs(), world)))
     }
 
     /// The runs of a job; none of one that is not known.

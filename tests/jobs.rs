@@ -1,5 +1,7 @@
 //! Jobs on a schedule, as `run --only jobs` and `jobs` make them. No Kafka is needed, and none is there.
 
+mod missed;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

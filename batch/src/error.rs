@@ -226,6 +226,9 @@ fn fix_of(action: &str, path: &Path, error: &io::Error) -> &'static str {
         Kind::NotADirectory => {
             "a file lies where a folder is needed; move it away or change archive.directory"
         }
+        _ if action == "lock" => {
+            "this file system refuses locks (flock); put the folder on one that takes them"
+        }
         _ => "the file system failed; see its log",
     }
 }

@@ -1,10 +1,11 @@
-//! Named places where a test can end the process as kill -9 would, or make it slow.
+//! Named places where a test can end the process as kill -9 would, make it slow, or panic.
 //!
 //! `TIDEGATE_FAILPOINT=name` aborts at the first passage of that place, `name=3` at the third;
-//! `name=delay:50` takes 50 ms at each. Unset, a passage costs one load of a variable that is never written again.
+//! `name=delay:50` takes 50 ms at each, `name=panic` panics at the first. Unset, a passage costs one load of
+//! a variable that is never written again.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 struct Armed {
@@ -17,6 +18,8 @@ enum What {
     /// Abort at the last of so many passages.
     Abort(AtomicU32),
     Delay(Duration),
+    /// Panic at the first passage.
+    Panic(AtomicBool),
 }
 
 /// Passes the place called `name`, or aborts there, or takes its time.
@@ -33,6 +36,8 @@ pub fn pass(name: &str) {
         What::Abort(left) if left.fetch_sub(1, Ordering::Relaxed) == 1 => std::process::abort(),
         What::Abort(_) => {}
         What::Delay(delay) => std::thread::sleep(*delay),
+        What::Panic(passed) if passed.swap(true, Ordering::Relaxed) => {}
+        What::Panic(_) => panic!("failpoint {name}"),
     }
 }
 
@@ -40,6 +45,7 @@ fn parse(text: &str) -> Option<Armed> {
     let (name, count) = text.split_once('=').unwrap_or((text, "1"));
     let what = match count.strip_prefix("delay:") {
         Some(ms) => What::Delay(Duration::from_millis(ms.parse().ok()?)),
+        None if count == "panic" => What::Panic(AtomicBool::new(false)),
         None => What::Abort(AtomicU32::new(count.parse().ok().filter(|count| *count > 0)?)),
     };
     (!name.is_empty()).then(|| Armed { name: name.to_owned(), what })
@@ -55,6 +61,7 @@ mod tests {
             ("a.b", Some("a.b Abort(1)")),
             ("a.b=3", Some("a.b Abort(3)")),
             ("a.b=delay:50", Some("a.b Delay(50ms)")),
+            ("a.b=panic", Some("a.b Panic(false)")),
             ("a.b=delay:x", None),
             ("a.b=0", None),
             ("a.b=x", None),

@@ -2,10 +2,7 @@
 
 use std::io::Write as _;
 
-use batch::jobs::{
-    Due, HoldError, Moment, Outcome, Run, Trigger, World, due, latest_success, next, of_date,
-    of_time,
-};
+use batch::jobs::{Due, HoldError, Moment, Outcome, Run, Trigger, World, next, of_date, of_time};
 use jiff::Timestamp;
 use monitor::report::Table;
 use monitor::window::Lagging;
@@ -102,8 +99,16 @@ fn history(args: &JobsHistoryArgs) -> anyhow::Result<Exit> {
         writeln!(out, "no run was made yet")?;
         return Ok(Exit::Fine);
     }
-    let mut table =
-        Table::new(&["<job", "<scheduled", "<day", "<started", "<ended", "starts", "<outcome"]);
+    let mut table = Table::new(&[
+        "<job",
+        "<scheduled",
+        "<day",
+        "<started",
+        "<ended",
+        "starts",
+        "missed",
+        "<outcome",
+    ]);
     for run in &runs {
         table.row([
             run.job.clone(),
@@ -112,6 +117,7 @@ fn history(args: &JobsHistoryArgs) -> anyhow::Result<Exit> {
             second(run.started),
             run.ended.map_or_else(String::new, second),
             run.starts.to_string(),
+            run.missed.to_string(),
             said(run),
         ]);
     }
@@ -169,7 +175,7 @@ fn make(args: &JobsRunArgs) -> anyhow::Result<Exit> {
                 pipeline: &pipeline,
                 state: &state,
                 by: &who,
-                shown: true,
+                by_hand: true,
                 anew: args.anew,
             };
             maker.make(job, &Due { moment, missed: 0 }, &|| false)?
@@ -217,22 +223,18 @@ fn asked(args: &JobsRunArgs, root: &Job) -> anyhow::Result<Moment> {
 /// The run whose time was last.
 fn latest(config: &Config, jobs: &[Job], job: &Job) -> anyhow::Result<Moment> {
     let now = Timestamp::now();
-    let mut before = None;
-    if let Trigger::After(first) = &job.spec.trigger {
-        let first = named(jobs, first)?;
-        before = latest_success(&state(config).runs(&first.spec.name)?).cloned();
-    }
+    let before = match &job.spec.trigger {
+        Trigger::After(first) => Some(state(config).runs(&named(jobs, first)?.spec.name)?),
+        Trigger::Cron(_) | Trigger::Watermark => None,
+    };
     let watermark = match &job.spec.trigger {
         Trigger::Watermark => Watermark::new().at(config, &Lagging::default(), now)?,
         Trigger::Cron(_) | Trigger::After(_) => None,
     };
-    // As if nothing had been made, and the job had been looked after for ever.
-    let world = World { now, since: Timestamp::MIN, watermark, before: before.as_ref() };
-    let found = due(&job.spec, &std::collections::BTreeMap::new(), world);
-    let none = || {
+    let world = World { now, since: now, watermark, before: before.as_ref() };
+    batch::jobs::latest(&job.spec, world).ok_or_else(|| {
         let (name, schedule) = (&job.spec.name, &job.schedule);
         let message = format!("no run of {name} has come yet ({schedule}): name one with --date");
         exit::usage(message)
-    };
-    found.map(|due| due.moment).ok_or_else(none)
+    })
 }

@@ -28,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// A run that is being made.
 type Making<'scope> = ScopedJoinHandle<'scope, anyhow::Result<()>>;
+/// When a job was started last: one with many runs behind it takes turns with the others.
+type Turns<'scope> = BTreeMap<&'scope str, Instant>;
 
 /// Starts runs until `stop`.
 pub(crate) fn jobs(pipeline: &Pipeline, health: &Health, stop: &Stop) -> anyhow::Result<()> {
@@ -43,7 +45,7 @@ pub(crate) fn jobs(pipeline: &Pipeline, health: &Health, stop: &Stop) -> anyhow:
         // Standing by is what it is to do, too: whoever waits for this process must not wait for the other.
         part.set(true);
         let Some(_held) = hold(&state, &who, stop, &mut said)? else { return Ok(()) };
-        let maker = Maker { pipeline, state: &state, by: &who, shown: false, anew: false };
+        let maker = Maker { pipeline, state: &state, by: &who, by_hand: false, anew: false };
         let hop = Hop {
             pipeline,
             jobs: &jobs,
@@ -102,6 +104,7 @@ impl<'a> Hop<'a> {
         }
         std::thread::scope(|scope| {
             let mut making: BTreeMap<&str, Making<'_>> = BTreeMap::new();
+            let mut turns = Turns::new();
             let mut looked: Option<(Instant, i64)> = None;
             let ended = loop {
                 let minute = Timestamp::now().as_second().div_euclid(60);
@@ -111,7 +114,7 @@ impl<'a> Hop<'a> {
                     Ok(false) if looked.is_some_and(idle) => Ok(()),
                     Ok(_) => {
                         looked = Some((Instant::now(), minute));
-                        self.start(scope, stop, &mut board, &mut watermark, &mut making)
+                        self.start(scope, stop, &mut board, &mut watermark, &mut making, &mut turns)
                     }
                     Err(error) => Err(error),
                 };
@@ -125,7 +128,7 @@ impl<'a> Hop<'a> {
         })
     }
 
-    /// Starts what is due, the longest due first, as far as there is room.
+    /// Starts what is due as far as there is room: whose last start is longest ago, then what is due longest.
     fn start<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
@@ -133,6 +136,7 @@ impl<'a> Hop<'a> {
         board: &mut Board<'_>,
         watermark: &mut Watermark,
         making: &mut BTreeMap<&'scope str, Making<'scope>>,
+        turns: &mut Turns<'scope>,
     ) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let waits = self.jobs.iter().any(|job| matches!(job.spec.trigger, Trigger::Watermark));
@@ -144,7 +148,7 @@ impl<'a> Hop<'a> {
         for job in self.jobs.iter().filter(|job| !making.contains_key(job.spec.name.as_str())) {
             all.extend(board.due(job, now, mark)?.map(|due| (job, due)));
         }
-        all.sort_by_key(|(_, due)| due.moment.time);
+        all.sort_by_key(|(job, due)| (turns.get(job.spec.name.as_str()).copied(), due.moment.time));
         for (job, _) in all {
             if making.len() >= self.pipeline.config.scheduler.concurrent || stop.is_raised() {
                 break;
@@ -160,6 +164,7 @@ impl<'a> Hop<'a> {
             let thread = std::thread::Builder::new().name(format!("tg-job-{}", job.spec.name));
             let made = thread.spawn_scoped(scope, move || self.make(job, &due, held, stop))?;
             making.insert(&job.spec.name, made);
+            turns.insert(&job.spec.name, Instant::now());
         }
         Ok(())
     }

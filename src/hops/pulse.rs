@@ -79,7 +79,7 @@ impl<'a> Pulse<'a> {
 /// state that cannot be read is as bad, and must not keep drift from being watched.
 fn latest(job: &mut Ledger) -> (String, Option<String>) {
     let error = match job.look() {
-        Err(error) => Some(error.to_string()),
+        Err(error) => Some(format!("{:#}", anyhow::Error::from(error))),
         Ok(runs) => {
             let over = runs.values().rev().find(|run| run.is_over());
             let failed = over.filter(|run| run.outcome == Outcome::Failed);

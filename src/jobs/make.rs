@@ -4,10 +4,11 @@
 //! reader sees a whole output or none. An object store cannot rename: there the output grows in its
 //! place, and is whole when it has a `_SUCCESS`. A run that was cut off goes on with what is there.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use batch::jobs::{Due, Made, Moment, Outcome, Run, State, publish_folder};
+use batch::jobs::{Due, MOST_CAUGHT_UP, Made, Moment, Outcome, Run, State, publish_folder};
 use batch::location;
 use batch::score::{self, Found, ScoreConfig};
 use jiff::Timestamp;
@@ -23,8 +24,8 @@ pub(crate) struct Maker<'a> {
     pub(crate) state: &'a State,
     /// Who makes them.
     pub(crate) by: &'a str,
-    /// Whether progress is shown.
-    pub(crate) shown: bool,
+    /// Whether a person asked for them, and sees their progress.
+    pub(crate) by_hand: bool,
     /// Whether what was begun is thrown away instead of gone on with.
     pub(crate) anew: bool,
 }
@@ -39,14 +40,16 @@ impl Maker<'_> {
     ) -> anyhow::Result<Run> {
         let now = Timestamp::now();
         let known = self.state.runs(&job.spec.name)?.remove(&due.moment.time);
-        let mut run = known.unwrap_or_else(|| new(job, due, now));
+        let mut run = known.unwrap_or_else(|| self.new_run(job, due, now));
         let begun = run.begin(self.by, now);
         self.state.write(&run)?;
         if !begun {
             return Ok(run);
         }
         failpoint::pass("jobs.begun");
-        let made = self.output(job, &due.moment, &mut run.output, asked_to_end);
+        let withheld = self.pipeline.contract.has_sensitive();
+        let make = || self.output(job, &due.moment, &mut run.output, asked_to_end);
+        let made = caught(make, withheld);
         failpoint::pass("jobs.made");
         let now = Timestamp::now();
         match made {
@@ -74,6 +77,7 @@ impl Maker<'_> {
     ) -> anyhow::Result<Option<Scored>> {
         let output = PathBuf::from(job.output.render(moment)?);
         *said = output.display().to_string();
+        failpoint::pass("jobs.output");
         // An empty folder holds no output yet.
         if output.exists() && std::fs::remove_dir(&output).is_err() {
             // Published already, and cut off before that was written down: there is nothing left to do,
@@ -128,31 +132,57 @@ impl Maker<'_> {
             threads: job.threads,
             cluster: None,
             drift: job.drift.then(|| Drift { reference: job.reference.clone() }),
-            shown: self.shown,
+            shown: self.by_hand,
         };
         Scoring::open(config, &self.pipeline.contract, asked)
     }
+
+    fn new_run(&self, job: &Job, due: &Due, now: Timestamp) -> Run {
+        let (name, missed) = (&job.spec.name, due.missed);
+        if missed > 0 && job.spec.each {
+            let hint = format!(
+                "the newest {MOST_CAUGHT_UP} whose time has passed are made; `tidegate jobs run {name} --date DAY` \
+                 makes another"
+            );
+            tracing::warn!(job = name, before = %due.moment.time, missed, hint, "runs were passed over");
+        }
+        Run {
+            job: name.clone(),
+            scheduled: due.moment.time,
+            date: due.moment.date,
+            // Until it is begun.
+            outcome: Outcome::Interrupted,
+            started: now,
+            ended: None,
+            starts: 0,
+            failures: 0,
+            interruptions: 0,
+            missed,
+            by_hand: self.by_hand,
+            retry_at: None,
+            made: None,
+            error: None,
+            output: String::new(),
+            by: String::new(),
+        }
+    }
 }
 
-fn new(job: &Job, due: &Due, now: Timestamp) -> Run {
-    Run {
-        job: job.spec.name.clone(),
-        scheduled: due.moment.time,
-        date: due.moment.date,
-        // Until it is begun.
-        outcome: Outcome::Interrupted,
-        started: now,
-        ended: None,
-        starts: 0,
-        failures: 0,
-        interruptions: 0,
-        missed: due.missed,
-        retry_at: None,
-        made: None,
-        error: None,
-        output: String::new(),
-        by: String::new(),
-    }
+/// What `work` makes; a panic is a failure like another, of this run alone. Its words may be values.
+fn caught<T>(work: impl FnOnce() -> anyhow::Result<T>, withheld: bool) -> anyhow::Result<T> {
+    // What it left half done is what a process that was killed leaves.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let text = match text {
+            Some(_) if withheld => {
+                "its words are withheld, since the contract has sensitive fields"
+            }
+            Some(text) => text,
+            None => "it says nothing",
+        };
+        Err(anyhow::anyhow!("the run panicked, which is a bug: {text}"))
+    })
 }
 
 /// The folder in which an output grows: beside it, and passed over by readers; in an object store its own.
@@ -162,4 +192,25 @@ fn growing(output: &Path) -> anyhow::Result<PathBuf> {
     }
     let name = output.file_name().context("the output has no name")?.to_string_lossy();
     Ok(output.with_file_name(format!(".{name}.unfinished")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Work = fn() -> anyhow::Result<()>;
+
+    #[test]
+    fn a_panic_is_a_failure_with_its_words() {
+        let said = |work: Work, withheld| format!("{:#}", caught(work, withheld).unwrap_err());
+        assert_eq!(caught(|| Ok(7), false).unwrap(), 7);
+        assert_eq!(said(|| anyhow::bail!("no input"), true), "no input");
+        let panics: [Work; 2] =
+            [|| panic!("row 7"), || std::panic::panic_any(String::from("row 7"))];
+        for work in panics {
+            assert!(said(work, false).ends_with("row 7"), "{}", said(work, false));
+            assert!(said(work, true).contains("withheld"), "{}", said(work, true));
+        }
+        assert!(said(|| std::panic::panic_any(7), false).contains("panicked"));
+    }
 }

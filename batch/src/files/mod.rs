@@ -21,7 +21,7 @@ use std::time::SystemTime;
 
 pub(crate) use local::LocalFiles;
 pub(crate) use location::{absolute, is_object};
-pub(crate) use lock::lock;
+pub(crate) use lock::{lock, take};
 pub(crate) use source::open;
 #[cfg(test)]
 pub(crate) use stores::put_for_tests;

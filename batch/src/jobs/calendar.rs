@@ -4,6 +4,8 @@
 //! the clock skipped (02:30 at 03:30), one that it shows twice comes the first time; where the hour is "every"
 //! (`*`, `*/2`), both times. No instant comes twice.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::{AmbiguousOffset, TimeZone};
@@ -54,18 +56,27 @@ impl Calendar {
         None
     }
 
-    /// How often it comes after `after` and before `before`; `most` at most.
+    /// The times after `after` up to `upto`, in order; the newest `most` of them.
     #[must_use]
-    pub fn count_between(&self, after: Timestamp, before: Timestamp, most: u32) -> u32 {
-        let mut count = 0;
-        let mut at = after;
-        while count < most {
-            match self.next(at).filter(|next| *next < before) {
-                Some(next) => (at, count) = (next, count + 1),
-                None => break,
+    pub fn between(&self, after: Timestamp, upto: Timestamp, most: usize) -> Vec<Timestamp> {
+        let mut times = BTreeSet::new();
+        let (Some(mut day), Some(first)) = (self.date(upto, 1), self.date(after, -MAX_SHIFT_DAYS))
+        else {
+            return Vec::new();
+        };
+        // Days whose times may still be newer than some that were found: skipped ones come later.
+        let mut slack = 1 + MAX_SHIFT_DAYS;
+        for _ in 0..MAX_DAYS {
+            if day < first || slack == 0 {
+                break;
             }
+            times.extend(self.on(day).into_iter().filter(|at| (*at > after) && (*at <= upto)));
+            slack -= i32::from(times.len() >= most);
+            let Ok(before) = day.yesterday() else { break };
+            day = before;
         }
-        count
+        let surplus = times.len().saturating_sub(most);
+        times.into_iter().skip(surplus).collect()
     }
 
     /// The times whose clock shows this day, in order.
@@ -205,12 +216,21 @@ mod tests {
     }
 
     #[test]
-    fn how_many_lie_between() {
-        let calendar = calendar("@daily", "UTC");
-        let count = |most| {
-            calendar.count_between(at("2026-02-25T00:00:00Z"), at("2026-03-02T00:00:00Z"), most)
+    fn the_newest_between_two_times() {
+        let check = |cron, zone, upto: &str, most, expected: &[&str]| {
+            let expected: Vec<Timestamp> = expected.iter().map(|text| at(text)).collect();
+            let found = calendar(cron, zone).between(at("2026-02-25T00:00:00Z"), at(upto), most);
+            assert_eq!(found, expected, "{cron} in {zone}");
         };
-        assert_eq!((count(100), count(2)), (4, 2));
+        let days = ["2026-02-26T00:00:00Z", "2026-02-27T00:00:00Z", "2026-02-28T00:00:00Z"];
+        check("@daily", "UTC", "2026-02-28T00:00:00Z", 100, &days);
+        check("@daily", "UTC", "2026-02-28T23:59:59Z", 2, &days[1..]);
+        check("@daily", "UTC", "2026-02-25T00:00:00Z", 2, &[]);
+        check("@daily", "UTC", "2026-02-20T00:00:00Z", 2, &[]);
+        check("0 0 31 * *", "UTC", "2026-06-15T00:00:00Z", 1, &["2026-05-31T00:00:00Z"]);
+        // Berlin, 29 March 2026: 02:30 is 03:30, behind the 03:15 of the same day.
+        let spring = ["2026-03-29T01:15:00Z", "2026-03-29T01:30:00Z"];
+        check("15,30 2,3 29 3 *", "Europe/Berlin", "2026-03-30T00:00:00Z", 2, &spring);
     }
 
     proptest::proptest! {
@@ -228,6 +248,9 @@ mod tests {
             proptest::prop_assert_eq!(calendar.latest(next), Some(next));
             let before = next - jiff::SignedDuration::from_nanos(1);
             proptest::prop_assert!(calendar.latest(before).unwrap() <= from);
+            let second = calendar.next(next).unwrap();
+            proptest::prop_assert_eq!(calendar.between(from, second, 9), vec![next, second]);
+            proptest::prop_assert_eq!(calendar.between(from, second, 1), vec![second]);
         }
     }
 }

@@ -1,20 +1,21 @@
 //! Whether a run of a job is due. Pure: a job, its runs, and what is known of the world.
 //!
-//! What was begun is ended first, then what failed is tried again, then a new run begins. Of the runs whose
-//! time passed with nobody there only the latest is made: for a table it has what the others would have, and
-//! the others can be made by hand.
-
-use std::collections::BTreeMap;
+//! What was begun is ended first, then what failed is tried again, then a new run begins. Of runs whose time
+//! passed with nobody there each is made, the oldest first, where each reads something of its own; where all
+//! read the same, the newest stands for them. What is passed over is counted with the run after it.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::template::day_start;
-use super::{Calendar, Moment, Outcome, Run};
+use super::{Calendar, Moment, Outcome, Run, Runs};
 
-/// Most missed runs that are counted: each costs a look at some days of the calendar.
-const MOST_MISSED: u32 = 100;
+/// Most runs whose time has passed that are made one after the other: three months of days, four days of
+/// hours. A job that was away for longer would keep the others waiting with what hardly anybody still wants.
+pub const MOST_CAUGHT_UP: usize = 100;
+/// Most runs that are counted as passed over: each costs a look at a day of the calendar.
+const MOST_COUNTED: usize = 1_000;
 
 /// What starts a job.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct JobSpec {
     pub trigger: Trigger,
     /// Where its days begin and end.
     pub zone: TimeZone,
+    /// Whether its runs read different things, so that none stands for another.
+    pub each: bool,
     /// Failures after which a run is tried again.
     pub retries: u32,
     /// The wait after the first of them.
@@ -51,8 +54,8 @@ pub struct World<'a> {
     pub since: Timestamp,
     /// Up to when the archive's event time is complete.
     pub watermark: Option<Timestamp>,
-    /// The [`latest_success`] of the job that this one comes after.
-    pub before: Option<&'a Run>,
+    /// Runs of the job that this one comes after.
+    pub before: Option<&'a Runs>,
 }
 
 /// A run that is to be made now.
@@ -60,13 +63,13 @@ pub struct World<'a> {
 pub struct Due {
     /// What it is for.
     pub moment: Moment,
-    /// Runs before it that are passed over.
+    /// Runs before it that are passed over; at most 1000 are counted.
     pub missed: u32,
 }
 
 /// The run of `job` that is due, if any. Nobody must be making one.
 #[must_use]
-pub fn due(job: &JobSpec, runs: &BTreeMap<Timestamp, Run>, world: World<'_>) -> Option<Due> {
+pub fn due(job: &JobSpec, runs: &Runs, world: World<'_>) -> Option<Due> {
     let is_due = |run: &&Run| match run.outcome {
         Outcome::Running | Outcome::Interrupted => true,
         Outcome::Failed => run.retry_at.is_some_and(|at| at <= world.now),
@@ -76,40 +79,81 @@ pub fn due(job: &JobSpec, runs: &BTreeMap<Timestamp, Run>, world: World<'_>) -> 
         let moment = Moment { time: run.scheduled, date: run.date, zone: job.zone.clone() };
         return Some(Due { moment, missed: run.missed });
     }
-    let new = match &job.trigger {
-        Trigger::Cron(calendar) => by_clock(calendar, runs, world),
-        Trigger::After(_) => after(job, world),
-        Trigger::Watermark => by_watermark(job, world),
-    };
-    new.filter(|due| !runs.contains_key(&due.moment.time))
+    new(job, runs, world)
 }
 
-fn by_clock(calendar: &Calendar, runs: &BTreeMap<Timestamp, Run>, world: World<'_>) -> Option<Due> {
-    let time = calendar.latest(world.now).filter(|time| *time > world.since)?;
-    if runs.contains_key(&time) {
-        return None;
-    }
-    let before = runs.range(..time).next_back().map_or(world.since, |(at, _)| *at);
-    let missed = calendar.count_between(before.max(world.since), time, MOST_MISSED);
-    Some(Due { moment: moment(calendar, time), missed })
-}
-
-fn after(job: &JobSpec, world: World<'_>) -> Option<Due> {
-    let before = world.before?;
-    let moment = Moment { time: before.scheduled, date: before.date, zone: job.zone.clone() };
-    Some(Due { moment, missed: 0 })
-}
-
-/// The latest run that succeeded.
+/// The run whose time came last, made or not.
 #[must_use]
-pub fn latest_success(runs: &BTreeMap<Timestamp, Run>) -> Option<&Run> {
-    runs.values().rev().find(|run| run.outcome == Outcome::Succeeded)
+pub fn latest(job: &JobSpec, world: World<'_>) -> Option<Moment> {
+    match &job.trigger {
+        Trigger::Cron(calendar) => Some(moment(calendar, calendar.latest(world.now)?)),
+        Trigger::After(_) => {
+            let runs = world.before?.values();
+            let run = runs.rev().find(|run| run.outcome == Outcome::Succeeded)?;
+            Some(Moment { time: run.scheduled, date: run.date, zone: job.zone.clone() })
+        }
+        Trigger::Watermark => {
+            let today = job.zone.to_datetime(world.watermark?).date();
+            complete_day(job, today.yesterday().ok()?)
+        }
+    }
 }
 
-fn by_watermark(job: &JobSpec, world: World<'_>) -> Option<Due> {
-    let today = job.zone.to_datetime(world.watermark?).date();
-    let moment = complete_day(job, today.yesterday().ok()?)?;
-    Some(Due { moment, missed: 0 })
+/// A run that was not begun yet.
+fn new(job: &JobSpec, runs: &Runs, world: World<'_>) -> Option<Due> {
+    let come = come(job, runs, world);
+    let made = |moment: &Moment| runs.contains_key(&moment.time);
+    let first = come.len().saturating_sub(if job.each { MOST_CAUGHT_UP } else { 1 });
+    let at = first + come[first..].iter().position(|moment| !made(moment))?;
+    let moment = come[at].clone();
+    // Those before the schedule's last run were counted with it.
+    let counted = last(runs.range(..moment.time)).map(|run| run.scheduled);
+    let passed_over = |it: &&Moment| !made(it) && counted.is_none_or(|at| it.time > at);
+    let missed = come[..at].iter().filter(passed_over).count();
+    Some(Due { moment, missed: missed as u32 })
+}
+
+/// The runs whose time has come since the schedule's last one, in order. What people made by hand says
+/// nothing about how far the schedule is, nor does what is ahead: a clock may have been.
+fn come(job: &JobSpec, runs: &Runs, world: World<'_>) -> Vec<Moment> {
+    let last = |upto: Timestamp| last(runs.range(..=upto)).map(|run| run.scheduled);
+    match &job.trigger {
+        Trigger::Cron(calendar) => {
+            let from = last(world.now).map_or(world.since, |at| at.max(world.since));
+            let times = calendar.between(from, world.now, MOST_COUNTED);
+            times.into_iter().map(|time| moment(calendar, time)).collect()
+        }
+        Trigger::After(_) => after(job, world),
+        Trigger::Watermark => {
+            let Some(newest) = latest(job, world) else { return Vec::new() };
+            // A job that is new begins with the newest day.
+            let Some(last) = last(newest.time) else { return vec![newest] };
+            let days = newest.date.series(jiff::Span::new().days(-1)).take(MOST_COUNTED);
+            let moments = days.map_while(|date| complete_day(job, date));
+            let mut days: Vec<Moment> = moments.take_while(|day| day.time > last).collect();
+            days.reverse();
+            days
+        }
+    }
+}
+
+/// What succeeded since this job is looked after, and the newest of all: the job before may have gone back
+/// to an older day, so that its order says nothing about what is left.
+fn after(job: &JobSpec, world: World<'_>) -> Vec<Moment> {
+    let (Some(before), Some(newest)) = (world.before, latest(job, world)) else {
+        return Vec::new();
+    };
+    let succeeded = before.values().filter(|run| run.outcome == Outcome::Succeeded);
+    let since = |run: &&Run| run.ended.unwrap_or(run.started) > world.since;
+    let moment = |run: &Run| Moment { time: run.scheduled, date: run.date, ..newest.clone() };
+    succeeded.filter(|run| since(run) || run.scheduled == newest.time).map(moment).collect()
+}
+
+/// The last run of these that the schedule began.
+fn last<'a>(
+    mut runs: impl DoubleEndedIterator<Item = (&'a Timestamp, &'a Run)>,
+) -> Option<&'a Run> {
+    runs.rfind(|(_, run)| !run.by_hand).map(|(_, run)| run)
 }
 
 /// The run about a day that is complete at its end.

@@ -61,8 +61,11 @@ pub struct Run {
     pub failures: u32,
     /// Starts that were cut off, by a stop or with their process.
     pub interruptions: u32,
-    /// Runs before it that were not made, nobody being there at their time.
+    /// Runs before it that were passed over: their time went by with nobody there, or far behind.
     pub missed: u32,
+    /// Whether a person asked for it first, not the schedule.
+    #[serde(default)]
+    pub by_hand: bool,
     /// When a failed run is tried again; not, when absent.
     pub retry_at: Option<Timestamp>,
     /// What became of the rows, of a run that succeeded.

@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::FlockOperation;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Run;
 use crate::error::{CREATE_FOLDER, StoreError};
-use crate::files::{Files as _, LocalFiles, ensure_dir};
+use crate::files::{Files as _, LocalFiles, ensure_dir, take};
 
 /// Runs of a job that are kept; the oldest that are over go first.
 const KEPT_RUNS: usize = 1_000;
@@ -59,7 +59,7 @@ pub enum HoldError {
         /// Who has it, in its own words.
         holder: String,
     },
-    /// The folder fails.
+    /// The folder fails, or the system refuses the lock.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -97,7 +97,8 @@ impl State {
     #[must_use]
     pub fn is_held(&self, job: &str) -> bool {
         let file = File::open(self.folder.join(job).join(LOCK));
-        file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
+        let free = file.map(|file| take(&file, FlockOperation::NonBlockingLockShared));
+        matches!(free, Ok(Ok(false)))
     }
 
     /// The runs of a job that are known.
@@ -193,6 +194,12 @@ impl Ledger {
         }
         Ok(&self.runs)
     }
+
+    /// The runs as they were at the last look.
+    #[must_use]
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
 }
 
 /// Gives a finished folder its name, which must be free: readers see all of it or nothing.
@@ -209,7 +216,7 @@ fn lock(folder: &Path, who: &str) -> Result<Held, HoldError> {
     let failed = |e| StoreError::io("lock", &path, e);
     let open = File::options().create(true).truncate(false).read(true).write(true).open(&path);
     let mut file = open.map_err(failed)?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    if !take(&file, FlockOperation::NonBlockingLockExclusive).map_err(failed)? {
         let mut holder = String::new();
         let told = file.read_to_string(&mut holder).is_ok() && !holder.is_empty();
         let holder = if told { holder } else { "another process".into() };

@@ -92,7 +92,7 @@ impl Template {
         self.0.iter().any(|piece| matches!(piece, Piece::Date(_) | Piece::Start(_)))
     }
 
-    /// Whether all runs have different texts.
+    /// Whether runs of different times have different texts.
     #[must_use]
     pub fn tells_runs(&self) -> bool {
         self.0.contains(&Piece::Time)

@@ -83,11 +83,15 @@ impl<'a> Jobs<'a> {
         if wrong {
             return None;
         }
+        // An output tells runs apart in any case: what one reads says whether another stands for it.
+        let mut read = inputs.iter().chain(predicate.iter().flatten());
+        let each = read.any(|text| text.tells_days() || text.tells_runs());
         Some(Job {
             spec: JobSpec {
                 name: entry.name.clone(),
                 trigger: trigger?,
                 zone: zone?,
+                each,
                 retries: entry.retries.unwrap_or(3),
                 retry_after: SignedDuration::from_secs(entry.retry_seconds.unwrap_or(60).into()),
             },
@@ -271,5 +275,31 @@ fn schedule(entry: &JobEntry) -> String {
         (Some(cron), _) => format!("{cron} {zone}"),
         (None, Some(after)) => format!("after {after}"),
         (None, None) => format!("end of day {zone}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{load, resolved_jobs};
+
+    #[test]
+    fn a_job_whose_input_or_condition_has_a_place_reads_something_each_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("tidegate.toml");
+        for (reads, expected) in [
+            ("input = 'in'", false),
+            ("input = 'in/{{date}}'\nwhere = \"a > 1\"", false),
+            ("input = ['in', 'in/{date-1}/*.csv']", true),
+            ("input = 'in/{time}'", true),
+            ("input = 'in'\nwhere = \"a >= '{start}'\"", true),
+        ] {
+            let job = "[[jobs]]\nname = 'a'\ncron = '@daily'\noutput = 'out/{date}/{time}'\n";
+            let topics = "[input]\ntopic = 'a'\n[output]\ntopic = 'b'\n[dead_letters]\ntopic = 'c'\n\
+                          [model]\nname = 'm'\nversion = '1'\n";
+            std::fs::write(&file, format!("{topics}{job}{reads}\n")).expect("it is writable");
+            let config = load(Some(&file), std::iter::empty(), &[]).expect(reads);
+            let each: Vec<bool> = resolved_jobs(&config).iter().map(|job| job.spec.each).collect();
+            assert_eq!(each, [expected], "{reads}");
+        }
     }
 }

@@ -1,0 +1,65 @@
+//! Runs whose time passed with nobody there, and a run that panics beside others.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Jobs, NEXT_MINUTE, SOON, stop};
+use crate::monitor::archive_from;
+
+#[test]
+fn days_that_passed_with_nobody_there_are_scored_one_by_one() {
+    let jobs = Jobs::new(
+        "[archive]\ndirectory = 'data'\n\
+         [[jobs]]\nname = 'daily'\nwatermark = true\ninput = 'data/results/flights-scored'\n\
+         output = 'again/date={date}'\nwhere = \"event_time >= '{start}' AND event_time < '{start+1}'\"\n",
+    );
+    let succeeded = |history: &[Value], count: usize| {
+        history.iter().filter(|run| run["outcome"] == "succeeded").count() == count
+    };
+    // Twenty hours of 1 June 2013, scored as far as days are complete.
+    let start = 1_370_044_800;
+    archive_from(start, &jobs.path("data"), 0..20, 99);
+    let child = jobs.spawn(&["run", "--only", "jobs"], &[]);
+    jobs.wait(&child, SOON, |history| succeeded(history, 1));
+    stop(child);
+    // The rest of it, two days and two hours.
+    archive_from(start, &jobs.path("data"), 20..74, 99);
+    let child = jobs.spawn(&["run", "--only", "jobs"], &[]);
+    let history = jobs.wait(&child, NEXT_MINUTE, |history| succeeded(history, 4));
+    stop(child);
+    let days: Vec<&str> = history.iter().filter_map(|run| run["date"].as_str()).collect();
+    assert_eq!(days, ["2013-06-03", "2013-06-02", "2013-06-01", "2013-05-31"]);
+    let started = |run: &Value| -> Timestamp {
+        run["started"].as_str().expect("a time").parse().expect("one")
+    };
+    assert!(history.is_sorted_by(|a, b| started(a) > started(b)), "{history:#?}");
+    for run in &history[..3] {
+        assert_eq!((&run["made"]["scored"], &run["missed"]), (&(24 * 600).into(), &0.into()));
+    }
+}
+
+#[test]
+fn a_run_that_panics_has_failed_and_holds_nobody_up() {
+    let entry = |name: &str| {
+        format!(
+            "[[jobs]]\nname = '{name}'\ncron = '0 0 1 1 *'\ninput = 'in'\noutput = '{name}/{{date}}'\n\
+             retry_seconds = 1\n"
+        )
+    };
+    let jobs = Jobs::new(&(entry("one") + &entry("other")));
+    jobs.flights(1);
+    for name in ["one", "other"] {
+        let begun = [("TIDEGATE_FAILPOINT", "jobs.begun")];
+        let mut child = jobs.spawn(&["jobs", "run", name, "--date", "2026-01-01"], &begun);
+        assert!(!child.wait(SOON).success());
+    }
+    let panics = [("TIDEGATE_FAILPOINT", "jobs.output=panic")];
+    let child = jobs.spawn(&["run", "--only", "jobs"], &panics);
+    child.wait_for("the run panicked", SOON);
+    let history =
+        jobs.wait(&child, SOON, |history| history.iter().all(|run| run["outcome"] == "succeeded"));
+    assert!(!child.whole_log().contains("hop failed"), "{}", child.log());
+    stop(child);
+    let failures = history.iter().filter_map(|run| run["failures"].as_u64()).sum::<u64>();
+    assert_eq!((history.len(), failures), (2, 1), "{history:#?}");
+}
