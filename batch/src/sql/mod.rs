@@ -4,6 +4,7 @@
 //! and joins past it spill to the temporary folder, anything else fails with a clear error.
 
 mod archived;
+mod models;
 mod predict;
 mod print;
 mod read;
@@ -18,7 +19,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
 
-pub use predict::FindModel;
+pub use models::{FindModel, FoundModel};
 pub use read::read;
 pub use session::Session;
 pub use two_sample::{Statistic, TwoSample};
