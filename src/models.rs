@@ -1,12 +1,13 @@
 //! Models by name, for jobs and queries: a package of the repository, its predictor made by need.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use batch::score::cluster::OpenModel;
 use batch::score::{Model, Sessions};
-use batch::sql::FindModel;
+use batch::sql::{FindModel, FoundModel};
 use infer::{OnnxPredictor, Package, Runtime};
 use schemas::{Contract, Predictor};
 
@@ -15,6 +16,11 @@ use crate::exit;
 
 /// The package that `NAME[@VERSION]` means; the configured one when nothing is said.
 pub(crate) fn package(config: &Config, said: Option<&str>) -> anyhow::Result<Package> {
+    Package::open(&folder(config, said)?).map_err(|error| exit::usage(error.to_string()))
+}
+
+/// Where that package lies.
+fn folder(config: &Config, said: Option<&str>) -> anyhow::Result<PathBuf> {
     let own = &config.model;
     let configured = || format!("{}@{}", own.name, own.version);
     let said = said.map_or_else(configured, str::to_owned);
@@ -31,8 +37,7 @@ pub(crate) fn package(config: &Config, said: Option<&str>) -> anyhow::Result<Pac
             "model {said:?}: write NAME or NAME@VERSION, folders of {repository}"
         )));
     }
-    let folder = own.repository.join(name).join(version);
-    Package::open(&folder).map_err(|error| exit::usage(error.to_string()))
+    Ok(own.repository.join(name).join(version))
 }
 
 /// Whether a name stays one folder below the repository.
@@ -102,13 +107,32 @@ pub(crate) fn opener(repository: &Path, sessions: usize) -> OpenModel {
 
 /// Models for `predict`: of the contract they have the features alone, in the package's order.
 pub(crate) fn finder(config: &Config, contract: &Contract) -> FindModel {
-    let (config, contract) = (config.clone(), contract.clone());
+    let (config, contract) = (config.clone(), Arc::new(contract.clone()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     Arc::new(move |said| {
-        let package = package(&config, Some(said)).map_err(|error| format!("{error:#}"))?;
-        let features = features(&package, &contract)?;
-        Ok(Arc::new(model(&package, &features, threads)))
+        let folder = folder(&config, Some(said)).map_err(|error| format!("{error:#}"))?;
+        let (mark, contract) = (mark(&folder)?, Arc::clone(&contract));
+        let open = move || {
+            let package = Package::open(&folder).map_err(|error| error.to_string())?;
+            let features = features(&package, &contract)?;
+            Ok(model(&package, &features, threads))
+        };
+        Ok(FoundModel { mark, open: Box::new(open) })
     })
+}
+
+/// Stands for the files of a package: which they are, how long, and when each was changed.
+fn mark(folder: &Path) -> Result<String, String> {
+    let mut mark = folder.display().to_string();
+    for name in ["model.toml", "model.onnx"] {
+        let path = folder.join(name);
+        let found = std::fs::metadata(&path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let (inode, bytes) = (found.ino(), found.size());
+        let changed = format!("{}.{:09}", found.ctime(), found.ctime_nsec());
+        mark.push_str(&format!(" {inode} {bytes} {changed}"));
+    }
+    Ok(mark)
 }
 
 fn features(package: &Package, contract: &Contract) -> Result<Contract, String> {
@@ -124,4 +148,26 @@ fn features(package: &Package, contract: &Contract) -> Result<Contract, String> 
         fields.push(field.clone());
     }
     Contract::new(contract.name(), fields).map_err(|errors| errors.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_that_was_written_anew_has_another_mark() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let said = mark(folder.path()).expect_err("there is none");
+        assert!(said.contains("model.toml"), "{said}");
+        for name in ["model.toml", "model.onnx"] {
+            std::fs::write(folder.path().join(name), "1").expect("writable");
+        }
+        let first = mark(folder.path()).expect("it is there");
+        assert_eq!(mark(folder.path()), Ok(first.clone()));
+        // As long as before, and beside it first, as whoever publishes does.
+        std::fs::write(folder.path().join("new"), "2").expect("writable");
+        std::fs::rename(folder.path().join("new"), folder.path().join("model.onnx"))
+            .expect("writable");
+        assert_ne!(mark(folder.path()), Ok(first));
+    }
 }

@@ -196,6 +196,48 @@ fn every_way_in() {
     assert_eq!(output.stdout, b"one\n1\n");
 }
 
+#[test]
+fn what_is_too_large_is_refused_and_a_file_is_whole_or_not_there() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    archive(&data, 0..1, 99);
+    // As deep as a query may be, on the stack that it needs; deeper ones are told so.
+    let sum = |operators: usize| format!("SELECT {}1 AS n", "1+".repeat(operators));
+    assert_eq!(ask(&data, &sum(3_990)), "3991");
+    let said = refused(&data, &sum(60_000));
+    assert!(said.contains("60000 operators") && said.contains("4000 are taken"), "{said}");
+    let nested = format!("SELECT {}1{}", "(".repeat(20_000), ")".repeat(20_000));
+    assert!(refused(&data, &nested).contains("50 levels"));
+    let mut names = vec!["n0 AS (SELECT 1 AS v)".to_owned()];
+    names.extend((0..40).map(|n| format!("n{} AS (SELECT n{n}.v FROM n{n}, n{n} x)", n + 1)));
+    let doubled = format!("WITH {} SELECT count(*) FROM n40", names.join(", "));
+    let said = refused(&data, &doubled);
+    assert!(said.contains("1099511627776 tables") && said.contains("1000 are taken"), "{said}");
+    let path = folder.path().join("answer");
+    for format in ["csv", "json", "table", "parquet"] {
+        let into =
+            |query: &str| sql(&data, &["-c", query, "--format", format, "--output", &text(&path)]);
+        for query in [
+            "SELEC 1",
+            "SELECT * FROM nothing",
+            "SELECT 1 / (value - 5) FROM generate_series(1, 9)",
+        ] {
+            ended_with(&into(query), 1);
+            assert!(!path.exists(), "{format}: {query}");
+        }
+        ended_with(&into("SELECT 1 AS one"), 0);
+        std::fs::remove_file(&path).expect("it was made");
+    }
+    let left = std::fs::read_dir(folder.path()).expect("readable");
+    let left: Vec<_> = left.map(|entry| entry.expect("readable").file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("answer")), "{left:?}");
+    // The configuration's memory holds here, too.
+    let all = "SELECT array_length(array_agg(value)) FROM generate_series(1, 30000000)";
+    let output = sql(&data, &["-c", all, "--set", "sql.memory_mib=64"]);
+    ended_with(&output, 1);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("raise sql.memory_mib"));
+}
+
 /// Types into a terminal of its own, a line at a prompt, and reads what it says until it ends;
 /// `arguments` are the command's.
 const TERMINAL: &str = r#"

@@ -107,8 +107,7 @@ impl NewParquet {
         if to.exists() {
             return Err(taken(to));
         }
-        let name = to.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
-        let temporary = to.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+        let temporary = beside(to);
         let files: Arc<dyn Files> = Arc::new(LocalFiles);
         let properties = scanned_properties(schema, ROW_GROUP_ROWS);
         let file = OpenFile::create(&files, temporary, schema, &properties)?;
@@ -126,7 +125,13 @@ impl NewParquet {
     }
 }
 
-fn taken(path: &Path) -> StoreError {
+/// Where a file of this process lies until it is whole.
+pub(crate) fn beside(to: &Path) -> PathBuf {
+    let name = to.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+    to.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+}
+
+pub(crate) fn taken(path: &Path) -> StoreError {
     StoreError::Config {
         key: "output file",
         value: path.display().to_string(),

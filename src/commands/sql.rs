@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use batch::source::is_folder;
-use batch::sql::{Format, MEMORY_BYTES, Session, SqlConfig, SqlTable, TwoSample};
+use batch::sql::{Format, STACK_BYTES, Session, SqlConfig, SqlTable, TwoSample};
 use batch::topic_folder;
 
 use crate::cli::{SqlArgs, SqlFormat};
@@ -46,15 +46,28 @@ pub(crate) fn run(args: &SqlArgs) -> anyhow::Result<Exit> {
         let (directory, topic) = (config.archive.directory.display(), &config.output.topic);
         eprintln!("{directory} holds nothing of topic {topic:?} yet: the table results is empty");
     }
-    let Some(text) = text else { return prompt::run(&session, &format) };
-    match (&args.output, &format) {
-        (Some(path), Format::Table | Format::Csv | Format::Json) => {
-            let mut file = std::fs::File::create_new(path)
-                .with_context(|| format!("{} cannot be created anew", path.display()))?;
-            session.query(&text, &format, &mut file)?;
+    let answer = || answer(&session, text.as_deref(), &format, args.output.as_deref());
+    std::thread::scope(|threads| {
+        let thread = std::thread::Builder::new().name("tg-sql".into()).stack_size(STACK_BYTES);
+        let thread = thread.spawn_scoped(threads, answer).context("starting the thread of SQL")?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Answers `text`, or what is typed at a prompt.
+fn answer(
+    session: &Session,
+    text: Option<&str>,
+    format: &Format,
+    output: Option<&Path>,
+) -> anyhow::Result<Exit> {
+    match (text, output, format) {
+        (None, _, _) => return prompt::run(session, format),
+        (Some(text), Some(path), Format::Table | Format::Csv | Format::Json) => {
+            session.query_into(text, format, path)?;
         }
-        _ => {
-            session.query(&text, &format, &mut std::io::stdout().lock())?;
+        (Some(text), _, _) => {
+            session.query(text, format, &mut std::io::stdout().lock())?;
         }
     }
     Ok(Exit::Fine)
@@ -66,7 +79,8 @@ pub(crate) fn asked(pipeline: &Pipeline) -> anyhow::Result<SqlConfig> {
         tables: tables(pipeline)?,
         models: Some(models::finder(&pipeline.config, &pipeline.contract)),
         statistics: statistics(),
-        memory_bytes: MEMORY_BYTES,
+        memory_bytes: pipeline.config.sql.memory_mib << 20,
+        spill_bytes: pipeline.config.sql.spill_mib << 20,
     })
 }
 

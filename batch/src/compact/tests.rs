@@ -347,6 +347,7 @@ fn a_query_leaves_other_days_and_partitions_unread() {
         models: None,
         statistics: vec![],
         memory_bytes: 256 << 20,
+        spill_bytes: 256 << 20,
     };
     let session = sql::Session::open(&config).unwrap();
     for (condition, read) in [(within.as_str(), 1), ("source_partition = 7", 0)] {

@@ -1,12 +1,17 @@
 //! Questions to the archive: DataFusion over the folders as they are.
 //!
-//! Reads only: DDL, DML, `COPY`, `SET` and files by path are refused. Memory has a limit; sorts
-//! and joins past it spill to the temporary folder, anything else fails with a clear error.
+//! Reads only: DDL, DML, `COPY`, `SET` and files by path are refused. Memory and spilled files have limits;
+//! sorts and joins past the first spill to the temporary folder, anything else fails with a clear error.
 
 mod archived;
+mod depth;
+mod models;
+mod output;
+mod plan;
 mod predict;
 mod print;
 mod read;
+mod references;
 pub mod serve;
 mod session;
 mod tables;
@@ -17,8 +22,9 @@ use std::path::PathBuf;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
 
-pub use predict::FindModel;
+pub use models::{FindModel, FoundModel};
 pub use read::read;
 pub use session::Session;
 pub use two_sample::{Statistic, TwoSample};
@@ -79,8 +85,12 @@ pub enum Format {
 /// Rows that [`Format::Table`] shows; it says so when there were more.
 pub const TABLE_ROWS: usize = 1000;
 
-/// Memory a query may take unless told otherwise.
-pub const MEMORY_BYTES: usize = 1 << 30;
+/// What helps a query that met a limit of memory or of spilled files.
+const MORE_MEMORY: &str = "ask for fewer rows or groups, or raise sql.memory_mib and sql.spill_mib";
+
+/// Stack of the threads that plan and run queries: one that is as deep as `depth` allows takes more than the
+/// usual two megabytes. Memory that is not touched is not taken.
+pub const STACK_BYTES: usize = 256 << 20;
 
 /// What a session knows.
 pub struct SqlConfig {
@@ -90,12 +100,27 @@ pub struct SqlConfig {
     pub models: Option<FindModel>,
     /// Aggregates over reference and current values.
     pub statistics: Vec<TwoSample>,
-    /// Memory that a query may take.
+    /// Memory that a query may take before it spills, or ends with an error.
     pub memory_bytes: usize,
+    /// Temporary files of a query.
+    pub spill_bytes: u64,
 }
 
 pub(crate) fn explain(error: DataFusionError) -> StoreError {
     StoreError::Query(error.strip_backtrace())
+}
+
+/// An error of a query that somebody asked: with what helps where a limit was met.
+fn told(error: DataFusionError) -> StoreError {
+    match error.find_root() {
+        DataFusionError::SQL(parser, _) if **parser == ParserError::RecursionLimitExceeded => {
+            StoreError::Query(depth::nested())
+        }
+        DataFusionError::ResourcesExhausted(_) => {
+            StoreError::Query(format!("{}; {MORE_MEMORY}", error.strip_backtrace()))
+        }
+        _ => explain(error),
+    }
 }
 
 #[cfg(test)]

@@ -3,36 +3,38 @@
 //! The features come in the order in which the package lists them. A row that the model refuses is
 //! null: a query has no place for reasons, `tidegate score` has.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StructArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
 use datafusion::common::{ScalarValue, plan_err};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 use schemas::Intake;
 
+use super::models::{FindModel, Models};
 use crate::score::Model;
-
-/// Finds the model that `NAME[@VERSION]` means; its contract has the features alone, in their order.
-pub type FindModel = Arc<dyn Fn(&str) -> Result<Arc<Model>, String> + Send + Sync>;
 
 /// See the module.
 pub(super) struct Predict {
-    find: FindModel,
-    found: Mutex<HashMap<String, Arc<Model>>>,
+    models: Arc<Models>,
+    /// In the plan of a query: whatever is published while it runs, it has one model.
+    planned: Option<Arc<Model>>,
     signature: Signature,
 }
 
 impl Predict {
     pub(super) fn new(find: FindModel) -> Self {
         let signature = Signature::variadic_any(Volatility::Immutable);
-        Self { find, found: Mutex::default(), signature }
+        Self { models: Arc::new(Models::new(find)), planned: None, signature }
     }
 
     /// The model of the first argument, which must be written out: the answer's type depends on it.
@@ -42,15 +44,11 @@ impl Predict {
                 "predict: the first argument is the model in quotes, 'name' or 'name@version'"
             );
         };
-        let mut found = self.found.lock().expect("nobody panics with it");
-        if let Some(model) = found.get(name) {
+        if let Some(model) = &self.planned {
             return Ok(Arc::clone(model));
         }
-        match (self.find)(name) {
-            Ok(model) => {
-                found.insert(name.to_owned(), Arc::clone(&model));
-                Ok(model)
-            }
+        match self.models.get(name, Instant::now()) {
+            Ok(model) => Ok(model),
             Err(reason) => plan_err!("predict: {reason}"),
         }
     }
@@ -113,6 +111,20 @@ impl ScalarUDFImpl for Predict {
         Ok(Arc::new(Field::new(self.name(), answer(&model), true)))
     }
 
+    fn simplify(&self, arguments: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let named = match arguments.first() {
+            Some(Expr::Literal(named, _)) if self.planned.is_none() => named,
+            Some(_) | None => return Ok(ExprSimplifyResult::Original(arguments)),
+        };
+        let planned = Self {
+            models: Arc::clone(&self.models),
+            planned: Some(self.model(Some(named))?),
+            signature: self.signature.clone(),
+        };
+        let planned = ScalarFunction::new_udf(Arc::new(ScalarUDF::from(planned)), arguments);
+        Ok(ExprSimplifyResult::Simplified(Expr::ScalarFunction(planned)))
+    }
+
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = arguments.number_rows;
         let named = match arguments.args.first() {
@@ -147,7 +159,12 @@ impl fmt::Debug for Predict {
 
 impl PartialEq for Predict {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.find, &other.find)
+        let planned = match (&self.planned, &other.planned) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        planned && Arc::ptr_eq(&self.models, &other.models)
     }
 }
 
@@ -156,5 +173,47 @@ impl Eq for Predict {}
 impl Hash for Predict {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.name().hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use arrow::array::AsArray;
+    use arrow::datatypes::Float64Type;
+    use datafusion::physical_plan::collect;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+    use crate::sql::models::{FoundModel, tests::model};
+
+    #[test]
+    fn a_query_keeps_the_model_that_it_was_planned_with() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let newest = Arc::new(Mutex::new("1"));
+            let there = Arc::clone(&newest);
+            let find: FindModel = Arc::new(move |_| {
+                let version = *there.lock().unwrap();
+                let open = Box::new(move || Ok(model(version)));
+                Ok(FoundModel { mark: version.to_owned(), open })
+            });
+            let context = SessionContext::new();
+            context.register_udf(ScalarUDF::from(Predict::new(find)));
+            let sql = "select predict('m', cast(value as double)) v from generate_series(1, 3)";
+            let versions = |rows: Vec<RecordBatch>| -> Vec<f64> {
+                let columns = rows.iter().map(|batch| batch.column(0));
+                columns.flat_map(|it| it.as_primitive::<Float64Type>().values().to_vec()).collect()
+            };
+            let planned = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+            *newest.lock().unwrap() = "2";
+            tokio::time::sleep(Duration::from_millis(1100)).await;
+            let rows = collect(planned, context.task_ctx()).await.unwrap();
+            assert_eq!(versions(rows), [1.0; 3]);
+            let rows = context.sql(sql).await.unwrap().collect().await.unwrap();
+            assert_eq!(versions(rows), [2.0; 3]);
+        });
     }
 }

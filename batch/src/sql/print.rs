@@ -13,7 +13,7 @@ use arrow::util::pretty::pretty_format_batches_with_schema;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 
-use super::{Format, TABLE_ROWS, explain};
+use super::{Format, TABLE_ROWS, told};
 use crate::error::StoreError;
 use crate::parquet_io::{NewParquet, as_json_lines};
 
@@ -55,7 +55,7 @@ impl<'o> Printer<'o> {
             self.csv(&RecordBatch::new_empty(self.schema.clone()), true)?;
         }
         while let Some(batch) = stream.next().await {
-            self.batch(batch.map_err(explain)?)?;
+            self.batch(batch.map_err(told)?)?;
         }
         self.finish()
     }

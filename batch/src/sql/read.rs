@@ -25,7 +25,7 @@ pub fn read(
         .build()
         .map_err(|error| StoreError::Query(format!("cannot start threads: {error}")))?;
     runtime.block_on(async {
-        let context = context(memory_bytes)?;
+        let context = context(memory_bytes, None)?;
         {
             let state = context.state_ref();
             let mut state = state.write();

@@ -14,6 +14,10 @@ use crate::archive::testing::{batch, config, topic};
 use crate::archive::{Archive, Table, topic_folder};
 use crate::parquet_io::{NewParquet, ParquetRows};
 
+/// Plenty for what these tests ask.
+const MEMORY_BYTES: usize = 1 << 30;
+const SPILL_BYTES: u64 = 1 << 30;
+
 fn schema(columns: &[&str]) -> SchemaRef {
     let mut fields = vec![
         Field::new("partition", DataType::Int32, false),
@@ -58,7 +62,8 @@ fn query(
     out: &mut dyn Write,
 ) -> Result<u64, StoreError> {
     let tables = tables.to_vec();
-    let config = SqlConfig { tables, models: None, statistics: vec![], memory_bytes };
+    let spill_bytes = SPILL_BYTES;
+    let config = SqlConfig { tables, models: None, statistics: vec![], memory_bytes, spill_bytes };
     Session::open(&config)?.query(sql, format, out)
 }
 
@@ -203,6 +208,7 @@ fn a_statistic_sees_both_sides_of_each_group_and_rows_at_hand_are_a_table() {
         models: None,
         statistics: vec![TwoSample::new("told", Arc::new(told))],
         memory_bytes: MEMORY_BYTES,
+        spill_bytes: SPILL_BYTES,
     };
     let session = Session::open(&config).unwrap();
     let ask = |sql: &str| {
@@ -227,5 +233,63 @@ fn memory_has_a_limit() {
     let mut out = Vec::new();
     query(&results(root.path(), None), sql, &Format::Csv, MEMORY_BYTES, &mut out).unwrap();
     let limited = query(&results(root.path(), None), sql, &Format::Csv, 1 << 20, &mut out);
-    assert!(limited.unwrap_err().to_string().contains("Resources exhausted"));
+    let said = limited.unwrap_err().to_string();
+    assert!(said.contains("Resources exhausted") && said.contains("sql.memory_mib"), "{said}");
+}
+
+#[test]
+fn names_that_double_each_other_and_deep_queries_are_refused_before_they_are_planned() {
+    let root = sample();
+    let mut names = vec!["n0 as (select 1 as v)".to_owned()];
+    names.extend((0..40).map(|n| format!("n{} as (select n{n}.v from n{n}, n{n} x)", n + 1)));
+    let doubled = |levels: usize| {
+        format!("with {} select count(*) n from n{levels}", names[..=levels].join(", "))
+    };
+    assert_eq!(ask(root.path(), &doubled(3), &Format::Csv).unwrap(), "n\n1\n");
+    let nested = format!("select {}1{}", "(".repeat(5000), ")".repeat(5000));
+    let within = format!("{}select 1{}", "select * from (".repeat(60), ")".repeat(60));
+    let chain = format!("select {}1", "1 + ".repeat(5000));
+    for (sql, said) in [
+        (&doubled(40), ["1099511627776 tables", "1000 are taken"]),
+        (&format!("explain {}", doubled(40)), ["1099511627776 tables", "1000 are taken"]),
+        (&nested, ["50 levels", "fewer parentheses"]),
+        (&within, ["50 levels", "fewer parentheses"]),
+        (&chain, ["5000 operators", "4000 are taken"]),
+    ] {
+        let error = ask(root.path(), sql, &Format::Csv).expect_err(&sql[..20]).to_string();
+        assert!(said.iter().all(|word| error.contains(word)), "{error}");
+    }
+}
+
+#[test]
+fn a_file_of_answers_is_whole_or_not_there() {
+    let root = sample();
+    let [table] = results(root.path(), None);
+    let config = SqlConfig {
+        tables: vec![table],
+        models: None,
+        statistics: vec![],
+        memory_bytes: MEMORY_BYTES,
+        spill_bytes: SPILL_BYTES,
+    };
+    let session = Session::open(&config).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("answer.csv");
+    let files = || std::fs::read_dir(folder.path()).unwrap().count();
+    // A typo, a table that is not there, an error after the first answer, one among the rows.
+    for sql in [
+        "selec 1",
+        "select * from nothing",
+        "select 1 as a; select * from nothing",
+        "select 1 / (value - 5) from generate_series(1, 9)",
+    ] {
+        assert!(session.query_into(sql, &Format::Csv, &path).is_err(), "{sql}");
+        assert_eq!(files(), 0, "{sql}");
+    }
+    session.query_into("select 1 as a; select 2 as b", &Format::Csv, &path).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "a\n1\nb\n2\n");
+    let taken = session.query_into("select 3 as c", &Format::Csv, &path).unwrap_err().to_string();
+    assert!(taken.contains("a name that is free"), "{taken}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "a\n1\nb\n2\n");
+    assert_eq!(files(), 1);
 }

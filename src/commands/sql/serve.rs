@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use batch::StoreError;
-use batch::sql::serve::{Limits, STACK_BYTES, ServeConfig, Server, SqlEvents, TlsFiles};
+use batch::sql::STACK_BYTES;
+use batch::sql::serve::{Limits, ServeConfig, Server, SqlEvents, TlsFiles};
 use opentelemetry::global;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;

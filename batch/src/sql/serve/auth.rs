@@ -135,7 +135,9 @@ impl StartUp {
         let Ok(place) = Arc::clone(&self.shared.connections).try_acquire_owned() else {
             self.shared.events.refused(client.socket_addr(), user_of(client), "connections");
             let limit = self.shared.limits.connections;
-            let message = format!("sql.max_connections = {limit} clients are connected already");
+            let message = format!(
+                "sql.max_connections = {limit} clients are connected already: close one, or raise it"
+            );
             return Err(fatal(TOO_MANY, message));
         };
         *self.place.lock().expect("nobody panics with it") = Some(place);

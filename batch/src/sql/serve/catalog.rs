@@ -21,6 +21,7 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::{
     PgCatalogContextProvider, Role,
 };
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
+use tokio::runtime::Handle;
 
 use super::pauses::Pauses;
 use super::{DATABASE, FindTables, ServeConfig};
@@ -51,8 +52,13 @@ pub(super) struct Catalog {
 #[derive(Default)]
 struct Looked {
     at: Option<Instant>,
-    marks: BTreeMap<String, u64>,
+    marks: Marks,
 }
+
+/// What stands for the files of each table.
+type Marks = BTreeMap<String, u64>;
+
+type Providers = BTreeMap<String, Arc<dyn TableProvider>>;
 
 impl Catalog {
     pub(super) async fn open(config: ServeConfig) -> Result<Self, StoreError> {
@@ -90,9 +96,10 @@ impl Catalog {
         SessionContext::new_with_state(self.template.clone())
     }
 
-    /// Looks at the folders again when the last look is too old; one that fails changes nothing.
+    /// Looks at the folders again when the last look is too old; one that fails changes nothing. Nobody waits
+    /// for a look of somebody else: a store may be slow.
     pub(super) async fn refresh(&self) {
-        let mut looked = self.looked.lock().await;
+        let Ok(mut looked) = self.looked.try_lock() else { return };
         if looked.at.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
             return;
         }
@@ -103,30 +110,39 @@ impl Catalog {
 
     async fn look(&self, looked: &mut Looked) -> Result<(), StoreError> {
         looked.at = Some(Instant::now());
-        let find = Arc::clone(&self.find);
+        let (find, context) = (Arc::clone(&self.find), self.session());
+        let (have, before) = (self.tables.all(), looked.marks.clone());
+        let runtime = Handle::current();
         let found = tokio::task::spawn_blocking(move || {
             let tables = find().map_err(StoreError::Query)?;
-            tables
-                .into_iter()
-                .map(|table| Ok((mark(&table)?, table)))
-                .collect::<Result<Vec<_>, StoreError>>()
+            runtime.block_on(found(&context, tables, &have, &before))
         });
-        let found = found.await.map_err(|error| StoreError::Query(error.to_string()))??;
-        let (context, have) = (self.session(), self.tables.all());
-        let (mut now, mut marks) = (BTreeMap::new(), BTreeMap::new());
-        for (mark, table) in found {
-            let same = mark.is_some() && looked.marks.get(&table.name).copied() == mark;
-            let provider = match have.get(&table.name) {
-                Some(provider) if same => Arc::clone(provider),
-                Some(_) | None => tables::provider(&context, &table).await?,
-            };
-            marks.extend(mark.map(|mark| (table.name.clone(), mark)));
-            now.insert(table.name, provider);
-        }
+        let (now, marks) = found.await.map_err(|error| StoreError::Query(error.to_string()))??;
         self.tables.replace(now);
         looked.marks = marks;
         Ok(())
     }
+}
+
+/// `tables` as they are read, those as before whose files are, and what stands for their files. Blocks.
+async fn found(
+    context: &SessionContext,
+    tables: Vec<SqlTable>,
+    have: &Providers,
+    before: &Marks,
+) -> Result<(Providers, Marks), StoreError> {
+    let (mut now, mut marks) = (BTreeMap::new(), BTreeMap::new());
+    for table in tables {
+        let mark = mark(&table)?;
+        let same = mark.is_some() && before.get(&table.name).copied() == mark;
+        let provider = match have.get(&table.name) {
+            Some(provider) if same => Arc::clone(provider),
+            Some(_) | None => tables::provider(context, &table).await?,
+        };
+        marks.extend(mark.map(|mark| (table.name.clone(), mark)));
+        now.insert(table.name, provider);
+    }
+    Ok((now, marks))
 }
 
 /// Stands for the names of a table's files; rows at hand are new each time.
@@ -168,14 +184,14 @@ fn add_names(folder: &Path, depth: usize, sum: &mut u64) -> Result<(), StoreErro
 
 /// The tables by name, replaced all at once; nobody else adds or removes one.
 #[derive(Debug, Default)]
-struct Tables(RwLock<Arc<BTreeMap<String, Arc<dyn TableProvider>>>>);
+struct Tables(RwLock<Arc<Providers>>);
 
 impl Tables {
-    fn all(&self) -> Arc<BTreeMap<String, Arc<dyn TableProvider>>> {
+    fn all(&self) -> Arc<Providers> {
         self.0.read().expect("nobody panics with it").clone()
     }
 
-    fn replace(&self, tables: BTreeMap<String, Arc<dyn TableProvider>>) {
+    fn replace(&self, tables: Providers) {
         *self.0.write().expect("nobody panics with it") = Arc::new(tables);
     }
 }

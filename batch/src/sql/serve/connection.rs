@@ -19,7 +19,6 @@ use datafusion_postgres::pgwire::tokio::server::{
 };
 use futures::{SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::{Framed, FramedParts};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::auth::{StartUp, user_of};
 use super::errors::{BAD_PROTOCOL, GOING_DOWN, IDLE, fatal, told};
 use super::service::Service;
+use super::strangers::Place;
 use super::stream::{Budget, Guarded, Line, MESSAGE_BYTES, STRANGER_BYTES};
 use super::{START_UP, Shared};
 
@@ -47,16 +47,20 @@ pub(super) async fn attend(
     shared: Arc<Shared>,
     socket: TcpStream,
     peer: SocketAddr,
-    starting: OwnedSemaphorePermit,
+    place: Place,
     stop: CancellationToken,
 ) {
     let known_by = Instant::now() + START_UP;
     let budget = Budget::new(STRANGER_BYTES);
-    match timeout_at(known_by, open(&shared, socket, budget.clone())).await {
+    let opened = tokio::select! {
+        () = place.is_needed() => return shared.events.no_room(peer),
+        opened = timeout_at(known_by, open(&shared, socket, budget.clone())) => opened,
+    };
+    match opened {
         Ok(Ok(Some((socket, line)))) => {
             let service = Arc::new(Service::new(shared.clone(), line));
             let client = Client { service, shared, socket, budget };
-            client.attend(peer, known_by, starting, stop).await;
+            client.attend(peer, known_by, place, stop).await;
         }
         Ok(Ok(None)) => {}
         Ok(Err(error)) => tracing::debug!(%peer, %error, "an SQL connection did not begin"),
@@ -98,12 +102,16 @@ impl Client {
         mut self,
         peer: SocketAddr,
         known_by: Instant,
-        starting: OwnedSemaphorePermit,
+        place: Place,
         stop: CancellationToken,
     ) {
         let start_up = Arc::new(StartUp::new(self.shared.clone()));
-        let known = timeout_at(known_by, self.log_in(&start_up)).await;
-        drop(starting);
+        let shared = self.shared.clone();
+        let known = tokio::select! {
+            () = place.is_needed() => return shared.events.no_room(peer),
+            known = timeout_at(known_by, self.log_in(&start_up, &place)) => known,
+        };
+        drop(place);
         if !matches!(known, Ok(true)) {
             return;
         }
@@ -132,7 +140,9 @@ impl Client {
                 }
                 Err(_) => {
                     let seconds = shared.limits.idle.as_secs();
-                    let message = format!("nothing was asked for sql.idle_seconds = {seconds}");
+                    let message = format!(
+                        "nothing was asked for sql.idle_seconds = {seconds}: connect again, or raise it"
+                    );
                     last_word(&mut socket, fatal(IDLE, message)).await;
                     return;
                 }
@@ -163,11 +173,13 @@ impl Client {
     }
 
     /// Whether the client is known now.
-    async fn log_in(&mut self, start_up: &Arc<StartUp>) -> bool {
+    async fn log_in(&mut self, start_up: &Arc<StartUp>, place: &Place) -> bool {
         let cancels = Arc::new(DefaultCancelHandler::new(self.shared.cancels.clone()));
         loop {
             let Some(Ok(message)) = self.socket.next().await else { return false };
             let asks_to_cancel = matches!(message, PgWireFrontendMessage::CancelRequest(_));
+            let has_password = matches!(message, PgWireFrontendMessage::PasswordMessageFamily(_));
+            let _answered = has_password.then(|| place.answered());
             let done = process_message(
                 message,
                 &mut self.socket,

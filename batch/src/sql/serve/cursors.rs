@@ -1,6 +1,7 @@
 //! `DECLARE`, `FETCH` and `CLOSE`: answers that a client takes piece by piece.
 //!
-//! Forward only. A cursor reads on when it is fetched from, and ends with its transaction.
+//! Forward only, within a transaction, with which it ends. A cursor reads when it is fetched from: only then a
+//! query has its turn.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::sqlparser::ast::{CloseCursor, Declare, FetchDirection, Statement, Value};
 use datafusion_postgres::arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch};
 use datafusion_postgres::pgwire::api::portal::Format;
@@ -17,7 +18,9 @@ use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::types::format::FormatOptions;
 use futures::{StreamExt as _, stream};
 
-use super::errors::{NO_CURSOR, NOT_SUPPORTED, SYNTAX, TOO_MANY, error, from_query};
+use super::errors::{
+    CURSOR_EXISTS, NO_CURSOR, NO_TRANSACTION, NOT_SUPPORTED, SYNTAX, TOO_MANY, error, from_query,
+};
 use super::gate;
 
 /// Cursors that a connection may have open: each may hold memory of its query.
@@ -34,17 +37,25 @@ struct Cursor {
 
 /// What has not been fetched.
 struct Rest {
-    stream: SendableRecordBatchStream,
+    /// Until the first row is asked for.
+    query: Option<Box<DataFrame>>,
+    stream: Option<SendableRecordBatchStream>,
     begun: Option<RecordBatch>,
 }
 
 impl Cursors {
-    /// Opens what `declares` says; nothing is read yet.
+    /// Opens what `declares` says, where it is said in a transaction; nothing is read yet.
     pub(super) async fn declare(
         &self,
         context: &SessionContext,
         declares: &[Declare],
+        in_transaction: bool,
     ) -> PgWireResult<()> {
+        if !in_transaction {
+            let message =
+                "DECLARE CURSOR can only be used in transaction blocks: say BEGIN before it";
+            return Err(error(NO_TRANSACTION, message));
+        }
         for declare in declares {
             let (Some(name), Some(query)) = (declare.names.first(), &declare.for_query) else {
                 return Err(error(SYNTAX, "write DECLARE name CURSOR FOR query"));
@@ -57,15 +68,25 @@ impl Cursors {
                                FETCH: no SCROLL, WITH HOLD or BINARY";
                 return Err(error(NOT_SUPPORTED, message));
             }
-            if self.all().len() >= MAX_CURSORS {
-                return Err(error(TOO_MANY, format!("{MAX_CURSORS} cursors are open: close one")));
+            if self.all().contains_key(&name.value) {
+                let name = &name.value;
+                let message =
+                    format!("cursor \"{name}\" already exists: CLOSE it, or take another name");
+                return Err(error(CURSOR_EXISTS, message));
+            }
+            let open = self.all().len();
+            if open >= MAX_CURSORS {
+                let message = format!(
+                    "{open} cursors are open, a connection may have {MAX_CURSORS}: CLOSE one"
+                );
+                return Err(error(TOO_MANY, message));
             }
             let plan = gate::plan(context, &Statement::Query(query.clone())).await?;
             let frame = context.execute_logical_plan(plan).await.map_err(from_query)?;
             let columns = Arc::clone(frame.schema().inner());
-            let stream = frame.execute_stream().await.map_err(from_query)?;
-            let rest = tokio::sync::Mutex::new(Rest { stream, begun: None });
-            self.all().insert(name.value.clone(), Arc::new(Cursor { columns, rest }));
+            let rest = Rest { query: Some(Box::new(frame)), stream: None, begun: None };
+            let cursor = Cursor { columns, rest: tokio::sync::Mutex::new(rest) };
+            self.all().insert(name.value.clone(), Arc::new(cursor));
         }
         Ok(())
     }
@@ -142,9 +163,16 @@ impl Cursor {
             return Ok(None);
         }
         let mut rest = self.rest.lock().await;
+        let rest = &mut *rest;
+        if let Some(query) = rest.query.take() {
+            rest.stream = Some(query.execute_stream().await.map_err(from_query)?);
+        }
+        let Some(stream) = &mut rest.stream else {
+            return Err(error(NO_CURSOR, "the cursor's query did not begin: DECLARE it again"));
+        };
         let batch = match rest.begun.take() {
             Some(batch) => batch,
-            None => match rest.stream.next().await {
+            None => match stream.next().await {
                 Some(batch) => batch.map_err(from_query)?,
                 None => return Ok(None),
             },
@@ -177,4 +205,55 @@ fn wanted(direction: &FetchDirection) -> PgWireResult<usize> {
         | FetchDirection::BackwardAll => None,
     };
     wanted.ok_or_else(|| error(NOT_SUPPORTED, "cursors go forward: FETCH number, NEXT or ALL"))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    use super::*;
+
+    async fn declare(
+        cursors: &Cursors,
+        name: &str,
+        in_transaction: bool,
+    ) -> Result<(), (String, String)> {
+        let sql = format!("DECLARE {name} CURSOR FOR SELECT * FROM generate_series(1, 3)");
+        let parsed = Parser::parse_sql(&PostgreSqlDialect {}, &sql).unwrap();
+        let [Statement::Declare { stmts }] = parsed.as_slice() else { panic!("{parsed:?}") };
+        match cursors.declare(&SessionContext::new(), stmts, in_transaction).await {
+            Ok(()) => Ok(()),
+            Err(PgWireError::UserError(told)) => Err((told.code, told.message)),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_cursor_has_a_transaction_and_a_name_of_its_own() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let cursors = Cursors::default();
+            let code = |refused: Result<(), (String, String)>| refused.unwrap_err().0;
+            assert_eq!(code(declare(&cursors, "a", false).await), "25P01");
+            assert!(cursors.named("a").is_none());
+            declare(&cursors, "a", true).await.unwrap();
+            assert_eq!(code(declare(&cursors, "a", true).await), "42P03");
+            for number in 1..MAX_CURSORS {
+                declare(&cursors, &format!("c{number}"), true).await.unwrap();
+            }
+            let (code, message) = declare(&cursors, "more", true).await.unwrap_err();
+            assert_eq!(code, "53300");
+            assert!(message.contains("16 cursors are open"), "{message}");
+            // The first one reads on where it was left.
+            let first = cursors.all().get("a").cloned().unwrap();
+            let mut rows = Vec::new();
+            while let Some(batch) = first.next(2).await.unwrap() {
+                rows.push(batch.num_rows());
+            }
+            assert_eq!(rows, [2, 1]);
+            cursors.close_all();
+            declare(&cursors, "a", true).await.unwrap();
+        });
+    }
 }

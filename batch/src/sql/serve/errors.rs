@@ -6,19 +6,24 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
 
+use crate::sql::{MORE_MEMORY, depth};
+
 pub(super) const ACTIVE_TRANSACTION_FAILED: &str = "25P02";
 pub(super) const BAD_PROTOCOL: &str = "08P01";
 pub(super) const CANCELLED: &str = "57014";
+pub(super) const CURSOR_EXISTS: &str = "42P03";
 pub(super) const GOING_DOWN: &str = "57P01";
 pub(super) const IDLE: &str = "57P05";
 pub(super) const INVALID_VALUE: &str = "22023";
 pub(super) const NO_CURSOR: &str = "34000";
 pub(super) const NO_SETTING: &str = "42704";
+pub(super) const NO_TRANSACTION: &str = "25P01";
 pub(super) const NOT_AUTHORISED: &str = "28000";
 pub(super) const NOT_SUPPORTED: &str = "0A000";
 pub(super) const OUT_OF_MEMORY: &str = "53200";
 pub(super) const READ_ONLY: &str = "25006";
 pub(super) const SYNTAX: &str = "42601";
+pub(super) const TOO_COMPLEX: &str = "54001";
 pub(super) const TOO_LONG: &str = "54000";
 pub(super) const TOO_MANY: &str = "53300";
 pub(super) const WRONG_PASSWORD: &str = "28P01";
@@ -41,7 +46,12 @@ pub(super) fn from_query(found: DataFusionError) -> PgWireError {
 }
 
 pub(super) fn from_parser(found: &ParserError) -> PgWireError {
-    error(SYNTAX, found.to_string())
+    match found {
+        ParserError::RecursionLimitExceeded => error(TOO_COMPLEX, depth::nested()),
+        ParserError::TokenizerError(_) | ParserError::ParserError(_) => {
+            error(SYNTAX, found.to_string())
+        }
+    }
 }
 
 /// An error of a library below as what it stands for.
@@ -71,8 +81,7 @@ fn code_of(found: &DataFusionError) -> (&'static str, Option<&'static str>) {
         DataFusionError::Plan(_) => "42000",
         DataFusionError::NotImplemented(_) => NOT_SUPPORTED,
         DataFusionError::ResourcesExhausted(_) => {
-            let hint = "ask for fewer rows or groups, or raise sql.memory_mib and sql.spill_mib";
-            return (OUT_OF_MEMORY, Some(hint));
+            return (OUT_OF_MEMORY, Some(MORE_MEMORY));
         }
         DataFusionError::ArrowError(error, _) => match error.as_ref() {
             ArrowError::DivideByZero => "22012",

@@ -89,6 +89,12 @@ impl SqlEvents {
         tracing::warn!(%peer, user, reason, "SQL client refused");
     }
 
+    /// A client that had not said who it is was let go, for there are too many of its source, or in all.
+    pub(super) fn no_room(&self, peer: SocketAddr) {
+        self.refused.add(1, &[KeyValue::new("reason", "strangers")]);
+        tracing::debug!(%peer, "an SQL client that had not said who it is gave way");
+    }
+
     pub(super) fn begins(&self) {
         self.running.add(1, &[]);
     }

@@ -28,10 +28,10 @@ use datafusion_postgres::pgwire::messages::response::{EmptyQueryResponse, Transa
 use futures::{Sink, SinkExt as _};
 
 use super::errors::{BAD_PROTOCOL, TOO_MANY, error};
-use super::gate::Kind;
+use super::gate::{Kind, bounded};
+use super::reply;
 use super::service::{Prepared, Service, begin_work, heard, works};
 use super::turn::Turn;
-use super::{depth, reply};
 
 /// Prepared statements that a connection may have: each holds a plan.
 const MAX_PREPARED: usize = 256;
@@ -100,7 +100,7 @@ impl ExtendedQueryHandler for Service {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        depth::check(&message.query)?;
+        bounded(&message.query)?;
         let name = message.name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned());
         self.shared.catalog.refresh().await;
         let parsed = StoredStatement::parse(client, &message, self.query_parser()).await?;
@@ -279,7 +279,9 @@ fn one_each(of: &str, given: usize, needed: usize) -> PgWireResult<()> {
 fn hold(names: &Mutex<HashSet<String>>, name: &str, most: usize, what: &str) -> PgWireResult<()> {
     let mut names = names.lock().expect("nobody panics with it");
     if !names.contains(name) && names.len() >= most {
-        return Err(error(TOO_MANY, format!("a connection may have {most} {what}: close some")));
+        let held = names.len();
+        let message = format!("{held} {what} are held, a connection may have {most}: close some");
+        return Err(error(TOO_MANY, message));
     }
     names.insert(name.to_owned());
     Ok(())

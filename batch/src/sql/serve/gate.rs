@@ -6,11 +6,11 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::common::{DFSchema, ParamValues};
-use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as QueryStatement;
 use datafusion::sql::sqlparser::ast::{DiscardObject, Reset, Statement};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion_postgres::QueryHook;
 use datafusion_postgres::hooks::HookClient;
 use datafusion_postgres::pgwire::api::ClientInfo;
@@ -18,8 +18,10 @@ use datafusion_postgres::pgwire::api::results::Response;
 use datafusion_postgres::pgwire::error::PgWireResult;
 
 use super::cursors::Cursors;
-use super::errors::{READ_ONLY, error, from_query};
+use super::errors::{READ_ONLY, TOO_COMPLEX, TOO_LONG, error, from_query};
 use super::{settings, types};
+use crate::sql::depth;
+use crate::sql::plan::{self, Refused};
 
 /// What a statement is to this server.
 pub(super) enum Kind {
@@ -75,18 +77,22 @@ impl Kind {
     }
 }
 
+/// Refuses a text that is too long, or too deep, before it is parsed.
+pub(super) fn bounded(query: &str) -> PgWireResult<()> {
+    let deep = |()| depth::operators(query, &PostgreSqlDialect {});
+    depth::length(query).and_then(deep).map_err(|said| error(TOO_LONG, said))
+}
+
 /// The plan of a query, which reads and does nothing else, and whose answer can be written.
 pub(super) async fn plan(
     context: &SessionContext,
     statement: &Statement,
 ) -> PgWireResult<LogicalPlan> {
     let statement = QueryStatement::Statement(Box::new(statement.clone()));
-    let plan = context.state().statement_to_plan(statement).await.map_err(from_query)?;
-    let reading =
-        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    reading.verify_plan(&plan).map_err(|refused| {
-        let refused = refused.strip_backtrace();
-        error(READ_ONLY, format!("only queries are answered here ({refused})"))
+    let plan = plan::plan(context, statement).await.map_err(|refused| match refused {
+        Refused::TooLarge(said) => error(TOO_COMPLEX, said),
+        Refused::Query(error) => from_query(error),
+        Refused::Writes(said) => error(READ_ONLY, said),
     })?;
     types::writable(plan).map_err(from_query)
 }

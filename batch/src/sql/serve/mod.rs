@@ -8,7 +8,6 @@ mod auth;
 mod catalog;
 mod connection;
 mod cursors;
-mod depth;
 mod errors;
 mod events;
 mod extended;
@@ -17,6 +16,7 @@ mod pauses;
 mod reply;
 mod service;
 mod settings;
+mod strangers;
 mod stream;
 mod tls;
 mod turn;
@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::auth::{Salted, Users};
 use self::catalog::Catalog;
+use self::strangers::Strangers;
 use self::tls::Tls;
 use super::{FindModel, SqlTable, TwoSample};
 use crate::error::StoreError;
@@ -45,19 +46,12 @@ pub use self::tls::TlsFiles;
 /// The tables as they are now; asked again every few seconds while there are queries.
 pub type FindTables = Arc<dyn Fn() -> Result<Vec<SqlTable>, String> + Send + Sync>;
 
-/// Connections that have not said who they are yet: a client that hangs there holds one of these for
-/// [`START_UP`], not one of [`Limits::connections`].
-const STARTING: usize = 64;
-
-/// Until a client has said who it is; longer than a wrong password is slowed down.
+/// Until a client has said who it is, while which it has a place among the [`Strangers`] and not one of
+/// [`Limits::connections`]; longer than a wrong password is slowed down.
 const START_UP: Duration = Duration::from_secs(15);
 
 /// After an error of `accept` (no more file descriptors, say), which a new try would only repeat.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-/// Stack of the threads that a server runs on: planning a query that is as deep as `depth` allows takes more than
-/// the usual two megabytes. Memory that is not touched is not taken.
-pub const STACK_BYTES: usize = 256 << 20;
 
 /// Name of the database: clients may ask for any, this is what they are shown.
 const DATABASE: &str = "tidegate";
@@ -148,25 +142,23 @@ impl Server {
     /// Serves until `stop`; idle clients are sent away then, and queries may end within the grace time.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let mut clients = JoinSet::new();
-        let starting = Arc::new(Semaphore::new(STARTING));
+        let strangers = Arc::new(Strangers::default());
         loop {
             while let Some(ended) = clients.try_join_next() {
                 self.told(ended);
             }
-            let next = async {
-                let slot = Arc::clone(&starting).acquire_owned().await;
-                (slot.expect("it is never closed"), listener.accept().await)
-            };
-            let (slot, accepted) = tokio::select! {
+            let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                next = next => next,
+                accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, peer)) => {
-                    let shared = Arc::clone(&self.shared);
-                    let stop = stop.clone();
-                    clients.spawn(connection::attend(shared, socket, peer, slot, stop));
-                }
+                Ok((socket, peer)) => match strangers.admit(peer.ip()) {
+                    Some(place) => {
+                        let (shared, stop) = (Arc::clone(&self.shared), stop.clone());
+                        clients.spawn(connection::attend(shared, socket, peer, place, stop));
+                    }
+                    None => self.shared.events.no_room(peer),
+                },
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -28,10 +28,10 @@ use super::cursors::Cursors;
 use super::errors::{
     ACTIVE_TRANSACTION_FAILED, NOT_SUPPORTED, TOO_MANY, error, from_parser, from_query,
 };
-use super::gate::{Gate, Kind, plan};
+use super::gate::{Gate, Kind, bounded, plan};
 use super::stream::Line;
 use super::turn::Turn;
-use super::{Shared, depth, reply, settings};
+use super::{Shared, reply, settings};
 
 /// Statements in one message.
 const MAX_STATEMENTS: usize = 64;
@@ -149,7 +149,8 @@ impl Service {
                 done("DEALLOCATE")
             }
             (Kind::Declare, Statement::Declare { stmts }) => {
-                self.cursors.declare(&self.context, stmts).await?;
+                let within = client.transaction_status() != TransactionStatus::Idle;
+                self.cursors.declare(&self.context, stmts, within).await?;
                 done("DECLARE CURSOR")
             }
             (Kind::Fetch, _) => {
@@ -204,13 +205,15 @@ impl SimpleQueryHandler for Service {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         begin_work(client)?;
-        depth::check(&query.query)?;
+        bounded(&query.query)?;
         let statements = self.shared.parser.parse(&query.query).map_err(|it| from_parser(&it))?;
         if statements.len() > MAX_STATEMENTS {
             let many = statements.len();
             return Err(error(
                 TOO_MANY,
-                format!("{many} statements at once, {MAX_STATEMENTS} may be"),
+                format!(
+                    "{many} statements at once, {MAX_STATEMENTS} may be: send them in several messages"
+                ),
             ));
         }
         if statements.is_empty() {

@@ -31,24 +31,38 @@ const GLANCE: Duration = Duration::from_millis(1);
 
 /// Bytes that may still be read before the next message is whole.
 #[derive(Clone, Debug)]
-pub(super) struct Budget(Arc<AtomicUsize>);
+pub(super) struct Budget(Arc<Bytes>);
+
+#[derive(Debug)]
+struct Bytes {
+    limit: AtomicUsize,
+    left: AtomicUsize,
+}
 
 impl Budget {
     pub(super) fn new(bytes: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(bytes)))
+        Self(Arc::new(Bytes { limit: AtomicUsize::new(bytes), left: AtomicUsize::new(bytes) }))
     }
 
     pub(super) fn renew(&self, bytes: usize) {
-        self.0.store(bytes, Ordering::Relaxed);
+        self.0.limit.store(bytes, Ordering::Relaxed);
+        self.0.left.store(bytes, Ordering::Relaxed);
     }
 
     fn spend(&self, bytes: usize) {
-        let left = self.0.load(Ordering::Relaxed);
-        self.0.store(left.saturating_sub(bytes), Ordering::Relaxed);
+        let left = self.0.left.load(Ordering::Relaxed);
+        self.0.left.store(left.saturating_sub(bytes), Ordering::Relaxed);
     }
 
     fn is_spent(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
+        self.0.left.load(Ordering::Relaxed) == 0
+    }
+
+    fn too_long(&self) -> io::Error {
+        let limit = self.0.limit.load(Ordering::Relaxed);
+        let message =
+            format!("a message is longer than the {limit} bytes that are taken: send less at once");
+        io::Error::new(io::ErrorKind::InvalidData, message)
     }
 }
 
@@ -93,8 +107,7 @@ impl AsyncRead for Guarded {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.budget.is_spent() {
-            let long = "a message is longer than this server takes";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, long)));
+            return Poll::Ready(Err(this.budget.too_long()));
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.socket).poll_read(context, buffer))?;

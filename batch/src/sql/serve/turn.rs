@@ -79,7 +79,7 @@ impl<'c> Turn<'c> {
                 let seconds = self.limit.as_secs_f64();
                 let message = format!(
                     "cancelled: the query has run for {seconds} s, the limit (sql.query_seconds, or the \
-                     connection's statement_timeout)"
+                     connection's statement_timeout): ask for less, or raise it"
                 );
                 (Outcome::TimedOut, Err(error(CANCELLED, message)))
             }
