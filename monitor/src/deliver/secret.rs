@@ -151,7 +151,7 @@ fn decoded(text: &str) -> String {
 fn base64(text: &str, place: usize) -> [String; 2] {
     let whole = [&vec![0; place][..], text.as_bytes()].concat();
     // Characters that hold bits of what stands before, and behind.
-    let (before, behind) = ([0, 2, 3][place], usize::from(whole.len() % 3 != 0));
+    let (before, behind) = ([0, 2, 3][place], (whole.len() % 3).min(1));
     [STANDARD_NO_PAD.encode(&whole), URL_SAFE_NO_PAD.encode(&whole)]
         .map(|made| made[before..made.len() - behind].to_owned())
 }

@@ -35,7 +35,7 @@ fn a_courier_that_panics_ends_all_of_them_at_once() {
             std::thread::current().name().is_some_and(|name| name == format!("tg-to-{bad}"))
         };
         let alerts = with_clock(&folder, routes.to_vec(), breaks);
-        let (told, ended) = mpsc::channel();
+        let (told, ended) = mpsc::sync_channel(1);
         let result = std::thread::scope(|scope| {
             scope.spawn(|| told.send(alerts.run_deliveries()));
             let result = ended.recv_timeout(Duration::from_secs(20));
