@@ -1,5 +1,6 @@
 //! Labels: their table and what they are held against, from configuration, contract and model.
 
+mod answer;
 mod events;
 mod judge;
 
@@ -8,13 +9,12 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use batch::sql::SqlTable;
 use batch::topic_folder;
-use infer::{Output, OutputKind};
 use monitor::evaluate::Reports;
 use monitor::outcomes::{
-    Answer, Outcome, Outcomes, PerformanceFiles, Score, Settings, performance_schema,
+    Answer, Outcome, Outcomes, PerformanceFiles, Settings, performance_schema,
 };
 use monitor::window::Lagging;
-use schemas::{LabelMembers, LabelTable, column_of_field, column_of_output};
+use schemas::{LabelMembers, LabelTable, column_of_field};
 use serde_json::Value;
 
 pub(crate) use judge::{baseline, judged};
@@ -25,10 +25,6 @@ use crate::pipeline::{LABELS, Pipeline};
 
 /// Memory of the join of a window; what is more goes to the temporary folder.
 const JOIN_BYTES: usize = 256 << 20;
-/// From here on the probability of a class is the answer, where neither model nor descriptor says.
-const THRESHOLD: f64 = 0.5;
-/// Class of a score whose descriptor names none.
-const SECOND_CLASS: &str = "1";
 
 /// Whether anything says what turned out to be true.
 pub(crate) fn has_labels(pipeline: &Pipeline) -> bool {
@@ -71,68 +67,11 @@ fn members(pipeline: &Pipeline) -> anyhow::Result<LabelMembers> {
     Ok(LabelMembers { key, label, time })
 }
 
-/// What the model answers: as configured, else its only label, its only value, its only score.
+/// What the model answers, as configured.
 fn answer(pipeline: &Pipeline) -> anyhow::Result<Answer> {
     let labels = &pipeline.config.labels;
     let outputs = &pipeline.package.descriptor().outputs;
-    let named = |key: &str, name: &str| {
-        outputs.iter().find(|output| output.name == name).ok_or_else(|| {
-            let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
-            exit::usage(format!(
-                "{key} = {name:?} is no output of the model: it has {}",
-                names.join(", ")
-            ))
-        })
-    };
-    let only = |kind| {
-        let mut of = outputs.iter().filter(|output| output.kind == kind);
-        of.next().filter(|_| of.next().is_none())
-    };
-    let score = match labels.score.as_str() {
-        "" => only(OutputKind::Probability),
-        name => Some(named("labels.score", name)?),
-    };
-    if let Some(score) = score.filter(|score| score.kind != OutputKind::Probability) {
-        let message = format!("labels.score = {:?} is no probability", score.name);
-        return Err(exit::usage(message));
-    }
-    let answer = match labels.prediction.as_str() {
-        "" => only(OutputKind::Label).or_else(|| match score {
-            Some(_) => None,
-            None => only(OutputKind::Value),
-        }),
-        name => Some(named("labels.prediction", name)?),
-    };
-    match (answer, score) {
-        (Some(answer), _) if answer.kind == OutputKind::Value => {
-            Ok(Answer::Number { column: column_of_output(&answer.name) })
-        }
-        (Some(answer), _) if answer.kind != OutputKind::Label => {
-            let (name, kind) = (&answer.name, answer.kind.name());
-            Err(exit::usage(format!(
-                "labels.prediction = {name:?} is a {kind}: name a label or a value"
-            )))
-        }
-        (None, None) => Err(exit::usage(
-            "labels.prediction is empty, and the model has not one label, one value or one \
-             probability that could be meant: name the output that labels are held against",
-        )),
-        (answer, score) => Ok(Answer::Class {
-            column: answer.map(|answer| column_of_output(&answer.name)),
-            classes: answer.or(score).map(|output| output.classes.clone()).unwrap_or_default(),
-            score: score.map(|output| Score {
-                column: column_of_output(&output.name),
-                class: class_of(output),
-                threshold: output.threshold.unwrap_or(THRESHOLD),
-            }),
-        }),
-    }
-}
-
-/// The class that a probability is of.
-fn class_of(score: &Output) -> String {
-    let placed = || score.index.and_then(|index| score.classes.get(index)).cloned();
-    score.class.clone().or_else(placed).unwrap_or_else(|| SECOND_CLASS.into())
+    answer::answer(&labels.prediction, &labels.score, outputs)
 }
 
 /// What the monitor joins; `None` when no topic holds labels.

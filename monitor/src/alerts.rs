@@ -76,6 +76,9 @@ pub enum AlertsError {
     /// A route leads to a topic, and there is no way to one.
     #[error("route {0:?} leads to a topic, but nothing was handed in that publishes")]
     NoPublish(String),
+    /// A thread of alerting panicked: nothing goes on until alerting is opened again.
+    #[error("alerting ended: {0} panicked")]
+    Panicked(String),
 }
 
 /// Alerting, at work. Shared by the thread that judges and those that deliver.
@@ -105,6 +108,31 @@ struct Inner {
     /// The book may be ahead of the file: read it again before the next step.
     stale: bool,
     resent_ms: BTreeMap<String, i64>,
+    /// Until when receivers want to be left alone, by route. A start asks once more.
+    held_ms: BTreeMap<String, i64>,
+    /// Who panicked first.
+    panicked: Option<String>,
+}
+
+/// Ends alerting when its thread panics, so that the others do not go on without it.
+struct Fuse<'a> {
+    alerts: &'a Alerts,
+    who: &'a str,
+}
+
+impl Drop for Fuse<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.alerts.lock().panicked.get_or_insert_with(|| self.who.to_owned());
+            self.alerts.end_deliveries();
+        }
+    }
+}
+
+impl Inner {
+    fn expect_whole(&self) -> Result<(), AlertsError> {
+        self.panicked.as_ref().map_or(Ok(()), |who| Err(AlertsError::Panicked(who.clone())))
+    }
 }
 
 impl Alerts {
@@ -135,6 +163,8 @@ impl Alerts {
             ending: false,
             stale: false,
             resent_ms: BTreeMap::new(),
+            held_ms: BTreeMap::new(),
+            panicked: None,
         };
         let alerts = Self {
             pipeline,
@@ -173,6 +203,14 @@ impl Alerts {
         self.lock().book.open().cloned().collect()
     }
 
+    /// Rules of which any subject of `model` fires.
+    pub fn firing_rules(&self, model: &str) -> Vec<String> {
+        let inner = self.lock();
+        let standing = inner.book.standing().into_iter();
+        let firing = standing.filter(|((_, of), [_, firing])| *of == model && *firing > 0);
+        firing.map(|((rule, _), _)| rule.to_owned()).collect()
+    }
+
     /// How full the outbox is.
     ///
     /// # Errors
@@ -185,10 +223,13 @@ impl Alerts {
     /// covers, tidies up once a day. To be called every [`TICK_MS`].
     ///
     /// # Errors
-    /// [`StateError::Lost`] when another monitor took over: stop. Others may pass.
+    /// [`StateError::Lost`] when another monitor took over and [`AlertsError::Panicked`]: stop.
+    /// Others may pass.
     pub fn tick(&self) -> Result<(), AlertsError> {
+        let _fuse = Fuse { alerts: self, who: "the tick" };
         let now_ms = (self.clock)();
         let mut inner = self.lock();
+        inner.expect_whole()?;
         inner.store.renew(now_ms)?;
         let slot = now_ms.div_euclid(self.rendering.heartbeat_ms);
         if slot != inner.heartbeat {
@@ -223,6 +264,7 @@ impl Alerts {
     ) -> Result<Vec<Transition>, AlertsError> {
         let now_ms = (self.clock)();
         let mut inner = self.lock();
+        inner.expect_whole()?;
         if inner.stale {
             inner.book = inner.store.load(self.rules.iter().cloned())?;
             inner.stale = false;

@@ -27,7 +27,7 @@ pub use message::{Kind, Message};
 pub use pagerduty::{MAX_DEDUP_BYTES, MAX_SUMMARY_CHARS, PAGERDUTY_URL};
 pub use render::{Publish, Rendering, Request, render, render_resend};
 pub use route::{Event, Route, RouteProblem, Target};
-pub use schedule::{GIVE_UP_MS, MAX_RETRY_AFTER_MS, Next, RETRY_MS, next};
+pub use schedule::{FALL_OVER_MS, GIVE_UP_MS, MAX_RETRY_AFTER_MS, Next, RETRY_MS, next};
 pub use secret::{Secret, SigningKey, SigningKeyError};
 
 pub(crate) use guards::{Withheld, add_offsets, request as retraining_request};

@@ -56,6 +56,8 @@ pub struct Pulse {
     pub down: Vec<(String, f64)>,
     /// The scheduled jobs, and why the latest run of each failed, if it did.
     pub jobs: Vec<(String, Option<String>)>,
+    /// Rules of which an alarm is open: what they are about is no history yet.
+    pub firing: Vec<String>,
 }
 
 /// Pulses one after the other: rates are between two of them.
@@ -78,7 +80,7 @@ struct Measured {
 impl Pulses {
     /// The next pulse as the policy reads it; `model` is the pipeline's.
     pub fn judge(&mut self, pulse: Pulse, model: &str, rules: &[Rule]) -> JudgedWindow {
-        let mut measured = liveness(&pulse);
+        let mut measured = liveness(&pulse, rules);
         measured.extend(pulse.down.iter().map(|(hop, seconds)| Measured {
             measure: Measure::HopDown,
             subject: hop.clone(),
@@ -154,11 +156,14 @@ fn seconds_between(before: &Pulse, now: &Pulse) -> f64 {
 }
 
 /// How old the newest event and the newest record are. An archive that nobody has written to for a
-/// week, and events that were scored more than a week after they happened, are history and no stream.
-fn liveness(pulse: &Pulse) -> Vec<Measured> {
+/// week, and events that were scored more than a week after they happened, are history and no stream,
+/// unless an alarm says that they are missed: it ends with data, not with time.
+fn liveness(pulse: &Pulse, rules: &[Rule]) -> Vec<Measured> {
     let now_ms = pulse.now_ms;
-    let Some(record_ms) = pulse.newest.record_ms.filter(|at| now_ms - at <= LIVE_MS) else {
-        return Vec::new();
+    let Some(record_ms) = pulse.newest.record_ms else { return Vec::new() };
+    let is_missed = |measure| {
+        let about = |rule: &&Rule| rule.measure == measure;
+        rules.iter().filter(about).any(|rule| pulse.firing.contains(&rule.name))
     };
     let one = |measure, at_ms: i64, what: &str| {
         // A clock that is ahead of ours is not late.
@@ -166,9 +171,15 @@ fn liveness(pulse: &Pulse) -> Vec<Measured> {
         let reason = format!("the newest {what} is {value:.0} s old");
         Measured { measure, subject: "stream".to_owned(), value, rows: 0, reason }
     };
-    let event_ms = pulse.newest.event_ms.filter(|at| record_ms - at <= LIVE_MS);
+    let is_live = now_ms - record_ms <= LIVE_MS;
+    let event_ms = pulse
+        .newest
+        .event_ms
+        .filter(|at| (is_live && record_ms - at <= LIVE_MS) || is_missed(Measure::Freshness));
+    let record_ms = (is_live || is_missed(Measure::NoData)).then_some(record_ms);
     let events = event_ms.map(|at| one(Measure::Freshness, at, "event"));
-    events.into_iter().chain([one(Measure::NoData, record_ms, "archived record")]).collect()
+    let records = record_ms.map(|at| one(Measure::NoData, at, "archived record"));
+    events.into_iter().chain(records).collect()
 }
 
 fn rates(before: &Pulse, now: &Pulse) -> Vec<Measured> {

@@ -130,7 +130,7 @@ mod tests {
         );
         assert!(config.is_err(), "a password in a URL is refused");
         let config = loaded(
-            "[[routes]]\nname = 'hook'\nkind = 'webhook'\nurl = 'https://x.org/HUSH?HUSH'\n\
+            "[[routes]]\nname = 'hook'\nkind = 'webhook'\nurl = 'HTTPS://x.org/HUSH?HUSH'\n\
              headers = { Authorization = 'HUSH' }\nsecrets = ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw']\n",
         )
         .expect("it is fine");

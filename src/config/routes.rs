@@ -45,7 +45,9 @@ pub(crate) struct RouteEntry {
 fn origin<S: Serializer>(url: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
     let url = url.as_ref().map_or("", Secret::expose);
     let shown = ["https://", "http://"].iter().find_map(|scheme| {
-        let authority = url.strip_prefix(scheme)?.split(['/', '?', '#']).next()?;
+        let (own, rest) = url.split_at_checked(scheme.len())?;
+        let rest = own.eq_ignore_ascii_case(scheme).then_some(rest)?;
+        let authority = rest.split(['/', '?', '#']).next()?;
         let host = authority.rsplit('@').next().unwrap_or_default();
         Some(format!("{scheme}{host}/(hidden)"))
     });

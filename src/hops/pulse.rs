@@ -64,6 +64,7 @@ impl<'a> Pulse<'a> {
                 .into_iter()
                 .sum(),
             jobs: self.jobs.iter_mut().map(latest).collect(),
+            firing: alerts.firing_rules(&self.model),
             down: down
                 .into_iter()
                 .map(|(name, down)| (name.to_owned(), down.as_secs_f64()))

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::{Alerts, AlertsError, Inner};
+use super::{Alerts, AlertsError, Fuse, Inner};
 use crate::deliver::{
-    Http, Kind, Message, Next, Outcome, Publish, Rendered, Rendering, Route, Target, next,
-    render_resend, rendered,
+    FALL_OVER_MS, Http, Kind, MAX_RETRY_AFTER_MS, Message, Next, Outcome, Publish, Rendered,
+    Rendering, Route, Target, next, render_resend, rendered,
 };
 use crate::state::{Attempt, Delivery, Heard, StateError};
 
@@ -49,29 +49,28 @@ impl Alerts {
     /// delivered by the next start.
     ///
     /// # Errors
-    /// [`StateError::Lost`] when another monitor took over.
+    /// [`StateError::Lost`] when another monitor took over, [`AlertsError::Panicked`].
     pub fn run_deliveries(&self) -> Result<(), AlertsError> {
-        std::thread::scope(|scope| {
+        let ended: Vec<_> = std::thread::scope(|scope| {
             let couriers: Vec<_> = self
                 .routes
                 .iter()
                 .map(|route| {
                     std::thread::Builder::new()
                         .name(format!("tg-to-{}", route.name))
-                        .spawn_scoped(scope, || self.courier(route))
+                        .spawn_scoped(scope, || {
+                            let who = format!("the courier of route {:?}", route.name);
+                            let _fuse = Fuse { alerts: self, who: &who };
+                            self.courier(route)
+                        })
                         .expect("the system has threads")
                 })
                 .collect();
-            let mut result = Ok(());
-            for courier in couriers {
-                let ended = courier.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                if ended.is_err() && result.is_ok() {
-                    self.end_deliveries();
-                    result = ended;
-                }
-            }
-            result
-        })
+            // Of one that panicked the fuse says so, and has ended the others.
+            couriers.into_iter().filter_map(|courier| courier.join().ok()).collect()
+        });
+        self.lock().expect_whole()?;
+        ended.into_iter().collect()
     }
 
     /// Asks [`Alerts::run_deliveries`] to end; what is on its way is waited for.
@@ -136,11 +135,15 @@ impl Alerts {
         let now_ms = (self.clock)();
         let target = route.target.fingerprint();
         let (delivery, disabled) = {
-            let inner = self.lock();
+            let mut inner = self.lock();
             let Some(delivery) = inner.store.next_due(&route.name, now_ms)? else {
                 return Ok(false);
             };
-            (delivery, inner.store.disabled(&route.name, &target)?)
+            let disabled = inner.store.disabled(&route.name, &target)?;
+            if disabled.is_none() && inner.is_held(route, now_ms) {
+                return self.pass_by(&mut inner, route, &delivery, now_ms);
+            }
+            (delivery, disabled)
         };
         let outcome = match disabled {
             Some(reason) => Some(Outcome::Gone { error: format!("disabled: {reason}") }),
@@ -151,6 +154,26 @@ impl Alerts {
         let mut inner = self.lock();
         self.settle(&mut inner, route, &delivery, outcome, now_ms)?;
         drop(inner);
+        self.news.notify_all();
+        Ok(true)
+    }
+
+    /// While the receiver wants to be left alone, what would have fallen over by now does so.
+    fn pass_by(
+        &self,
+        inner: &mut Inner,
+        route: &Route,
+        delivery: &Delivery,
+        now_ms: i64,
+    ) -> Result<bool, AlertsError> {
+        let to = fall_over(route, &delivery.message);
+        if to.is_none() || now_ms - delivery.created_ms < FALL_OVER_MS {
+            return Ok(false);
+        }
+        let error = "the receiver wants to be left alone (Retry-After)".to_owned();
+        let attempt = Attempt::Over { to, heard: Heard::No, error };
+        let dead = inner.store.settle(delivery, &attempt, now_ms)?;
+        self.metrics.attempted(route, &delivery.message, &attempt, dead);
         self.news.notify_all();
         Ok(true)
     }
@@ -175,11 +198,14 @@ impl Alerts {
         outcome: Option<Outcome>,
         now_ms: i64,
     ) -> Result<(), AlertsError> {
-        // A sign of life of yesterday, or from another route, is worth nothing.
-        let heartbeat = delivery.message.kind == Kind::Heartbeat;
-        let to = route.then.clone().filter(|_| !heartbeat);
+        let to = fall_over(route, &delivery.message);
         let attempt = match outcome {
-            None => Attempt::Skipped,
+            None if nobody_misses(&route.target, delivery.message.kind) => Attempt::Skipped,
+            None => {
+                let (receiver, kind) = (route.target.kind(), delivery.message.kind.name());
+                let error = format!("a receiver of kind {receiver} has no message {kind}");
+                Attempt::Over { to, heard: Heard::No, error }
+            }
             Some(Outcome::Delivered) => Attempt::Delivered,
             Some(Outcome::Refused { error }) => Attempt::Over { to, heard: Heard::No, error },
             Some(Outcome::Gone { error }) => {
@@ -187,6 +213,7 @@ impl Alerts {
                 Attempt::Over { to, heard: Heard::No, error }
             }
             Some(Outcome::Failed { error, retry_after_ms, heard }) => {
+                inner.hold(route, retry_after_ms, now_ms);
                 let attempts = delivery.attempts + 1;
                 let more = to.is_some();
                 match next(attempts, retry_after_ms, more, delivery.created_ms, now_ms) {
@@ -231,7 +258,8 @@ impl Alerts {
                 return Ok(());
             }
             *last_ms = now_ms;
-            if inner.store.disabled(&route.name, &route.target.fingerprint())?.is_some() {
+            let disabled = inner.store.disabled(&route.name, &route.target.fingerprint())?;
+            if disabled.is_some() || inner.is_held(route, now_ms) {
                 return Ok(());
             }
             inner.store.to_resend(&route.name)?
@@ -241,10 +269,42 @@ impl Alerts {
         if let Some(request) = request {
             let outcome = self.http.post(&request, now_ms);
             self.metrics.resent(&route.name, &outcome);
-            if let Outcome::Gone { error } = &outcome {
-                self.disable(&mut self.lock(), route, error, now_ms)?;
+            match &outcome {
+                Outcome::Gone { error } => self.disable(&mut self.lock(), route, error, now_ms)?,
+                Outcome::Failed { retry_after_ms, .. } => {
+                    self.lock().hold(route, *retry_after_ms, now_ms);
+                }
+                Outcome::Delivered | Outcome::Refused { .. } => {}
             }
         }
         Ok(())
+    }
+}
+
+/// The route that takes `message` over. A sign of life of yesterday, or from another route, is worth
+/// nothing.
+fn fall_over(route: &Route, message: &Message) -> Option<String> {
+    route.then.clone().filter(|_| message.kind != Kind::Heartbeat)
+}
+
+/// Whether nothing is lost on a receiver that has no such message: a sign of life that is not asked
+/// for, or an alarm's acknowledgement where only the alarm has a form.
+fn nobody_misses(target: &Target, kind: Kind) -> bool {
+    kind == Kind::Heartbeat
+        || (kind == Kind::Acknowledged && !matches!(target, Target::Topic { .. }))
+}
+
+impl Inner {
+    /// Keeps the receiver's wish for all that goes to it, within [`MAX_RETRY_AFTER_MS`].
+    fn hold(&mut self, route: &Route, retry_after_ms: Option<i64>, now_ms: i64) {
+        if let Some(wait) = retry_after_ms.filter(|wait| *wait > 0) {
+            self.held_ms.insert(route.name.clone(), now_ms + wait.min(MAX_RETRY_AFTER_MS));
+        }
+    }
+
+    fn is_held(&self, route: &Route, now_ms: i64) -> bool {
+        let left_ms = self.held_ms.get(&route.name).map_or(0, |until_ms| until_ms - now_ms);
+        // No wait is longer: the clock went back.
+        (1..=MAX_RETRY_AFTER_MS).contains(&left_ms)
     }
 }

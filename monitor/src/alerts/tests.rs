@@ -2,9 +2,11 @@
 
 mod alertmanager;
 mod delivery;
+mod ends;
 mod killed;
 mod lifecycle;
 mod retraining;
+mod wishes;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -3,25 +3,27 @@
 //! Published files never change, so each is read once; beside the monitor that writes them, in this
 //! process or another. Segments stay out: they are for SQL, and there may be thousands.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use arrow::array::{Array, AsArray, DictionaryArray, Float64Array, Int64Array, RecordBatch};
-use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use batch::StoreError;
 use batch::source::Columns;
 
 use crate::evaluate::{Reference, Reports, State};
-use crate::policy::clean;
+use rows::{Rows, TEXTS};
 
 /// Rows kept for the pages: 150 bytes each, and a reason where there is one.
 pub(super) const MOST_ROWS: usize = 150_000;
 /// Different series kept. Names of models come from a topic: whoever writes there must not fill memory.
 const MOST_SERIES: usize = 20_000;
+/// Part of the series that makes room at once where there are too many: rows are looked through for it.
+const MAKE_ROOM: usize = 16;
 /// Rows read of one file: a back-fill of a year is one file.
 const MOST_FILE_ROWS: usize = 1_000_000;
-/// Bytes kept of why a row has its state.
-const REASON_BYTES: usize = 200;
 
 /// Statistics kept, by their names in the reports table.
 pub(super) const VALUES: [&str; 13] = [
@@ -40,17 +42,6 @@ pub(super) const VALUES: [&str; 13] = [
     "max",
 ];
 
-const TEXTS: [&str; 8] = [
-    "model_name",
-    "model_version",
-    "arm",
-    "column_name",
-    "reference",
-    "state",
-    "reason",
-    "segment",
-];
-
 /// Whose rows; what is null in the table is empty here.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(super) struct GroupKey {
@@ -66,6 +57,13 @@ pub(super) struct SeriesKey {
     pub(super) reference: Reference,
     /// None for the group's rows as a whole.
     pub(super) column: Option<String>,
+}
+
+/// A series that is kept.
+struct Series {
+    key: SeriesKey,
+    /// Start of the newest window that it was judged in.
+    newest: i64,
 }
 
 /// One series in one window.
@@ -99,10 +97,15 @@ pub(super) struct Window {
 pub(crate) struct History {
     reports: Reports,
     most_rows: usize,
+    pub(super) most_series: usize,
     /// First windows of the files that were read.
     read: BTreeSet<i64>,
-    series: Vec<SeriesKey>,
+    series: Vec<Series>,
     places: HashMap<SeriesKey, u32>,
+    /// Places of series that made room.
+    free: Vec<u32>,
+    /// No series was last judged in a window that starts before.
+    oldest: i64,
     /// By their starts in microseconds.
     windows: BTreeMap<i64, Window>,
     rows: usize,
@@ -115,9 +118,12 @@ impl History {
         Self {
             reports,
             most_rows,
+            most_series: MOST_SERIES,
             read: BTreeSet::new(),
             series: Vec::new(),
             places: HashMap::new(),
+            free: Vec::new(),
+            oldest: i64::MIN,
             windows: BTreeMap::new(),
             rows: 0,
             left_out: 0,
@@ -160,7 +166,7 @@ impl History {
 
     /// What a point is of.
     pub(super) fn key(&self, point: &Point) -> &SeriesKey {
-        &self.series[point.series as usize]
+        &self.series[point.series as usize].key
     }
 
     /// The number of a series, by which its points are found.
@@ -178,8 +184,9 @@ impl History {
         self.read.clear();
         self.series.clear();
         self.places.clear();
+        self.free.clear();
         self.windows.clear();
-        (self.rows, self.left_out) = (0, 0);
+        (self.rows, self.left_out, self.oldest) = (0, 0, i64::MIN);
     }
 
     fn load(&mut self, path: &Path) -> Result<(), StoreError> {
@@ -210,39 +217,89 @@ impl History {
     }
 
     fn take(&mut self, rows: &Rows, count: usize) {
-        let mut known: HashMap<[Option<usize>; 5], Option<u32>> = HashMap::new();
+        let mut known: HashMap<[Option<usize>; 5], u32> = HashMap::new();
         for row in (0..count).filter(|row| !rows.is_segment(*row)) {
-            let key = rows.series_key(row);
-            let place = match known.get(&key) {
-                Some(place) => *place,
-                None => {
-                    let place = rows.series(row).and_then(|series| self.number(series));
-                    known.insert(key, place);
-                    place
+            let (key, start) = (rows.series_key(row), rows.start.value(row));
+            let place = known.get(&key).copied().or_else(|| {
+                let series = rows.series(row)?;
+                if !self.places.contains_key(&series) && self.is_full() {
+                    // What is known of this batch may be what makes room.
+                    known.clear();
+                    self.make_room(start);
                 }
-            };
-            let Some(series) = place else {
+                let place = self.number(series)?;
+                known.insert(key, place);
+                Some(place)
+            });
+            let Some(place) = place else {
                 self.left_out += 1;
                 continue;
             };
-            let window = self.windows.entry(rows.start.value(row)).or_default();
+            let series = &mut self.series[place as usize];
+            if series.newest == i64::MIN {
+                self.oldest = self.oldest.min(start);
+            }
+            series.newest = series.newest.max(start);
+            let window = self.windows.entry(start).or_default();
             window.end_us = rows.end.value(row);
-            window.points.push(rows.point(row, series));
+            window.points.push(rows.point(row, place));
             self.rows += 1;
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.free.is_empty() && self.series.len() >= self.most_series
+    }
+
+    /// `None` when there are too many.
     fn number(&mut self, key: SeriesKey) -> Option<u32> {
         if let Some(place) = self.places.get(&key) {
             return Some(*place);
         }
-        if self.series.len() >= MOST_SERIES {
+        if self.is_full() {
             return None;
         }
-        let place = self.series.len() as u32;
-        self.series.push(key.clone());
+        let series = Series { key: key.clone(), newest: i64::MIN };
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.series[place as usize] = series;
+                place
+            }
+            None => {
+                self.series.push(series);
+                (self.series.len() - 1) as u32
+            }
+        };
         self.places.insert(key, place);
         Some(place)
+    }
+
+    /// Lets go of series that were judged longest ago, and before the window that starts at `start`.
+    fn make_room(&mut self, start: i64) {
+        if start <= self.oldest {
+            return;
+        }
+        let mut old: Vec<(i64, u32)> =
+            self.series.iter().zip(0..).map(|(series, place)| (series.newest, place)).collect();
+        old.sort_unstable();
+        self.oldest = old.first().map_or(i64::MIN, |(newest, _)| *newest);
+        old.truncate((self.most_series / MAKE_ROOM).max(1));
+        old.retain(|(newest, _)| *newest < start);
+        let gone: HashSet<u32> = old.into_iter().map(|(_, place)| place).collect();
+        if gone.is_empty() {
+            return;
+        }
+        for place in &gone {
+            self.places.remove(&self.series[*place as usize].key);
+        }
+        for window in self.windows.values_mut() {
+            let before = window.points.len();
+            window.points.retain(|point| !gone.contains(&point.series));
+            self.left_out += (before - window.points.len()) as u64;
+            self.rows -= before - window.points.len();
+        }
+        self.windows.retain(|_, window| !window.points.is_empty());
+        self.free.extend(gone);
     }
 }
 
@@ -257,78 +314,5 @@ impl Point {
     /// The number of its series.
     pub(super) fn series(&self) -> u32 {
         self.series
-    }
-}
-
-type Instants = arrow::array::TimestampMicrosecondArray;
-
-/// A batch of a report file.
-struct Rows {
-    start: Instants,
-    end: Instants,
-    counts: [Int64Array; 2],
-    texts: [Option<DictionaryArray<Int32Type>>; TEXTS.len()],
-    values: [Option<Float64Array>; VALUES.len()],
-}
-
-impl Rows {
-    /// `None` when it is not laid out as a report file is.
-    fn of(batch: &RecordBatch) -> Option<Self> {
-        let column = |name: &str| batch.column_by_name(name);
-        let instant =
-            |name: &str| column(name)?.as_primitive_opt::<TimestampMicrosecondType>().cloned();
-        let count = |name: &str| column(name)?.as_primitive_opt::<Int64Type>().cloned();
-        let text = |name: &str| {
-            let coded = column(name)?.as_dictionary_opt::<Int32Type>()?;
-            coded.values().as_string_opt::<i32>().map(|_| coded.clone())
-        };
-        Some(Self {
-            start: instant("window_start")?,
-            end: instant("window_end")?,
-            counts: [count("n")?, count("reference_n")?],
-            texts: TEXTS.map(text),
-            values: VALUES.map(|name| column(name)?.as_primitive_opt::<Float64Type>().cloned()),
-        })
-    }
-
-    fn text(&self, place: usize, row: usize) -> Option<&str> {
-        let coded = self.texts[place].as_ref()?;
-        Some(coded.values().as_string::<i32>().value(coded.key(row)?))
-    }
-
-    fn is_segment(&self, row: usize) -> bool {
-        self.text(7, row).is_some()
-    }
-
-    fn series_key(&self, row: usize) -> [Option<usize>; 5] {
-        std::array::from_fn(|place| self.texts[place].as_ref()?.key(row))
-    }
-
-    /// `None` for a reference that this build does not know.
-    fn series(&self, row: usize) -> Option<SeriesKey> {
-        let own = |place| self.text(place, row).unwrap_or_default().to_owned();
-        let named = self.text(4, row);
-        let reference = [Reference::Training, Reference::Previous]
-            .into_iter()
-            .find(|reference| named == Some(reference.name()))?;
-        let group = GroupKey { model: own(0), version: own(1), arm: own(2) };
-        Some(SeriesKey { group, reference, column: self.text(3, row).map(str::to_owned) })
-    }
-
-    fn point(&self, row: usize, series: u32) -> Point {
-        let state = self.text(5, row).and_then(State::named).unwrap_or(State::NotCompared);
-        let reason = self.text(6, row).filter(|text| state != State::Stable && !text.is_empty());
-        let value = |column: &Option<Float64Array>| match column {
-            Some(column) if column.is_valid(row) => column.value(row),
-            Some(_) | None => f64::NAN,
-        };
-        Point {
-            series,
-            state,
-            n: self.counts[0].value(row).unsigned_abs(),
-            reference_n: self.counts[1].value(row).unsigned_abs(),
-            values: std::array::from_fn(|place| value(&self.values[place])),
-            reason: reason.map(|text| clean(text, REASON_BYTES).into()),
-        }
     }
 }

@@ -53,7 +53,7 @@ impl History {
         (HOUR + self.windows * 3600) as f64
     }
 
-    fn publish<'a>(&self, window: i64, columns: impl Iterator<Item = &'a str>) {
+    pub(super) fn publish<'a>(&self, window: i64, columns: impl Iterator<Item = &'a str>) {
         let number = HOUR / 3600 + window;
         let mut rows = vec![row(number, None, 0.0)];
         // The first column is the worst.

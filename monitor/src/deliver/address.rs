@@ -211,6 +211,7 @@ mod tests {
         let some = Allowed::parse(["10.0.0.0/8", "Alertmanager.local", "::1"]).unwrap();
         for (url, by_none, by_some) in [
             ("https://events.example.org/x", true, true),
+            ("HTTPS://events.example.org/x", true, true),
             ("https://10.1.1.1/x", false, true),
             ("http://10.1.1.1:9093/x", false, true),
             ("https://[::1]:9/x", false, true),

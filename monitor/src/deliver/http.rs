@@ -165,7 +165,7 @@ impl Http {
         if let Err(error) = self.settings.allowed.check_url(&request.url) {
             return failed(Heard::No, &format!("the URL {error}"));
         }
-        let client = if request.url.starts_with("https:") { &self.tls } else { &self.clear };
+        let client = if is_tls(&request.url) { &self.tls } else { &self.clear };
         let mut call = client.post(&request.url).body(request.body.clone());
         for (name, value) in &request.headers {
             call = call.header(name, value);
@@ -229,6 +229,11 @@ impl Http {
     }
 }
 
+/// Whether a URL asks for TLS, in whatever case its scheme is written.
+fn is_tls(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| url.scheme() == "https")
+}
+
 /// An error as it may be stored and logged. A secret is hidden before the text is cut: of one across
 /// the cut the beginning would be left.
 fn presentable(request: &Request, error: &str) -> String {
@@ -261,6 +266,19 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scheme_has_no_case() {
+        for (url, expected) in [
+            ("https://example.org/", true),
+            ("HTTPS://example.org/", true),
+            ("HttpS://example.org/", true),
+            ("HTTP://example.org/", false),
+            ("https.example.org", false),
+        ] {
+            assert_eq!(is_tls(url), expected, "{url}");
+        }
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {

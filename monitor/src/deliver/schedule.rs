@@ -3,6 +3,9 @@
 /// Waits after the first to fifth failure.
 pub const RETRY_MS: [i64; 5] = [5_000, 15_000, 45_000, 120_000, 300_000];
 
+/// How long a message waits for a route that fails before the next one takes over.
+pub const FALL_OVER_MS: i64 = RETRY_MS[0] + RETRY_MS[1] + RETRY_MS[2] + RETRY_MS[3] + RETRY_MS[4];
+
 /// A receiver may ask for a longer wait, but not for more than this: it is on-call who waits.
 pub const MAX_RETRY_AFTER_MS: i64 = 15 * 60_000;
 
@@ -54,6 +57,11 @@ mod tests {
                 Next::Over
             ]
         );
+    }
+
+    #[test]
+    fn the_next_route_takes_over_after_all_waits() {
+        assert_eq!(FALL_OVER_MS, RETRY_MS.iter().sum::<i64>());
     }
 
     #[test]

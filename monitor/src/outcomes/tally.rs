@@ -21,7 +21,8 @@ pub enum Answer {
         column: Option<String>,
         /// Probability of a class.
         score: Option<Score>,
-        /// Names of the classes in the model's order; may be empty.
+        /// Names of the classes in the order of the output that the class is read from; the score's is
+        /// one of them. May be empty.
         classes: Vec<String>,
     },
     /// A number.
@@ -164,8 +165,28 @@ impl Answer {
         if score >= of.threshold {
             return Some(of.class.clone());
         }
-        let other = self.classes().iter().find(|class| **class != of.class);
-        Some(other.map_or_else(|| format!("not {}", of.class), Clone::clone))
+        Some(self.other(of))
+    }
+
+    /// What is answered where the score is not enough for its class.
+    fn other(&self, of: &Score) -> String {
+        match self.classes() {
+            [one, other] | [other, one] if *one == of.class => other.clone(),
+            _ => format!("not {}", of.class),
+        }
+    }
+
+    /// The class that is right. Where a score alone decides, all that are not its class are one.
+    fn right(&self, label: &str, number: Option<f64>) -> String {
+        let class = self.class_of(label, number);
+        match self {
+            Self::Class { column: None, score: Some(of), classes }
+                if classes.len() != 2 && class != of.class =>
+            {
+                self.other(of)
+            }
+            Self::Class { .. } | Self::Number { .. } => class,
+        }
     }
 }
 
@@ -191,7 +212,7 @@ impl<'a> Tallies<'a> {
         tally.rows += 1;
         tally.labelled += u64::from(right.is_some());
         if !self.answer.is_number() {
-            let right = right.map(|right| self.answer.class_of(right.text, right.number));
+            let right = right.map(|right| self.answer.right(right.text, right.number));
             return tally.class(self.answer, answered.text, answered.score, right.as_deref());
         }
         if let Some(right) = right {
@@ -240,6 +261,65 @@ impl Tally<'_> {
             (Some(right), Some(answered)) => self.confusion.add(right, &answered),
             (Some(_), None) => self.invalid += 1,
             (None, _) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(column: bool, score: &str, classes: &[&str]) -> Answer {
+        let (class, threshold) = (score.to_owned(), 0.5);
+        Answer::Class {
+            column: column.then(|| "answer".into()),
+            score: Some(Score { column: "score".into(), class, threshold }),
+            classes: classes.iter().map(|&class| class.to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_model_that_is_right_is_right_whatever_its_outputs_are_called() {
+        let (names, turned) = (&["on_time", "late"], &["late", "on_time"]);
+        let named = [("on_time", "on_time"), ("late", "late"), ("late", "late")];
+        for (of, answers, scores) in [
+            // The score is of the first class.
+            (answer(true, "on_time", names), named, [0.9, 0.2, 0.1]),
+            // The answer is an index into the score's names.
+            (
+                answer(true, "late", names),
+                [("0", "on_time"), ("1", "late"), ("1", "late")],
+                [0.1, 0.8, 0.9],
+            ),
+            // The label is a place among the names of the output that the class is read from.
+            (
+                answer(true, "late", turned),
+                [("on_time", "1"), ("late", "0"), ("late", "false")],
+                [0.1, 0.8, 0.9],
+            ),
+            (answer(true, "on_time", turned), named, [0.9, 0.2, 0.1]),
+            // The score alone decides, between two, many or unnamed classes.
+            (answer(false, "on_time", names), named, [0.9, 0.2, 0.1]),
+            (
+                answer(false, "late", &["a", "b", "late"]),
+                [("", "b"), ("", "a"), ("", "late")],
+                [0.1, 0.2, 0.9],
+            ),
+            (answer(false, "1", &[]), [("", "0"), ("", "true"), ("", "1")], [0.1, 0.8, 0.9]),
+        ] {
+            let calibrations = Calibrations::default();
+            let mut tallies = Tallies::new(&of, &calibrations);
+            let place = tallies.place([None, None, None]);
+            for ((said, label), score) in answers.into_iter().zip(scores) {
+                let text = of.column().map(|_| said);
+                let answered = Answered { text, number: None, score: Some(score) };
+                let right = Right { text: label, number: label.parse().ok() };
+                tallies.add(place, answered, Some(right));
+            }
+            let groups = tallies.into_groups();
+            let tally = groups.values().next().unwrap();
+            let figures = (tally.confusion.accuracy(), tally.scores.auc().map(|auc| auc.value));
+            assert_eq!(figures, (Some(1.0), Some(1.0)), "{of:?}");
         }
     }
 }

@@ -82,6 +82,31 @@ fn only_a_live_stream_is_old_or_silent() {
 }
 
 #[test]
+fn an_alarm_about_silence_lasts_until_there_are_data() {
+    // Two months by the hour, of which the first day has data.
+    let (mut book, mut pulses) = (Book::new(rules()), Pulses::default());
+    let mut told = Vec::new();
+    for hour in 0..60 * 24 {
+        let now_ms = NOW_MS + hour * 3_600 * S;
+        let last_ms = if hour < 24 { now_ms } else { NOW_MS + 23 * 3_600 * S };
+        let newest = Newest { event_ms: Some(last_ms), record_ms: Some(last_ms) };
+        let standing = book.standing().into_iter().filter(|(_, [_, firing])| *firing > 0);
+        let firing = standing.map(|((rule, _), _)| rule.to_owned()).collect();
+        let pulse = Pulse { now_ms, newest, firing, ..Pulse::default() };
+        told.extend(book.judge(&pulses.judge(pulse, "m", &rules())));
+    }
+    let resolved = |it: &&Transition| matches!(it, Transition::Resolved(_));
+    assert_eq!(told.iter().find(resolved), None);
+    assert_eq!(book.open().count(), 1);
+    let now_ms = NOW_MS + 60 * 24 * 3_600 * S;
+    let newest = Newest { event_ms: Some(now_ms), record_ms: Some(now_ms) };
+    let firing = vec!["fresh".to_owned(), "silent".to_owned()];
+    let pulse = Pulse { now_ms, newest, firing, ..Pulse::default() };
+    let ended = book.judge(&pulses.judge(pulse, "m", &rules()));
+    assert!(matches!(ended.as_slice(), [Transition::Resolved(_)]), "{ended:?}");
+}
+
+#[test]
 fn rates_are_between_two_pulses() {
     let mut pulses = Pulses::default();
     let mut at = |minute: i64, (read, rejected, committed, lag): (u64, u64, u64, u64), errors| {

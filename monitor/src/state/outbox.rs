@@ -295,31 +295,80 @@ fn fall_over(
     Ok(())
 }
 
-/// Puts the message on another route; as skipped where that has had, or will have, a later one.
+/// Puts the message on another route; as skipped where that has had, or will have, a later one, or knows
+/// the group's next episode: the end of this one would end that.
 fn hand_on(
     transaction: &Transaction<'_>,
     delivery: &Delivery,
     to: &str,
     now_ms: i64,
 ) -> rusqlite::Result<()> {
-    let Delivery { seq, episode, message, .. } = delivery;
-    let is_past: bool = transaction.query_row(
-        "SELECT EXISTS (SELECT 1 FROM outbox WHERE episode = ?1 AND route = ?2 AND seq > ?3
-           AND kind IN ('alert.upgraded', 'alert.resolved'))",
-        params![episode, to, seq],
+    let Delivery { episode, message, .. } = delivery;
+    let is_there: bool = transaction.query_row(
+        "SELECT EXISTS (SELECT 1 FROM outbox WHERE message_id = ?1 AND route = ?2)",
+        [&message.id, to],
         |row| row.get(0),
     )?;
+    if is_there {
+        return Ok(());
+    }
+    let late = match message.kind {
+        Kind::Fired | Kind::Upgraded => is_past_trigger(transaction, delivery, to)?
+            .or(is_past_episode(transaction, delivery, to)?),
+        Kind::Resolved | Kind::Acknowledged => is_past_episode(transaction, delivery, to)?,
+        Kind::Heartbeat | Kind::Retraining | Kind::Test => None,
+    };
     put(transaction, episode, to, message, now_ms)?;
-    if is_past && matches!(message.kind, Kind::Fired | Kind::Upgraded) {
+    if let Some(why) = late {
         transaction.execute(
-            "UPDATE outbox SET state = 'skipped', finished_ms = ?3,
-               error = 'this route has a later message of the episode'
-             WHERE message_id = ?1 AND route = ?2 AND state = 'waiting' AND attempts = 0
-               AND seq > ?4",
-            params![message.id, to, now_ms, seq],
+            "UPDATE outbox SET state = 'skipped', finished_ms = ?3, error = ?4
+             WHERE message_id = ?1 AND route = ?2",
+            params![message.id, to, now_ms, why],
         )?;
     }
     Ok(())
+}
+
+/// When a message was first put anywhere: over several routes its own place is a later one.
+const FIRST: &str = "(SELECT min(seq) FROM outbox AS first WHERE first.message_id";
+
+/// Why a trigger comes too late to `to`: it has what followed in the episode.
+fn is_past_trigger(
+    transaction: &Transaction<'_>,
+    delivery: &Delivery,
+    to: &str,
+) -> rusqlite::Result<Option<&'static str>> {
+    let is_past: bool = transaction.query_row(
+        &format!(
+            "SELECT EXISTS (SELECT 1 FROM outbox AS theirs WHERE episode = ?1 AND route = ?2
+               AND kind IN ('alert.upgraded', 'alert.resolved')
+               AND {FIRST} = theirs.message_id) > {FIRST} = ?3))"
+        ),
+        params![delivery.episode, to, delivery.message.id],
+        |row| row.get(0),
+    )?;
+    Ok(is_past.then_some("this route has a later message of the episode"))
+}
+
+/// Why any message of an episode comes too late to `to`: it knows a later one of the same group.
+fn is_past_episode(
+    transaction: &Transaction<'_>,
+    delivery: &Delivery,
+    to: &str,
+) -> rusqlite::Result<Option<&'static str>> {
+    let is_past: bool = transaction.query_row(
+        &format!(
+            "SELECT EXISTS (SELECT 1 FROM outbox AS theirs WHERE route = ?2
+               AND kind IN {TRIGGERS} AND {KNOWS}
+               AND episode IN (SELECT other.id FROM episodes AS mine, episodes AS other
+                 WHERE mine.id = ?1 AND other.id <> mine.id AND other.model = mine.model
+                   AND other.class = mine.class)
+               AND {FIRST} = theirs.message_id) > {FIRST} = ?3))"
+        ),
+        params![delivery.episode, to, delivery.message.id],
+        |row| row.get(0),
+    )?;
+    Ok(is_past.then_some("this route knows a later episode of the model and class"))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {

@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn then(route: Route, name: &str) -> Route {
+pub(super) fn then(route: Route, name: &str) -> Route {
     Route { then: Some(name.into()), ..route }
 }
 
 /// A route that only takes over.
-fn fallback(name: &str, receiver: &Receiver) -> Route {
+pub(super) fn fallback(name: &str, receiver: &Receiver) -> Route {
     Route { events: vec![], ..webhook(name, receiver) }
 }
 

@@ -163,6 +163,43 @@ fn parts_of_a_secret_are_secret() {
     }
 }
 
+#[test]
+fn a_secret_is_hidden_in_every_writing() {
+    let target = Target::Webhook {
+        url: Secret::new("https://example.org/in/top%20hook"),
+        keys: vec![],
+        headers: vec![
+            ("authorization".into(), Secret::new("Basic Ym90Om9wZW4tc2VzYW1l")),
+            ("x-token".into(), Secret::new("a/b\"c é+d?=")),
+        ],
+    };
+    let request = render(&target, &message(Kind::Fired), &rendering(), 0).unwrap();
+    for said in [
+        // Slashes escaped, as PHP has it; quotes; what is not ASCII, as Python has it.
+        r#"{"path":"\/in\/top%20hook"}"#,
+        r#"{"token":"a/b\"c é+d?="}"#,
+        r#"{"token":"a\/b\"c \u00e9+d?="}"#,
+        // Percent-encoded in either case of its digits, with and without slashes; and read.
+        "token=a%2Fb%22c%20%C3%A9%2Bd%3F%3D",
+        "token=a%2fb%22c%20%c3%a9%2bd%3f%3d",
+        "token=a/b%22c+%C3%A9%2Bd%3F%3D",
+        "no /in/top hook here",
+        // In base64, also of the URLs' alphabet, and in the middle of something longer.
+        "YS9iImMgw6krZD89",
+        "eHhhL2IiYyDDqStkPz15",
+        "eGEvYiJjIMOpK2Q_PXk",
+        // The password of basic authentication.
+        "open-sesame is no password of bot",
+    ] {
+        let shown = request.without_secrets(said);
+        assert!(shown.contains("(hidden)"), "{said}: {shown}");
+        for left in ["top", "b\\", "b\"", "%22", "YyDDqStk", "IiYyDD", "JjIMOp", "mMgw6", "sesame"]
+        {
+            assert!(!shown.contains(left), "{said}: {shown}");
+        }
+    }
+}
+
 /// A name that answers with `addresses`, one list after the other.
 fn looked_up(allowed: Allowed, addresses: Vec<Vec<&'static str>>) -> (Http, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
