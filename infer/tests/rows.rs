@@ -65,6 +65,32 @@ fn null_rules() {
 }
 
 #[test]
+fn scores_that_are_nan_decide_for_no_class() {
+    let body = "[[inputs]]\ntensor = \"vector\"\ndtype = \"float32\"\nshape = [-1, 4]\n\
+        features = [\"a\", \"b\", \"c\", \"d\"]\nnull = \"nan\"\n\
+        [[inputs]]\ntensor = \"weight\"\ndtype = \"float32\"\nshape = [-1, 1]\nfeatures = [\"w\"]\n\
+        [[outputs]]\nname = \"class\"\ntensor = \"unit\"\ndtype = \"float32\"\nkind = \"label\"\n\
+        classes = [\"A\", \"B\", \"C\", \"D\"]\n";
+    let contract = contract(&[
+        ("a", "float32?"),
+        ("b", "float32"),
+        ("c", "float32"),
+        ("d", "float32"),
+        ("w", "float32"),
+    ]);
+    let events = events(
+        &contract,
+        json!({
+            "a": [1.0, null, 0.0], "b": [0.0, 2.0, 3.0], "c": [0.0, 0.0, 1.0], "d": [0.0, 0.0, 0.0],
+            "w": [1.0, 1.0, 1.0]
+        }),
+    );
+    let Some(scored) = isolated(body, &contract, &events) else { return };
+    let classes: Vec<_> = scored.outputs.column(0).as_string::<i32>().iter().collect();
+    assert_eq!(classes, [Some("A"), None, Some("B")]);
+}
+
+#[test]
 fn categories_become_codes() {
     let body = |coding: &str, unknown: &str| {
         let others = if coding == "one_hot" {

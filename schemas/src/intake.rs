@@ -20,6 +20,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use crate::tables::column_of_field;
 use crate::{Contract, FieldType};
 use convert::Conversion;
+pub use convert::finite_or_null;
 
 /// How the columns of one table become the fields of a contract.
 #[derive(Debug)]

@@ -33,7 +33,7 @@ pub use footer::{
     CHECKSUM_SEED, FOOTER_FORMAT, FOOTER_POSITION_KEY, FooterError, FooterPosition,
     offsets_checksum,
 };
-pub use intake::{Intake, IntakeErrors, Taken};
+pub use intake::{Intake, IntakeErrors, Taken, finite_or_null};
 pub use offsets::{Extent, Offsets, Overlap};
 pub use predict::{PredictError, Predicted, Predictor, predict_isolating};
 pub use propose::{ProposeError, propose, propose_from_schema};

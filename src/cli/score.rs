@@ -12,8 +12,9 @@ use crate::config::Include;
     after_help = "The output folder holds results/ (the input's columns, then prediction_*, model_name, \
 model_version, scored_at, contract_id), rejects/ (rows that contract or model refused, with the reason; \
 only where there are any), manifest.json, _SUCCESS when all is there and, with --drift, report.json and report.html. A job that was killed goes on when the same command is started \
-again, and a finished one does nothing; the same is: the same files (path, size, time of change), model, \
-contract and options. Exit codes: 0 all rows are scored or rejected · 1 failed · 2 usage, or the folder \
+again, and a finished one does nothing; the same is: the same files (path, size, time of change), model \
+(model.onnx and model.toml), contract and options. A prediction that is not finite is null, and so is a label \
+that scores with a NaN would decide. Exit codes: 0 all rows are scored or rejected · 1 failed · 2 usage, or the folder \
 is another job's"
 )]
 pub(crate) struct ScoreArgs {
@@ -23,8 +24,9 @@ pub(crate) struct ScoreArgs {
     /// configured one the newest version when that is left out
     #[arg(long, value_name = "NAME[@VERSION]")]
     pub(crate) model: Option<String>,
-    /// Parquet, CSV with a header or JSON lines: files, folders (KEY=VALUE folders are columns) or
-    /// patterns, here or in s3://BUCKET; one format. Of JSON lines the contract's fields are kept
+    /// Parquet, CSV with a header or JSON lines: files, folders or patterns, here or in s3://BUCKET; one
+    /// format. KEY=VALUE folders are columns; a file's own of that name goes before. Of JSON lines the
+    /// contract's fields are kept
     #[arg(required = true)]
     pub(crate) input: Vec<PathBuf>,
     /// Folder of the output, or s3://BUCKET/PREFIX

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use batch::StoreError;
 use batch::score::cluster::Cluster;
-use batch::score::{self, Model, ScoreConfig, State, Step};
+use batch::score::{self, Model, REPORTS, ScoreConfig, State, Step};
 use infer::Package;
 use monitor::report::{Report, Rule, Source, Verdict, html};
 use schemas::Contract;
@@ -29,8 +29,6 @@ const DRIFT_BYTES: u64 = 1 << 30;
 const CLUSTER_PARTS: usize = 16;
 /// What an error of it is about.
 const REPORT: &str = "the drift report";
-/// What `tidegate drift --json` and `--html` write.
-const REPORTS: [&str; 2] = ["report.json", "report.html"];
 
 /// What is to be scored, and how.
 pub(crate) struct Asked {

@@ -7,12 +7,16 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::output::Folders;
-use super::{Job, manifest, names, sweep};
+use super::folders::{Folders, part};
+use super::{Job, manifest};
 use crate::error::StoreError;
 
 /// Marks an output to which nothing comes any more.
 const WHOLE: &str = "_SUCCESS";
+/// Reports of the input beside the results.
+pub const REPORTS: [&str; 2] = ["report.json", "report.html"];
+/// All names beside the parts.
+pub(super) const BESIDE: [&str; 4] = [WHOLE, REPORTS[0], REPORTS[1], manifest::NAME];
 
 /// How far an output is, as far as its folder says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,30 +45,19 @@ pub fn holds(folder: &Path, name: &str) -> Result<bool, StoreError> {
 }
 
 /// Removes what was begun in `folder`; the manifest last, so that what is left after a crash is still
-/// known for what it is.
+/// known for what it is. Refuses a folder that holds anything that the job did not write, and removes
+/// nothing then.
 pub fn clear(folder: &Path) -> Result<(), StoreError> {
     let folders = Folders::below(folder)?;
+    let _lock = manifest::lock(folder)?;
+    folders.check_own(manifest::parts(&folders))?;
+    // What loses parts is not whole.
+    folders.sweep(folder, &|name| name == WHOLE)?;
     for of_parts in [&folders.results, &folders.rejects] {
-        if there(&folders, of_parts)? {
-            sweep(&folders, of_parts, &|name| name.ends_with(".parquet"))?;
-        }
+        folders.sweep(of_parts, &|name| part(name).is_some())?;
     }
-    let below = |name: &str| !name.starts_with('.') && !["results", "rejects"].contains(&name);
-    let remove = |name: &str| {
-        let path = folder.join(name);
-        match folders.files.remove(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(StoreError::io("remove", &path, error))
-            }
-            _ => Ok(()),
-        }
-    };
-    for name in names(&folders, folder)?.iter().filter(|name| below(name)) {
-        if name != manifest::NAME {
-            remove(name)?;
-        }
-    }
-    remove(manifest::NAME)
+    folders.sweep(folder, &|name| BESIDE.contains(&name) && name != manifest::NAME)?;
+    folders.sweep(folder, &|name| name == manifest::NAME)
 }
 
 impl Job {
@@ -80,13 +73,12 @@ impl Job {
     }
 
     /// Puts a file beside the parts, durably and whole; one that is there already stays.
+    ///
+    /// # Panics
+    /// When the name is not one of those that [`clear`] takes for a job's.
     pub fn put_beside(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        match self.folders.put(name, bytes) {
-            Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
-                Ok(())
-            }
-            other => other,
-        }
+        assert!(BESIDE.contains(&name), "{name:?} is not known as a job's own");
+        self.folders.put(name, bytes).map(|_| ())
     }
 
     /// Marks the output as whole.
@@ -103,14 +95,5 @@ fn has(folders: &Folders, name: &str) -> Result<bool, StoreError> {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(StoreError::io("read", &path, error)),
-    }
-}
-
-/// Whether there is such a folder; a store has those in which something lies.
-fn there(folders: &Folders, folder: &Path) -> Result<bool, StoreError> {
-    match folders.files.list(folder) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(StoreError::io("list", folder, error)),
     }
 }

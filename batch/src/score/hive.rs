@@ -1,4 +1,7 @@
 //! Columns that folders' names give: `date=2026-01-31` is a column `date` of the files below.
+//!
+//! What a file itself says of such a column goes before: a column of Parquet or CSV, a member of a line.
+//! Refuses folders that say one key twice.
 
 use std::path::{Component, Path};
 
@@ -20,6 +23,13 @@ pub(super) fn keys(
     let names = |file: &Path| pairs(file).into_iter().map(|(key, _)| key).collect::<Vec<_>>();
     let Some(first) = files.next() else { return Ok(Vec::new()) };
     let keys = names(first);
+    if let Some(twice) = (1..keys.len()).find(|at| keys[..*at].contains(&keys[*at])) {
+        return Err(StoreError::Query(format!(
+            "{}: two of its folders say {:?}: rename one of them",
+            first.display(),
+            keys[twice]
+        )));
+    }
     if let Some(other) = files.find(|file| names(file) != keys) {
         return Err(StoreError::Query(format!(
             "{}: its folders do not name the same columns as those of {}: {:?} and {keys:?}",
@@ -39,7 +49,9 @@ pub(super) fn keys(
 pub(super) fn values(file: &Path, keys: &[Field]) -> Result<Vec<ScalarValue>, StoreError> {
     let pairs = pairs(file);
     let value = |key: &Field| {
-        let text = pairs.iter().find(|(name, _)| name == key.name()).map_or(NULL, |(_, text)| text);
+        // The innermost: the path from the root may begin with folders that nobody named.
+        let of_key = pairs.iter().rev().find(|(name, _)| name == key.name());
+        let text = of_key.map_or(NULL, |(_, text)| text);
         let made = match text {
             NULL => ScalarValue::try_new_null(key.data_type()),
             text => ScalarValue::try_from_string(text.to_owned(), key.data_type()),
@@ -109,5 +121,14 @@ mod tests {
         let keys = keys(&["day=1/x.csv"], &contract()).unwrap();
         let error = values(Path::new("day=monday/x.csv"), &keys).unwrap_err().to_string();
         assert!(error.contains("day=monday"), "{error}");
+    }
+
+    #[test]
+    fn a_key_twice_is_refused_unless_nobody_named_the_outer_folder() {
+        let said = keys(&["a=1/b=5/a=2/x.csv"], &contract()).unwrap_err().to_string();
+        assert!(said.contains("a=1/b=5/a=2/x.csv") && said.contains("say \"a\""), "{said}");
+        let keys = keys(&["a=2/x.csv"], &contract()).unwrap();
+        let found = values(Path::new("/a=1/a=2/x.csv"), &keys).unwrap();
+        assert_eq!(found, [ScalarValue::from("2")]);
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::output::Folders;
+use super::folders::Folders;
 use super::parts::{Input, Planned};
 use super::{Model, ScoreConfig};
 use crate::error::StoreError;
@@ -19,7 +19,7 @@ use crate::files::{self, Files};
 /// Name of the manifest in the output folder.
 pub(super) const NAME: &str = "manifest.json";
 /// Form of the manifest; another one cannot be gone on with.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Largest manifest: some 100,000 files and their parts.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -29,6 +29,10 @@ pub(super) struct Manifest {
     format: u32,
     model: String,
     model_sha256: String,
+    /// SHA-256 of the package: of what `model.toml` says, in which the model file's stands, too. Empty in
+    /// the form before.
+    #[serde(default)]
+    package_sha256: String,
     contract_id: String,
     /// A salted hash of nothing in particular, where fields are hashed: tells one salt from another.
     salt: Option<String>,
@@ -36,6 +40,9 @@ pub(super) struct Manifest {
     predicate: Option<String>,
     columns: Vec<String>,
     coordinates: bool,
+    /// Columns that folders' names give.
+    #[serde(default)]
+    hive: Vec<String>,
     inputs: Vec<Input>,
     /// Place of the file and the bytes in which the part starts.
     parts: Vec<(usize, Range<u64>)>,
@@ -48,11 +55,13 @@ impl Manifest {
             format: FORMAT,
             model: format!("{}@{}", model.name, model.version),
             model_sha256: model.sha256.clone(),
+            package_sha256: model.package.clone(),
             contract_id: model.contract.id().to_owned(),
             salt: super::columns::probe(&model.contract, &config.salt),
             predicate: config.predicate.clone(),
             columns: config.columns.clone(),
             coordinates: config.coordinates,
+            hive: planned.shape.hive.iter().map(|key| key.name().clone()).collect(),
             inputs: planned.inputs.clone(),
             parts: parts.collect(),
         }
@@ -65,15 +74,12 @@ impl Manifest {
             return self.check(&found, &folders.root);
         }
         let text = serde_json::to_vec(self).expect("a manifest is JSON");
-        match folders.put(NAME, &text) {
-            // Where there is no lock somebody else may have begun meanwhile.
-            Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
-                let found = read(files, &path)?;
-                let gone = || damaged(&path, "it comes and goes");
-                self.check(&found.ok_or_else(gone)?, &folders.root)
-            }
-            other => other,
+        if folders.put(NAME, &text)? {
+            return Ok(());
         }
+        // Where there is no lock somebody else may have begun meanwhile.
+        let gone = || damaged(&path, "it comes and goes");
+        self.check(&read(files, &path)?.ok_or_else(gone)?, &folders.root)
     }
 
     /// Refuses another job's folder.
@@ -86,15 +92,20 @@ impl Manifest {
             ("form of the manifest", found.format.to_string(), self.format.to_string()),
             ("model", found.model.clone(), self.model.clone()),
             ("model's SHA-256", found.model_sha256.clone(), self.model_sha256.clone()),
+            ("model.toml's SHA-256", found.package_sha256.clone(), self.package_sha256.clone()),
             ("contract", found.contract_id.clone(), self.contract_id.clone()),
             ("salt", show(&found.salt), show(&self.salt)),
             ("--where", show(&found.predicate), show(&self.predicate)),
             ("--columns", found.columns.join(","), self.columns.join(",")),
             ("--include", found.coordinates.to_string(), self.coordinates.to_string()),
+            ("columns of folders", found.hive.join(","), self.hive.join(",")),
             ("inputs", count(&found.inputs), count(&self.inputs)),
         ];
+        // Another form may not know the rest.
+        let known = if found.format == self.format { pairs.len() } else { 1 };
         let mut differences: Vec<String> = pairs
             .into_iter()
+            .take(known)
             .filter(|(_, was, is)| was != is)
             .map(|(what, was, is)| match what {
                 "salt" => "another salt".to_owned(),
@@ -138,6 +149,12 @@ pub(super) fn lock(folder: &Path) -> Result<Option<File>, StoreError> {
             "another job is writing to {folder}: wait for it, or name another output folder"
         ))
     })
+}
+
+/// How many parts the job in these folders has; `None` where no manifest says it.
+pub(super) fn parts(folders: &Folders) -> Option<usize> {
+    let found = read(&*folders.files, &folders.root.join(NAME)).ok().flatten();
+    found.map(|manifest| manifest.parts.len())
 }
 
 fn count(inputs: &[Input]) -> String {

@@ -21,6 +21,7 @@
 mod beside;
 pub mod cluster;
 mod columns;
+mod folders;
 mod function;
 mod hive;
 mod manifest;
@@ -36,21 +37,21 @@ mod work;
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::datatypes::SchemaRef;
 
-pub use beside::{Found, clear, found, holds};
+pub use beside::{Found, REPORTS, clear, found, holds};
 pub use model::{MakePredictor, Model, Sessions};
 pub use output::Counts;
 
 use crate::error::StoreError;
 use cluster::{Cluster, Office};
 use columns::Columns;
-use output::Folders;
+use folders::Folders;
 use parts::Planned;
 use plan::Plan;
 use work::Worker;
@@ -134,24 +135,23 @@ impl Job {
         let folders = Folders::below(&config.output)?;
         folders.make(&config.inputs)?;
         let lock = manifest::lock(&folders.root)?;
-        // Without a lock they may be another job's: what it proves the store with lies there, too.
+        // Without a lock they may be another job's, and a store keeps none of a killed one.
         if lock.is_some() {
-            sweep(&folders, &folders.temporaries, &|_| true)?;
+            folders.sweep(&folders.temporaries, &folders::is_temporary)?;
         }
         let manifest = manifest::Manifest::of(&config, &model, &planned);
         manifest.begin(&folders)?;
-        let there = names(&folders, &folders.results)?;
+        let there = HashSet::<String>::from_iter(folders.names(&folders.results)?);
         let done = (0..planned.parts.len())
-            .map(|part| match there.contains(&output::name(part)) {
+            .map(|part| match there.contains(&folders::name(part)) {
                 true => output::done(&folders, part),
                 false => Ok(None),
             })
             .collect::<Result<Vec<_>, _>>()?;
         if lock.is_some() {
             // Rejects whose results are missing are of a part that is done again.
-            let undone: Vec<String> =
-                (0..done.len()).filter(|part| done[*part].is_none()).map(output::name).collect();
-            sweep(&folders, &folders.rejects, &|name| undone.iter().any(|undone| undone == name))?;
+            let undone = |part: usize| done.get(part).is_some_and(Option::is_none);
+            folders.sweep(&folders.rejects, &|name| folders::part(name).is_some_and(undone))?;
         }
         let office = None;
         Ok(Self { model, config, planned, columns, folders, done, office, _lock: lock })
@@ -271,19 +271,4 @@ fn answer(plan: &Plan, planned: &Planned) -> Result<Option<SchemaRef>, StoreErro
     let Some(part) = planned.parts.first() else { return Ok(None) };
     let frame = plan.frame(&planned.inputs[part.input], &part.range, &Arc::default())?;
     Ok(Some(Arc::clone(frame.schema().inner())))
-}
-
-/// Names of the files in `folder`.
-fn names(folders: &Folders, folder: &Path) -> Result<HashSet<String>, StoreError> {
-    let entries = folders.files.list(folder).map_err(|e| StoreError::io("list", folder, e))?;
-    Ok(entries.into_iter().map(|entry| entry.name).collect())
-}
-
-/// Removes the files in `folder` that `of` names.
-fn sweep(folders: &Folders, folder: &Path, of: &dyn Fn(&str) -> bool) -> Result<(), StoreError> {
-    for name in names(folders, folder)?.iter().filter(|name| of(name)) {
-        let path = folder.join(name);
-        folders.files.remove(&path).map_err(|e| StoreError::io("remove", &path, e))?;
-    }
-    Ok(())
 }

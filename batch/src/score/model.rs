@@ -8,7 +8,9 @@ use std::sync::{Condvar, Mutex};
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt32Array, new_null_array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
-use schemas::{Contract, Intake, PredictError, Predictor, Stage, predict_isolating};
+use schemas::{
+    Contract, Intake, PredictError, Predictor, Stage, finite_or_null, predict_isolating,
+};
 
 /// Makes one more session of the model.
 pub type MakePredictor = Box<dyn Fn() -> Result<Box<dyn Predictor>, String> + Send + Sync>;
@@ -45,8 +47,9 @@ struct Lent {
     made: usize,
 }
 
-/// What a batch became: a row each, null where the row was refused.
+/// What a batch became: a row each.
 pub(crate) struct Scored {
+    /// Null where the row was refused, and where the answer is not finite, as in the output topic.
     pub(crate) outputs: Vec<ArrayRef>,
     /// Stage that refused the row.
     pub(crate) stage: StringArray,
@@ -115,21 +118,22 @@ impl Model {
         let scored = |row: &&u32| bad.binary_search_by_key(*row, |(bad, ..)| *bad).is_err();
         let scored: Vec<u32> = taken.rows.iter().filter(scored).copied().collect();
         bad.extend(taken.rejects.into_iter().map(|(row, why)| (row, Stage::Decode, why)));
+        let outputs: Vec<ArrayRef> =
+            predicted.outputs.columns().iter().map(finite_or_null).collect();
         let all = rows.num_rows();
         assert_eq!(scored.len() + bad.len(), all, "every row has one outcome");
         if bad.is_empty() && refused.is_none_or(|refused| refused.null_count() == all) {
             let none = new_null_array(&DataType::Utf8, all);
             let none: StringArray = none.to_data().into();
-            let outputs = predicted.outputs.columns().to_vec();
             return Ok(Scored { outputs, stage: none.clone(), reason: none });
         }
-        Ok(spread(&predicted.outputs, &scored, bad, refused, all))
+        Ok(spread(&outputs, &scored, bad, refused, all))
     }
 }
 
 /// Outputs and reasons at the rows that they are of.
 fn spread(
-    outputs: &RecordBatch,
+    outputs: &[ArrayRef],
     scored: &[u32],
     bad: Vec<(u32, Stage, String)>,
     refused: Option<&StringArray>,
@@ -148,7 +152,7 @@ fn spread(
     let from = UInt32Array::from(from);
     let column = |column: &ArrayRef| take(column, &from, None).expect("rows of the outputs");
     Scored {
-        outputs: outputs.columns().iter().map(column).collect(),
+        outputs: outputs.iter().map(column).collect(),
         stage: why.iter().map(|why| why.as_ref().map(|(stage, _)| stage.name())).collect(),
         reason: why.iter().map(|why| why.as_ref().map(|(_, reason)| reason.as_str())).collect(),
     }

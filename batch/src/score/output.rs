@@ -4,25 +4,18 @@
 //! of a part that is done again replace those that were left; they are the same rows. That is what keeps
 //! jobs apart where nothing can be locked: of two that do a part, one gives it its results.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
 
 use super::Model;
 use super::columns::{Columns, Stamp};
-use super::manifest;
-use crate::archive::{OpenFile, scanned_properties};
+use super::folders::{Folders, name};
+use crate::archive::OpenFile;
 use crate::error::StoreError;
-use crate::files::{self, Files, ensure_dir};
+use crate::files;
 
-/// Rows of a row group written here.
-const ROW_GROUP_ROWS: usize = 128 << 10;
 /// Where a file of results says what became of its part.
 const FOOTER: &str = "tidegate.score";
 
@@ -49,96 +42,6 @@ impl Counts {
         self.scored += other.scored;
         self.rejected += other.rejected;
     }
-}
-
-/// Where the files of a job lie.
-#[derive(Clone)]
-pub(super) struct Folders {
-    pub(super) files: Arc<dyn Files>,
-    pub(super) root: PathBuf,
-    pub(super) results: PathBuf,
-    pub(super) rejects: PathBuf,
-    pub(super) temporaries: PathBuf,
-}
-
-impl Folders {
-    pub(super) fn below(root: &Path) -> Result<Self, StoreError> {
-        let below = |name: &str| root.join(name);
-        Ok(Self {
-            files: files::of(root)?,
-            root: root.to_path_buf(),
-            results: below("results"),
-            rejects: below("rejects"),
-            temporaries: below(".tidegate-tmp"),
-        })
-    }
-
-    /// Makes them, unless the output folder is in use for something else.
-    pub(super) fn make(&self, inputs: &[PathBuf]) -> Result<(), StoreError> {
-        let root = &self.root;
-        let refused = |reason: &str| {
-            let root = root.display();
-            Err(StoreError::Query(format!("{root} cannot be the output folder: {reason}")))
-        };
-        let absolute =
-            |path: &Path| files::absolute(path).map_err(|e| StoreError::io("resolve", path, e));
-        for input in inputs {
-            if absolute(root)?.starts_with(absolute(input)?) {
-                return refused("it is an input, or lies in one; name a folder outside of it");
-            }
-        }
-        if root.is_file() {
-            return refused("it is a file");
-        }
-        let entries = match self.files.list(root) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(StoreError::io("list", root, error)),
-        };
-        if !entries.iter().any(|entry| entry.name == manifest::NAME) {
-            let own = |name: &str| name.starts_with('.') || ["results", "rejects"].contains(&name);
-            if let Some(entry) = entries.iter().find(|entry| !own(&entry.name)) {
-                let name = &entry.name;
-                return refused(&format!(
-                    "it holds {name:?}, which is no job's; name a new folder"
-                ));
-            }
-        }
-        for folder in [&self.results, &self.rejects, &self.temporaries] {
-            ensure_dir(&*self.files, folder)
-                .map_err(|e| StoreError::io(crate::error::CREATE_FOLDER, folder, e))?;
-        }
-        self.files.prove(root).map_err(|e| StoreError::io("publish to", root, e))
-    }
-
-    /// Gives a file its content and a name that must be free, durably.
-    pub(super) fn put(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let (temporary, path) = (self.temporaries.join(name), self.root.join(name));
-        let failed = |action| move |e| StoreError::io(action, &self.root.join(name), e);
-        let mut file = self.files.create(&temporary).map_err(failed("create"))?;
-        file.write_all(bytes).map_err(failed("write"))?;
-        file.sync().map_err(failed("sync"))?;
-        if let Err(error) = self.files.publish(&temporary, &path) {
-            // What stays behind in a folder is swept at the next start.
-            let _ = self.files.remove(&temporary);
-            return Err(failed("publish")(error));
-        }
-        self.files.sync_dir(&self.root).map_err(failed("sync"))
-    }
-
-    fn open(&self, name: String, schema: &SchemaRef) -> Result<OpenFile, StoreError> {
-        let properties = scanned_properties(schema, ROW_GROUP_ROWS);
-        OpenFile::create(&self.files, self.temporaries.join(name), schema, &properties)
-    }
-
-    fn sync(&self, folder: &Path) -> Result<(), StoreError> {
-        self.files.sync_dir(folder).map_err(|e| StoreError::io("sync", folder, e))
-    }
-}
-
-/// File name of a part.
-pub(super) fn name(part: usize) -> String {
-    format!("{part:06}.parquet")
 }
 
 /// The files of a part being written; without `publish` nothing stays of them.

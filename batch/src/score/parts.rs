@@ -94,6 +94,7 @@ pub(super) fn plan(inputs: &[PathBuf], contract: &Contract) -> Result<Planned, S
     let hive = hive::keys(&found.files, contract)?;
     let (mut inputs, mut parts) = (Vec::new(), Vec::new());
     let mut schema: Option<Schema> = None;
+    let mut own: Option<Vec<&str>> = None;
     for file in &found.files {
         let input = Input::of(file)?;
         let at = inputs.len();
@@ -109,9 +110,24 @@ pub(super) fn plan(inputs: &[PathBuf], contract: &Contract) -> Result<Planned, S
                     let end = (start + PART_BYTES).min(input.bytes);
                     Part { input: at, range: start..end, rows: None }
                 }));
-                text_schema(contract.fields().iter().map(|field| field.name.as_str()), contract)
+                let names = contract.fields().iter().map(|field| field.name.as_str());
+                text_schema(
+                    names.filter(|name| hive.iter().all(|key| key.name() != name)),
+                    contract,
+                )
             }
         };
+        let has = |key: &&Field| columns.column_with_name(key.name()).is_some();
+        let both: Vec<&str> = hive.iter().filter(has).map(|key| key.name().as_str()).collect();
+        let first = own.get_or_insert_with(|| Vec::clone(&both));
+        if *first != both {
+            return Err(StoreError::Query(format!(
+                "{}: of what its folders name it has the columns {both:?} itself, {} has {first:?}: score \
+                 them apart",
+                file.display(),
+                found.files[0].display()
+            )));
+        }
         schema = Some(match schema {
             None => columns,
             Some(before) => Schema::try_merge([before, columns]).map_err(|error| {

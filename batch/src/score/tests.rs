@@ -12,6 +12,9 @@ use schemas::{Contract, PredictError, Predictor};
 use super::*;
 use crate::parquet_io::ParquetRows;
 
+mod again;
+mod shapes;
+
 pub(super) const CONTRACT: &str = "name = 'c'\n[[fields]]\nname = 'id'\ntype = 'string'\n[[fields]]\nname = 'x'\n\
     type = 'float64'\nnullable = true\n[[fields]]\nname = 'n'\ntype = 'int16'\n";
 
@@ -329,11 +332,15 @@ fn temporaries_are_swept_only_where_no_other_job_can_be() {
         let folders = Folders::below(&config.output).unwrap();
         folders.make(&config.inputs).unwrap();
         let of = |name| folders.temporaries.join(name);
-        let (being_written, left) = (of("left.tmp"), of("probe-1"));
-        folders.files.create(&being_written).unwrap().write_all(b"x").unwrap();
-        folders.files.publish(&being_written, &left).unwrap();
+        let (left, foreign) = (of("results-000000.parquet"), of("mine.parquet"));
+        for name in [&left, &foreign] {
+            let being_written = of("being-written");
+            folders.files.create(&being_written).unwrap().write_all(b"x").unwrap();
+            folders.files.publish(&being_written, name).unwrap();
+        }
         drop(Job::open(config, model(CONTRACT)).unwrap());
         assert_eq!(folders.files.stat(&left).is_ok(), stays, "{}", left.display());
+        assert!(folders.files.stat(&foreign).is_ok(), "{}", foreign.display());
     }
 }
 

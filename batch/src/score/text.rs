@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, UInt32Array};
-use arrow::compute::take;
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{is_not_null, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
@@ -104,15 +105,18 @@ struct Typed {
 }
 
 impl Typed {
-    /// Columns of the contract are decoded where the file has them.
+    /// Columns of the contract are decoded where the file has them; a line may have those of its folders.
     fn new(part: &TextPart) -> Self {
         let in_folders = |name: &str| part.hive.iter().any(|(key, _)| key == name);
-        let here = |name: &str| part.schema.column_with_name(name).is_some() && !in_folders(name);
+        let lines = part.kind == FileKind::JsonLines;
+        let here = |name: &str| {
+            part.schema.column_with_name(name).is_some() && (lines || !in_folders(name))
+        };
         let fields = part.contract.fields().iter().filter(|field| here(&field.name));
         let columns = fields.map(|field| Column {
             path: vec![field.name.clone()],
             kind: field.kind,
-            nullable: field.nullable,
+            nullable: field.nullable || in_folders(&field.name),
             name: field.name.clone(),
         });
         Self {
@@ -142,6 +146,7 @@ impl Typed {
         }
         let column = |field: &Field| -> Result<ArrayRef, StoreError> {
             let name = field.name().as_str();
+            let in_folders = find(&self.hive, name);
             Ok(match name {
                 POSITION => Arc::new(
                     batch
@@ -153,13 +158,16 @@ impl Typed {
                 REFUSED => Arc::new(StringArray::from(refused.clone())),
                 ORIGINAL => Arc::new(BinaryArray::from(originals.clone())),
                 _ => match (decoded.events.column_by_name(name), find(others, name)) {
-                    (Some(events), _) if decoded.rejects.is_empty() => Arc::clone(events),
-                    (Some(events), _) => take(events, &from, None).expect("rows of the events"),
+                    (Some(events), _) => {
+                        let own = match decoded.rejects.is_empty() {
+                            true => Arc::clone(events),
+                            false => take(events, &from, None).expect("rows of the events"),
+                        };
+                        in_folders.map_or(Ok(Arc::clone(&own)), |value| filled(&own, value))?
+                    }
                     (None, Some(other)) => Arc::clone(other),
-                    (None, None) => match find(&self.hive, name) {
-                        Some(value) => value
-                            .to_array_of_size(rows)
-                            .map_err(|e| StoreError::Query(e.strip_backtrace()))?,
+                    (None, None) => match in_folders {
+                        Some(value) => repeated(value, rows)?,
                         None => arrow::array::new_null_array(field.data_type(), rows),
                     },
                 },
@@ -170,6 +178,20 @@ impl Typed {
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .expect("decoded columns are of the contract's types"))
     }
+}
+
+fn repeated(value: &ScalarValue, rows: usize) -> Result<ArrayRef, StoreError> {
+    value.to_array_of_size(rows).map_err(|e| StoreError::Query(e.strip_backtrace()))
+}
+
+/// What lines say, and `value`, their folder's, where they say nothing.
+fn filled(own: &ArrayRef, value: &ScalarValue) -> Result<ArrayRef, StoreError> {
+    if own.null_count() == own.len() {
+        return repeated(value, own.len());
+    }
+    let of_folder = repeated(value, own.len())?;
+    let said = is_not_null(own).and_then(|has| zip(&has, own, &of_folder));
+    said.map_err(|error| StoreError::Query(error.to_string()))
 }
 
 fn find<'a, T>(pairs: &'a [(String, T)], name: &str) -> Option<&'a T> {

@@ -11,7 +11,8 @@ use tokio::runtime::Runtime;
 
 use super::cluster::{Answer, Next, Office};
 use super::columns::{Columns, Stamp};
-use super::output::{Counts, Folders, PartFiles};
+use super::folders::Folders;
+use super::output::{Counts, PartFiles};
 use super::parts::{Part, Planned};
 use super::plan::{Plan, explain, named};
 use super::text::Read;

@@ -164,7 +164,8 @@ pub enum OutputKind {
     Value,
     /// One probability.
     Probability,
-    /// A class: the label the model names, or the class that its probabilities decide for.
+    /// A class: the label the model names, or the class that its probabilities decide for; null where
+    /// one of them is NaN.
     Label,
     /// All values of the row.
     List,
@@ -211,7 +212,7 @@ impl Input {
 }
 
 impl Output {
-    /// The output's column; never null.
+    /// The output's column. Null is only a label that [decides](Self::decides), where a score is NaN.
     #[must_use]
     pub fn arrow_field(&self) -> Field {
         let plain = self.dtype.output_type();
@@ -221,7 +222,7 @@ impl Output {
             OutputKind::Label => DataType::Utf8,
             OutputKind::List => DataType::new_list(plain, false),
         };
-        Field::new(&self.name, data_type, false)
+        Field::new(&self.name, data_type, self.decides())
     }
 
     /// Whether the label is decided here, from probabilities, and not by the model.

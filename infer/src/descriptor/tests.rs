@@ -89,6 +89,8 @@ fn the_outputs_columns() {
         outputs.iter().map(|output| output.arrow_field().data_type().clone()).collect();
     let list = DataType::new_list(DataType::Float32, false);
     assert_eq!(types, [DataType::Float32, DataType::Float64, DataType::Utf8, list]);
+    let nullable = outputs.iter().map(|output| output.arrow_field().is_nullable());
+    assert_eq!(nullable.collect::<Vec<_>>(), [false, false, true, false], "only a decided label");
 }
 
 #[test]

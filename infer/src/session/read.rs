@@ -1,4 +1,7 @@
 //! From the model's answers to columns: values, probabilities, labels and lists.
+//!
+//! Numbers go on as they are; whoever writes them makes a null of one that is not finite. A label that
+//! would have to be decided from scores that hold a NaN is null here: no class is named in its stead.
 
 use std::sync::Arc;
 
@@ -150,18 +153,24 @@ where
         return Ok(numbers::<T>(output, data, width, rows));
     }
     let decide = |row: usize| {
-        let row = &data[row * width..(row + 1) * width];
-        output.classes[decide(row.iter().map(|value| (*value).into()), output.threshold)].as_str()
+        let row = data[row * width..(row + 1) * width].iter();
+        let class = decide(row.map(|value| (*value).into()), output.threshold)?;
+        Some(output.classes[class].as_str())
     };
-    Ok(Arc::new(StringArray::from_iter_values((0..rows).map(decide))))
+    Ok(Arc::new(StringArray::from_iter((0..rows).map(decide))))
 }
 
 /// The class that probabilities decide for: the first of the largest, or by the threshold of the
-/// second of two. A single probability is that of the second class.
-fn decide(probabilities: impl ExactSizeIterator<Item = f64>, threshold: Option<f64>) -> usize {
+/// second of two. A single probability is that of the second class. None where one is NaN.
+fn decide(
+    probabilities: impl ExactSizeIterator<Item = f64> + Clone,
+    threshold: Option<f64>,
+) -> Option<usize> {
+    if probabilities.clone().any(f64::is_nan) {
+        return None;
+    }
     if probabilities.len() <= 2 && (threshold.is_some() || probabilities.len() == 1) {
-        let second = probabilities.last().unwrap_or(f64::NAN);
-        return usize::from(second >= threshold.unwrap_or(0.5));
+        return probabilities.last().map(|second| usize::from(second >= threshold.unwrap_or(0.5)));
     }
     let mut best = (0, f64::NEG_INFINITY);
     for (class, probability) in probabilities.enumerate() {
@@ -169,7 +178,7 @@ fn decide(probabilities: impl ExactSizeIterator<Item = f64>, threshold: Option<f
             best = (class, probability);
         }
     }
-    best.0
+    Some(best.0)
 }
 
 fn integers<T: ArrowPrimitiveType>(
@@ -231,4 +240,31 @@ fn from_maps(
         return Ok(Arc::new(Float32Array::from(found)));
     }
     floats::<Float32Type>(output, &found, wanted.len(), rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_decide_for_a_class_and_nan_for_none() {
+        let nan = f64::NAN;
+        let cases: [(&[f64], Option<f64>, Option<usize>); 11] = [
+            (&[0.2, 0.5, 0.3], None, Some(1)),
+            (&[0.4, 0.4, 0.2], None, Some(0)),
+            (&[f64::NEG_INFINITY, 3.0], None, Some(1)),
+            (&[0.6, 0.4], Some(0.3), Some(1)),
+            (&[0.4], None, Some(0)),
+            (&[0.4], Some(0.3), Some(1)),
+            (&[nan, nan, nan], None, None),
+            (&[0.9, nan, 0.1], None, None),
+            (&[nan, 0.9], Some(0.3), None),
+            (&[0.9, nan], Some(0.3), None),
+            (&[nan], None, None),
+        ];
+        for (scores, threshold, expected) in cases {
+            let decided = decide(scores.iter().copied(), threshold);
+            assert_eq!(decided, expected, "{scores:?} {threshold:?}");
+        }
+    }
 }

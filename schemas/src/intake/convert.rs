@@ -158,6 +158,19 @@ fn fractions(column: &ArrayRef, made: &ArrayRef) -> BooleanArray {
     same.iter().map(|same| same.map(|same| !same)).collect()
 }
 
+/// A prediction as the output topic says it: null where it is not finite, or a list that holds such a
+/// number.
+#[must_use]
+pub fn finite_or_null(column: &ArrayRef) -> ArrayRef {
+    let bad = not_numbers(column);
+    if bad.is_empty() {
+        return Arc::clone(column);
+    }
+    let mut mask = vec![false; column.len()];
+    bad.into_iter().for_each(|row| mask[row] = true);
+    nullif(column, &BooleanArray::from(mask)).expect("a mask of as many rows")
+}
+
 /// Rows that hold a float that is not finite, or a list with one or with a null.
 pub(super) fn not_numbers(column: &ArrayRef) -> Vec<usize> {
     match column.data_type() {

@@ -175,3 +175,23 @@ proptest! {
         prop_assert_eq!(taken.events.columns(), decoded.events.columns());
     }
 }
+
+#[test]
+fn predictions_that_are_not_finite_are_null() {
+    let numbers: ArrayRef =
+        Arc::new(Float32Array::from(vec![Some(0.5), Some(f32::NAN), None, Some(f32::INFINITY)]));
+    let nulls = |column: &ArrayRef| -> Vec<bool> {
+        let made = finite_or_null(column);
+        assert_eq!(made.data_type(), column.data_type());
+        (0..made.len()).map(|row| made.is_null(row)).collect()
+    };
+    assert_eq!(nulls(&numbers), [false, true, true, true]);
+    assert_eq!(nulls(&numbers.slice(0, 1)), [false]);
+    let lists = [[0.5, 1.0], [0.5, f64::NAN], [f64::NEG_INFINITY, 1.0]];
+    let lists = lists.map(|list| Some(list.map(Some)));
+    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(lists));
+    assert_eq!(nulls(&lists), [false, true, true]);
+    assert_eq!(nulls(&lists.slice(2, 1)), [true]);
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("NaN"), None]));
+    assert_eq!(nulls(&texts), [false, true]);
+}

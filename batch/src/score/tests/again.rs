@@ -1,0 +1,118 @@
+//! Jobs that are started again, over what a killed one or somebody else left.
+
+use super::*;
+
+/// The model with another `model.toml`.
+fn described(package: &str) -> Arc<Model> {
+    let model = Arc::into_inner(model(CONTRACT)).expect("nobody else's");
+    Arc::new(Model { package: package.into(), ..model })
+}
+
+fn prepared() -> (tempfile::TempDir, ScoreConfig) {
+    let folder = tempfile::tempdir().unwrap();
+    parquet(&folder.path().join("in/a.parquet"), 0, 4);
+    let asked = config(folder.path(), &["in"]);
+    (folder, asked)
+}
+
+#[test]
+fn another_descriptor_of_the_same_model_is_refused() {
+    let (folder, asked) = prepared();
+    drop(Job::open(asked.clone(), described("aa")).unwrap());
+    let said = Job::open(asked.clone(), described("bb")).err().expect("refused").to_string();
+    assert!(said.contains("model.toml's SHA-256: aa then, bb now"), "{said}");
+    assert!(said.contains("name another folder, or remove this one"), "{said}");
+    assert!(!said.contains("model's SHA-256"), "the model file is the same: {said}");
+    Job::open(asked.clone(), described("aa")).unwrap();
+    // A manifest of the form before does not say which descriptor it was.
+    let path = folder.path().join("out/manifest.json");
+    let mut before: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let members = before.as_object_mut().unwrap();
+    members.insert("format".into(), 1.into());
+    assert!(members.remove("package_sha256").is_some() && members.remove("hive").is_some());
+    fs::write(&path, before.to_string()).unwrap();
+    let said = Job::open(asked, described("aa")).err().expect("refused").to_string();
+    assert!(said.contains("form of the manifest: 1 then, 2 now)"), "{said}");
+}
+
+#[test]
+fn what_was_not_published_is_no_part_no_manifest_and_no_mark() {
+    let (folder, asked) = prepared();
+    let temporary = |name: &str| folder.path().join("out/.tidegate-tmp").join(name);
+    fs::create_dir_all(temporary("")).unwrap();
+    let left = ["manifest.json", "_SUCCESS", "results-000000.parquet", "rejects-000000.parquet"];
+    left.iter().for_each(|name| fs::write(temporary(name), "cut").unwrap());
+    let mut job = Job::open(asked.clone(), model(CONTRACT)).unwrap();
+    assert_eq!(job.state().parts_done, 0);
+    assert!(left.iter().all(|name| !temporary(name).exists()), "what was left is swept");
+    job.run(1, SystemTime::now(), &|_| {}, &|| false).unwrap();
+    // Somebody else is at the mark: that it was put there cannot be said.
+    fs::write(temporary("_SUCCESS"), "").unwrap();
+    let said = job.mark_whole().unwrap_err().to_string();
+    assert!(said.contains(".tidegate-tmp/_SUCCESS"), "{said}");
+    assert_eq!(found(&asked.output).unwrap(), Found::Begun);
+    drop(job);
+    Job::open(asked.clone(), model(CONTRACT)).unwrap().mark_whole().unwrap();
+    assert_eq!(found(&asked.output).unwrap(), Found::Whole);
+    assert_eq!(fs::read_dir(temporary("")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_file_that_cannot_get_its_name_leaves_no_temporary() {
+    let bucket = Arc::new(object_store::memory::InMemory::new());
+    crate::files::put_for_tests("test-put", bucket);
+    let local = tempfile::tempdir().unwrap();
+    for root in [local.path(), Path::new("s3://test-put/out")] {
+        let folders = Folders::below(root).unwrap();
+        folders.make(&[]).unwrap();
+        assert!(folders.put("report.json", b"first").unwrap());
+        for _ in 0..2 {
+            assert!(!folders.put("report.json", b"second").unwrap(), "{}", root.display());
+        }
+        let path = root.join("report.json");
+        assert_eq!(folders.files.read(&path, 0, 5).unwrap(), b"first");
+    }
+}
+
+#[test]
+fn clear_removes_what_the_job_wrote_and_nothing_where_there_is_more() {
+    let (folder, asked) = prepared();
+    let at = |name: &str| asked.output.join(name);
+    let mut job = Job::open(asked.clone(), model(CONTRACT)).unwrap();
+    job.run(1, SystemTime::now(), &|_| {}, &|| false).unwrap();
+    job.put_beside("report.json", b"{}").unwrap();
+    assert!(clear(&asked.output).unwrap_err().to_string().contains("another job"));
+    job.mark_whole().unwrap();
+    drop(job);
+    // The job has one part: a second one is not its own.
+    for foreign in ["notes.txt", "results/mine.parquet", "results/000001.parquet", "rejects/a.csv"]
+    {
+        fs::write(at(foreign), "mine").unwrap();
+        let said = clear(&asked.output).unwrap_err().to_string();
+        assert!(said.contains(foreign) && said.contains("move it away"), "{foreign}: {said}");
+        for own in ["results/000000.parquet", "report.json", "_SUCCESS", "manifest.json"] {
+            assert!(at(own).exists(), "{foreign}: {own}");
+        }
+        fs::remove_file(at(foreign)).unwrap();
+    }
+    fs::write(at(".hidden"), "mine").unwrap();
+    clear(&asked.output).unwrap();
+    assert_eq!(found(&asked.output).unwrap(), Found::Nothing);
+    let left = fs::read_dir(&asked.output).unwrap();
+    let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [".hidden", ".lock", ".tidegate-tmp", "rejects", "results"]);
+    assert_eq!(fs::read_dir(at("results")).unwrap().count(), 0);
+    assert_eq!(run(asked).unwrap().counts.scored, 4);
+    drop(folder);
+}
+
+#[test]
+fn parts_without_a_manifest_are_nobodys() {
+    let (_folder, asked) = prepared();
+    run(asked.clone()).unwrap();
+    fs::remove_file(asked.output.join("manifest.json")).unwrap();
+    let said = refused(asked.clone());
+    assert!(said.contains("results/000000.parquet") && said.contains("no job's"), "{said}");
+    assert!(asked.output.join("results/000000.parquet").exists());
+}
