@@ -31,6 +31,7 @@ use crate::policy::{Book, Changes, Episode, JudgedWindow, Rule, Transition};
 use crate::state::{Holder, Outbox, StateError, Store};
 pub use courier::test_route;
 use metrics::Metrics;
+pub use restore::Past;
 
 /// How often [`Alerts::tick`] wants to be called; the lease lasts six of these.
 pub const TICK_MS: i64 = 10_000;

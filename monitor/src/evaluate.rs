@@ -24,6 +24,7 @@ use crate::window::{GroupSums, Lagging, PartitionTimes, Windows, bytes_of, sums,
 pub use finding::{Finding, FindingRule};
 pub(crate) use judge::counts;
 pub use judge::judge;
+use reports::most_groups;
 pub use reports::{REPORTS_KEY, ReportFooter, Reports};
 pub(crate) use reports::{kind as kind_of, newest_end};
 pub use row::{GroupNames, Reference, ReportRow, State, Statistics};
@@ -152,25 +153,32 @@ pub fn complete(
     Ok(Round { rows, windows: from..upto, more: upto < complete, watermark: Some(mark) })
 }
 
-/// Judges windows once more that have a report, the newest `seconds` of them and as many at a time as memory
-/// allows; `take` gets the rows of each time, oldest first. As [`complete`], the caller counts first.
+/// Judges windows once more that have a report, the newest `seconds` of them; `take` gets the rows of some of
+/// them at a time, as many as memory allows, oldest first, and answers whether to go on. As [`complete`], the
+/// caller counts first. Answers whether all were taken.
 pub fn again(
     watched: &[Watched],
     reports: &Reports,
     (clock, rules, threads): (Clock, Rules, usize),
     seconds: i64,
-    mut take: impl FnMut(&[ReportRow]),
-) -> Result<(), StoreError> {
-    let Some(judged) = reports.judged()? else { return Ok(()) };
+    mut take: impl FnMut(&[ReportRow]) -> bool,
+) -> Result<bool, StoreError> {
+    let Some(judged) = reports.judged()? else { return Ok(true) };
     let windows = seconds / i64::from(clock.windows.slide_seconds);
     let mut from = judged.start.max(judged.end - windows);
+    // How many groups there are is known behind the first.
+    let (mut groups, mut some) = (0, 1);
     while from < judged.end {
-        let some = together(watched, reports.groups(), threads);
         let upto = judged.end.min(from.saturating_add(some));
-        take(&rows_of(watched, clock, rules, from..upto, threads)?);
+        let rows = rows_of(watched, clock, rules, from..upto, threads)?;
+        if !take(&rows) {
+            return Ok(false);
+        }
+        groups = groups.max(most_groups(&rows));
+        some = together(watched, groups, threads).min(2 * some);
         from = upto;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Publishes the rows of `round` as one file: its windows are judged.

@@ -191,7 +191,7 @@ fn rounds(
     let mut outcomes = labels::outcomes(pipeline)?;
     let mut newest = labels::newest(pipeline);
     let mut measure_from = Instant::now();
-    restore(&pipeline.config, rules, alerts, (&mut watched, &reports))?;
+    restore(&pipeline.config, rules, alerts, (&mut watched, &reports), goes_on)?;
     while goes_on() {
         if looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             let known = (&newest, waiting);
@@ -228,20 +228,26 @@ fn restore(
     rules: &[Rule],
     alerts: &Alerts,
     (watched, reports): (&mut [Watched], &Reports),
+    goes_on: &dyn Fn() -> bool,
 ) -> anyhow::Result<()> {
-    if reports.position().is_none() || !alerts.is_new()? {
+    let Some(mut past) = alerts.past()?.filter(|_| reports.position().is_some()) else {
         return Ok(());
-    }
+    };
     for one in &mut *watched {
         count(&mut one.counter, threads(config), &|_| {})?;
     }
-    let (mut past, thresholds) = (Vec::new(), config.monitor.rules());
+    let (mut windows, thresholds) = (0, config.monitor.rules());
     let how = (monitoring::clock(config)?, thresholds, threads(config));
-    again(watched, reports, how, RESTORED_SECONDS, |rows| {
-        let windows = by_window(rows);
-        past.extend(windows.values().map(|rows| judged(rows, rules, thresholds.min_rows)));
+    let all = again(watched, reports, how, RESTORED_SECONDS, |rows| {
+        for rows in by_window(rows).values() {
+            past.take(&judged(rows, rules, thresholds.min_rows));
+            windows += 1;
+        }
+        goes_on()
     })?;
-    let windows = past.len();
+    if !all {
+        return Ok(());
+    }
     let open = alerts.restore(past)?.len();
     tracing::info!(windows, open, "the alerts' state is new: past windows were taken in");
     Ok(())

@@ -83,6 +83,10 @@ fn class_of(score: &Output, label: Option<&Output>, names: &[String]) -> anyhow:
         exit::usage(format!("labels.score: output {:?} of model.toml {what}", score.name))
     };
     let own = if score.classes.is_empty() { names } else { &score.classes[..] };
+    if let [only] = own {
+        let what = format!("is of the only class {only:?}: name the other one in `classes`, too");
+        return Err(refused(what));
+    }
     let class = match (&score.class, score.index) {
         (Some(class), _) => class.clone(),
         (None, Some(index)) if own.is_empty() => index.to_string(),

@@ -217,7 +217,12 @@ impl Alerts {
                 let attempts = delivery.attempts + 1;
                 let more = to.is_some();
                 match next(attempts, retry_after_ms, more, delivery.created_ms, now_ms) {
-                    Next::Again(due_ms) => Attempt::Again { due_ms, heard, error },
+                    Next::Again(due_ms) => {
+                        // The next route does not wait for a receiver that wants to be left alone.
+                        let over_ms = (delivery.created_ms + FALL_OVER_MS).max(now_ms + 1);
+                        let due_ms = if more { due_ms.min(over_ms) } else { due_ms };
+                        Attempt::Again { due_ms, heard, error }
+                    }
                     Next::Over => Attempt::Over { to, heard, error },
                 }
             }
@@ -252,14 +257,15 @@ impl Alerts {
         let now_ms = (self.clock)();
         let episodes = {
             let mut inner = self.lock();
-            let last_ms = inner.resent_ms.entry(route.name.clone()).or_insert(now_ms);
+            let last_ms = *inner.resent_ms.entry(route.name.clone()).or_insert(now_ms);
+            // Held, or not: what is not told again within four intervals ends there, by itself.
+            let intervals = if inner.is_held(route, now_ms) { 2 } else { 1 };
             // A clock that went back must not hold it up.
-            if (0..self.rendering.resend_ms).contains(&(now_ms - *last_ms)) {
+            if (0..intervals * self.rendering.resend_ms).contains(&(now_ms - last_ms)) {
                 return Ok(());
             }
-            *last_ms = now_ms;
-            let disabled = inner.store.disabled(&route.name, &route.target.fingerprint())?;
-            if disabled.is_some() || inner.is_held(route, now_ms) {
+            inner.resent_ms.insert(route.name.clone(), now_ms);
+            if inner.store.disabled(&route.name, &route.target.fingerprint())?.is_some() {
                 return Ok(());
             }
             inner.store.to_resend(&route.name)?

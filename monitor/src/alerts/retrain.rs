@@ -3,7 +3,7 @@
 
 use super::{Alerts, AlertsError, Inner, posts};
 use crate::deliver::{Kind, Message, ModelFacts, Withheld, add_offsets, retraining_request};
-use crate::policy::{Class, Group, MAX_NAME_BYTES, clean};
+use crate::policy::{Class, Group, MAX_NAME_BYTES, Severity, clean};
 use crate::state::REQUESTED;
 
 impl Alerts {
@@ -18,7 +18,10 @@ impl Alerts {
         for of in facts {
             let group = Group { model: clean(&of.model, MAX_NAME_BYTES), class: Class::Drift };
             let Some(episode) = inner.book.open_of(&group).cloned() else { continue };
-            if !posts::is_against_training(&episode, &inner.book) {
+            // A note is no reason to train.
+            if episode.severity < Severity::Warning
+                || !posts::is_against_training(&episode, &inner.book)
+            {
                 continue;
             }
             let said = inner.store.retraining_of(&episode.id)?;

@@ -3,6 +3,7 @@
 //! The end in the footer of the newest file is the next window to judge; there is no other record of
 //! it. Of two monitors one publishes a window, and the other goes on from there.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -110,12 +111,17 @@ impl Reports {
         let text = serde_json::to_string(&footer).expect("a footer is plain data");
         let first = new.publish(REPORTS_KEY, text)?;
         self.position = if first { Some(windows.end) } else { self.load(clock)? };
-        let whole = rows.iter().filter(|row| row.column.is_none());
-        let mut seen = std::collections::BTreeMap::new();
-        whole.for_each(|row| *seen.entry(row.window).or_insert(0) += 1);
-        self.groups = self.groups.max(seen.into_values().max().unwrap_or(0));
+        self.groups = self.groups.max(most_groups(rows));
         Ok(first)
     }
+}
+
+/// Most groups of a window in these rows.
+pub(super) fn most_groups(rows: &[ReportRow]) -> usize {
+    let mut seen = BTreeMap::new();
+    let whole = rows.iter().filter(|row| row.column.is_none());
+    whole.for_each(|row| *seen.entry(row.window).or_insert(0) += 1);
+    seen.into_values().max().unwrap_or(0)
 }
 
 /// The end of the newest file of a chain of windows, by its footer; `extent` are the windows that a

@@ -201,7 +201,11 @@ impl Book {
         memory.let_go(&self.rules, changes);
         let firing = memory.firing(&self.rules);
         let before = memory.open.take();
-        let transition = match (before, firing.is_empty()) {
+        // What is worth a note does not keep an alarm up.
+        let least =
+            before.as_ref().map_or(Severity::Info, |open| open.severity.min(Severity::Warning));
+        let over = firing.iter().all(|concern| concern.severity < least);
+        let transition = match (before, over) {
             (None, true) => {
                 let pending = memory.courses.values().any(|course| course.phase == Phase::Pending);
                 (pending && !was_troubled).then(|| Transition::Pending(group.clone()))

@@ -58,10 +58,15 @@ fn a_lost_state_does_not_page_twice() {
     drop(first);
     // The volume is gone. Past windows come again, what fires is told, and a window in doubt changes nothing.
     let second = open(&folder.path().join("2"), &hand, vec![webhook("ops", &receiver)]);
-    assert!(second.is_new().unwrap());
-    assert_eq!(second.restore(past.clone()).unwrap().len(), 1);
-    assert!(!second.is_new().unwrap());
-    assert_eq!(second.restore(past.clone()).unwrap(), [], "once");
+    let taken = || {
+        let mut taken = second.past().unwrap().expect("the state is new");
+        past.iter().for_each(|window| taken.take(window));
+        taken
+    };
+    let (once, twice) = (taken(), taken());
+    assert_eq!(second.restore(once).unwrap().len(), 1);
+    assert_eq!(second.restore(twice).unwrap(), [], "once");
+    assert!(second.past().unwrap().is_none());
     assert_eq!(second.judge(&past[3], &[]).unwrap(), []);
     second.deliver_due().unwrap();
     second.judge(&window(4, "psi", 0.0), &[]).unwrap();
@@ -71,6 +76,40 @@ fn a_lost_state_does_not_page_twice() {
     let ids = ids(&received);
     assert_eq!(ids[0], ids[1], "the receiver drops the second one by its id");
     assert_eq!(received[0].body.len(), received[1].body.len());
+}
+
+#[test]
+fn a_lost_state_tells_an_upgrade_as_one_and_holds_what_is_silenced_back() {
+    let (folder, hand, receiver) =
+        (tempfile::tempdir().unwrap(), Hand::at(NOON_MS), Receiver::fine());
+    let past: Vec<JudgedWindow> =
+        [0.3, 0.3, 0.6].iter().zip(0..).map(|(v, h)| window(h, "psi", *v)).collect();
+    let first = open(&folder.path().join("1"), &hand, vec![webhook("ops", &receiver)]);
+    for window in &past {
+        first.judge(window, &[]).unwrap();
+    }
+    first.deliver_due().unwrap();
+    let restored = |name: &str, silenced: bool| {
+        let state = folder.path().join(name);
+        let alerts = open(&state, &hand, vec![webhook("ops", &receiver)]);
+        let mut beside = Store::beside(&state).unwrap();
+        if silenced {
+            beside.silence(&silence(&hand, "", HOUR_MS)).unwrap();
+        }
+        let mut taken = alerts.past().unwrap().expect("the state is new");
+        past.iter().for_each(|window| taken.take(window));
+        assert_eq!(alerts.restore(taken).unwrap().len(), 1);
+        alerts.deliver_due().unwrap();
+        (alerts, beside)
+    };
+    let _quiet = restored("2", true);
+    let heard = ["alert.fired", "alert.upgraded"];
+    assert_eq!(types(&receiver.received()), heard, "a silence covers it");
+    let _again = restored("3", false);
+    let received = receiver.received();
+    assert_eq!(types(&received), [heard[0], heard[1], heard[1]]);
+    let ids = ids(&received);
+    assert_eq!(ids[1], ids[2], "the receiver drops the second one by its id");
 }
 
 #[test]
