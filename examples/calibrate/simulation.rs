@@ -1,7 +1,7 @@
 //! Weeks of a model that does not drift, and of one that does, through the very code of `tidegate run`: the
 //! configuration's rules with their share of the budget, what they find in a judged window, the book of alerts.
 //!
-//! A week is 168 windows of an hour. What is counted is what on-call is told: episodes that begin, of any rule.
+//! A week is 168 windows of an hour. What is counted is what on-call is told, of any rule.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use monitor::columns::{Gathered, Hashing, Planned, Treatment};
 use monitor::count::{Group, Kind, Settings};
 use monitor::evaluate::{ReportRow, Rules, judge};
-use monitor::policy::{Book, Class, Reference, Rule, Transition};
+use monitor::policy::{Book, Class, Reference, Rule, Severity, Transition};
 use monitor::profile::{FitOptions, Profile, fit};
 use monitor::window::{ColumnSums, GroupSums};
 
@@ -222,6 +222,32 @@ pub(crate) fn configuration(sets: &[String]) -> Config {
     config::load(None, std::iter::empty(), &sets).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+/// Alarms that begin or become one, and what is but worth a note.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) alarms: u32,
+    pub(crate) notes: u32,
+}
+
+impl Told {
+    fn add(&mut self, is_alarm: bool) {
+        *(if is_alarm { &mut self.alarms } else { &mut self.notes }) += 1;
+    }
+
+    pub(crate) fn all(self) -> u32 {
+        self.alarms + self.notes
+    }
+}
+
+impl std::iter::Sum for Told {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            alarms: sum.alarms + one.alarms,
+            notes: sum.notes + one.notes,
+        })
+    }
+}
+
 /// What watches a model.
 struct Watch {
     rules: Vec<Rule>,
@@ -245,8 +271,8 @@ impl Watch {
         Self { rules, thresholds: config.monitor.rules(), book, day: VecDeque::new(), window: 0 }
     }
 
-    /// Takes the next window in; episodes that begin.
-    fn see(&mut self, settings: &Settings, now: GroupSums) -> u32 {
+    /// Takes the next window in; what on-call is told then.
+    fn see(&mut self, settings: &Settings, now: GroupSums) -> Told {
         let before =
             if self.day.len() < DAY { None } else { self.day.pop_front() }.unwrap_or_default();
         let extent = self.window * HOUR_US..(self.window + 1) * HOUR_US;
@@ -257,12 +283,21 @@ impl Watch {
         let changes = self.book.judge(&judged);
         self.day.push_back(now);
         self.window += 1;
-        changes.iter().filter(|change| matches!(change, Transition::Fired(_))).count() as u32
+        let mut told = Told::default();
+        for change in changes {
+            match change {
+                Transition::Fired(episode) | Transition::Upgraded { episode, .. } => {
+                    told.add(episode.severity >= Severity::Warning);
+                }
+                _ => {}
+            }
+        }
+        told
     }
 }
 
-/// Episodes that begin in one week without drift, after a day that does not count.
-pub(crate) fn week(config: &Config, stream: Stream, columns: usize, seed: u64) -> u32 {
+/// What is told in one week without drift, after a day that does not count.
+pub(crate) fn week(config: &Config, stream: Stream, columns: usize, seed: u64) -> Told {
     let mut dice = Dice::new(seed);
     let mut model = Model::new(stream, columns, false, &mut dice);
     let mut watch = Watch::new(config, stream);
@@ -276,14 +311,14 @@ pub(crate) fn week(config: &Config, stream: Stream, columns: usize, seed: u64) -
     (0..WINDOWS).map(|_| next()).sum()
 }
 
-/// Windows from the change to the first episode; none within `patience`.
+/// Windows from the change to the first word, and to the first alarm; none within `patience`.
 pub(crate) fn delay(
     config: &Config,
     change: Change,
     columns: usize,
     patience: usize,
     seed: u64,
-) -> Option<usize> {
+) -> (Option<usize>, Option<usize>) {
     let mut dice = Dice::new(seed);
     let mut model = Model::new(Stream::Independent, columns, true, &mut dice);
     let mut watch = Watch::new(config, Stream::Independent);
@@ -291,11 +326,19 @@ pub(crate) fn delay(
         let quiet = model.window(None, &mut dice);
         watch.see(&model.settings, quiet);
     }
-    (1..=patience).find(|at| {
-        let change = Some(change).filter(|change| *change != Change::OneOutlier || *at == 1);
+    let mut word = None;
+    for at in 1..=patience {
+        let change = Some(change).filter(|change| *change != Change::OneOutlier || at == 1);
         let now = model.window(change, &mut dice);
-        watch.see(&model.settings, now) > 0
-    })
+        let told = watch.see(&model.settings, now);
+        if told.all() > 0 {
+            word = word.or(Some(at));
+        }
+        if told.alarms > 0 {
+            return (word, Some(at));
+        }
+    }
+    (word, None)
 }
 
 /// `of` every number below `n`, on all cores.

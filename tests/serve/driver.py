@@ -242,7 +242,7 @@ def crowd():
 def strangers():
     """Clients that hang, talk nonsense, or send more than a login is."""
     # More than one source may have: the oldest of them make room at once, not after their time.
-    hanging = [socket.create_connection(("127.0.0.1", PORT)) for _ in range(100)]
+    hanging = [socket.create_connection(("127.0.0.1", PORT)) for _ in range(150)]
     begun = time.monotonic()
     with connect() as conn:
         assert conn.execute("SELECT 1").fetchone()[0] == 1

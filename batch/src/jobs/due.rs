@@ -101,8 +101,12 @@ pub fn latest(job: &JobSpec, world: World<'_>) -> Option<Moment> {
 
 /// A run that was not begun yet.
 fn new(job: &JobSpec, runs: &Runs, world: World<'_>) -> Option<Due> {
-    let come = come(job, runs, world);
+    let mut come = come(job, runs, world);
     let made = |moment: &Moment| runs.contains_key(&moment.time);
+    if job.each && matches!(job.trigger, Trigger::After(_)) {
+        // What the job before made good later may be older than many that this one has made.
+        come.retain(|moment| !made(moment));
+    }
     let first = come.len().saturating_sub(if job.each { MOST_CAUGHT_UP } else { 1 });
     let at = first + come[first..].iter().position(|moment| !made(moment))?;
     let moment = come[at].clone();

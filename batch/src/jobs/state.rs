@@ -215,7 +215,7 @@ fn lock(folder: &Path, who: &str) -> Result<Held, HoldError> {
     let path = folder.join(LOCK);
     let failed = |e| StoreError::io("lock", &path, e);
     let open = File::options().create(true).truncate(false).read(true).write(true).open(&path);
-    let mut file = open.map_err(failed)?;
+    let mut file = open.map_err(|e| StoreError::io("create", &path, e))?;
     if !take(&file, FlockOperation::NonBlockingLockExclusive).map_err(failed)? {
         let mut holder = String::new();
         let told = file.read_to_string(&mut holder).is_ok() && !holder.is_empty();

@@ -242,7 +242,8 @@ impl Job {
         let ended: Vec<Result<Vec<(usize, Counts)>, StoreError>> = std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let mine = work();
-            let others = others.into_iter().map(|other| other.join().expect("no panic"));
+            let resume = |panic| std::panic::resume_unwind(panic);
+            let others = others.into_iter().map(|other| other.join().unwrap_or_else(resume));
             std::iter::once(mine).chain(others).collect()
         });
         for done in ended {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{CopyToSource, Statement};
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, SetExpr, Visit, Visitor};
 
 /// Tables that a statement may read, each name of `WITH` written out: what people and tools write reads tens,
 /// and each more costs planning.
@@ -68,7 +68,8 @@ impl Visitor for References {
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         let names = query.with.iter().flat_map(|with| &with.cte_tables);
         let named = names.map(|cte| (&raw const *cte.query, normal(&cte.alias.name))).collect();
-        self.open.push(Open { named, ..Open::default() });
+        let reads = without_tables(&query.body);
+        self.open.push(Open { named, reads, ..Open::default() });
         ControlFlow::Continue(())
     }
 
@@ -88,12 +89,11 @@ impl Visitor for References {
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-        let name = match relation.0.as_slice() {
-            [one] => one.as_ident().map(normal),
-            _ => None,
-        };
-        let known = |name: String| self.open.iter().rev().find_map(|open| open.known.get(&name));
-        let reads = name.and_then(known).copied().unwrap_or(1);
+        // The planner takes a name of several parts for one of `WITH`, too, where that is written so.
+        let parts = relation.0.iter().map(|part| part.as_ident().map(normal).unwrap_or_default());
+        let name = parts.collect::<Vec<_>>().join(".");
+        let known = self.open.iter().rev().find_map(|open| open.known.get(&name));
+        let reads = known.copied().unwrap_or(1);
         if let Some(open) = self.open.last_mut() {
             open.reads = open.reads.saturating_add(reads);
         }
@@ -101,11 +101,28 @@ impl Visitor for References {
     }
 }
 
+/// Parts of a query's body that make rows of nothing: they are written out as often as tables are.
+fn without_tables(body: &SetExpr) -> u64 {
+    let (mut left, mut found) = (vec![body], 0);
+    while let Some(body) = left.pop() {
+        match body {
+            SetExpr::Select(select) => found += u64::from(select.from.is_empty()),
+            SetExpr::Values(_) => found += 1,
+            SetExpr::SetOperation { left: one, right: other, .. } => {
+                left.extend([&**one, &**other])
+            }
+            // A query of its own is visited as one; the rest is no query.
+            _ => {}
+        }
+    }
+    found
+}
+
 /// A name as the planner compares it.
 fn normal(name: &Ident) -> String {
     match name.quote_style {
         Some(_) => name.value.clone(),
-        None => name.value.to_lowercase(),
+        None => name.value.to_ascii_lowercase(),
     }
 }
 
@@ -133,7 +150,9 @@ mod tests {
     #[test]
     fn names_are_counted_as_often_as_they_are_written_out() {
         for (sql, expected) in [
-            ("SELECT 1".to_owned(), 0),
+            ("SELECT 1".to_owned(), 1),
+            ("SELECT 1 UNION ALL SELECT 2 UNION ALL VALUES (3), (4)".into(), 3),
+            ("WITH a AS (SELECT 1 UNION ALL SELECT 2) SELECT * FROM a, a b".into(), 4),
             ("SELECT * FROM a JOIN b ON a.x = b.x, c".into(), 3),
             (
                 "SELECT * FROM a WHERE x IN (SELECT x FROM b) AND y > (SELECT max(y) FROM a)"
@@ -144,6 +163,9 @@ mod tests {
             ("WITH a AS (SELECT * FROM t, u) SELECT * FROM a, a b".into(), 4),
             ("WITH a AS (SELECT * FROM t, u) SELECT * FROM A, \"A\"".into(), 3),
             ("WITH a AS (SELECT * FROM t, u) SELECT * FROM other.a".into(), 2),
+            // Names as the planner reads them.
+            ("WITH \"s.a\" AS (SELECT * FROM t, u) SELECT * FROM s.A, S.a b".into(), 4),
+            ("WITH \"É\" AS (SELECT * FROM t, u) SELECT * FROM É, É b".into(), 4),
             // A name within a name, used outside and in a subquery.
             (
                 "WITH a AS (WITH b AS (SELECT * FROM t, u) SELECT * FROM b, b c) \
@@ -152,7 +174,7 @@ mod tests {
                 8,
             ),
             // A name is its own table while it is made.
-            ("WITH RECURSIVE a AS (SELECT 1 UNION ALL SELECT * FROM a) SELECT * FROM a".into(), 1),
+            ("WITH RECURSIVE a AS (SELECT 1 UNION ALL SELECT * FROM a) SELECT * FROM a".into(), 2),
             // A name that nobody uses is planned.
             ("WITH a AS (SELECT * FROM t, u, v) SELECT 1".into(), 3),
             (doubled(0), 1),

@@ -1,7 +1,7 @@
 //! `DECLARE`, `FETCH` and `CLOSE`: answers that a client takes piece by piece.
 //!
-//! Forward only, within a transaction, with which it ends. A cursor reads when it is fetched from: only then a
-//! query has its turn.
+//! Forward only, within a transaction, with which it ends. `DECLARE` plans, and a cursor reads when it is fetched
+//! from: each has its turn among the queries.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

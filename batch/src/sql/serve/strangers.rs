@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 /// Strangers at once; each is a socket and a few kilobytes.
-const STRANGERS: usize = 256;
+const STRANGERS: usize = 512;
 
-/// Of one source. With a second of delay for each wrong password these are its guesses a second.
-const OF_ONE_SOURCE: usize = 64;
+/// Of one source: a pool of as many connections as there may be where nothing else is said comes back at once.
+/// With a second of delay for each wrong password these are its guesses a second.
+const OF_ONE_SOURCE: usize = 128;
 
 /// See the module.
 #[derive(Default)]
