@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_secs(7);
 
 /// Answers 204 to everything and passes it on.
-fn receiver() -> (String, mpsc::Receiver<Request>) {
+pub(crate) fn receiver() -> (String, mpsc::Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
     let (say, heard) = mpsc::sync_channel(16);
