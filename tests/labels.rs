@@ -54,20 +54,21 @@ fn labels_are_archived_once_across_a_kill_and_join_on_the_key() {
 }
 
 /// The lines of a query's answer, without its header.
-fn answered(pipeline: &Pipeline, query: &str) -> Vec<String> {
+pub(crate) fn answered(pipeline: &Pipeline, query: &str) -> Vec<String> {
     let output = pipeline.command(&["sql"], &["--format", "csv", "-c", query]);
     ended_with(&output, 0);
     let text = String::from_utf8(output.stdout).expect("CSV is UTF-8");
     text.lines().skip(1).map(str::to_owned).collect()
 }
 
-/// A profile of all that is archived, as the setting that names it.
-fn fitted(pipeline: &Pipeline) -> String {
+/// A profile of what is archived, as the setting that names it; `more` are flags of `baseline fit`.
+pub(crate) fn fitted(pipeline: &Pipeline, more: &[&str]) -> String {
     let results = pipeline.archive().join("results").to_string_lossy().into_owned();
     let reference = pipeline.archive().join("reference.parquet").to_string_lossy().into_owned();
     let contract = root().join("deploy/demo/contract.toml");
     let contract = contract.to_string_lossy();
-    ended_with(&run(&["baseline", "fit", &results, "-o", &reference, "--contract", &contract]), 0);
+    let fit = ["baseline", "fit", &results, "-o", &reference, "--contract", &contract];
+    ended_with(&run(&[&fit[..], more].concat()), 0);
     format!("monitor.reference={reference}")
 }
 
@@ -167,7 +168,7 @@ fn performance_is_what_a_join_by_hand_says_and_a_kill_changes_nothing() {
     assert_eq!(flights.len() as u64, FLIGHTS);
     pipeline.send_to(&topic, 1, 0, &labels);
     scored(&pipeline);
-    let reference = fitted(&pipeline);
+    let reference = fitted(&pipeline, &[]);
     // Killed as the reports are about to be published, then the first realised rows, the same again, and
     // the next.
     ended_with(&pipeline.command(&["monitor", "count"], &["--set", &reference]), 0);
@@ -309,7 +310,8 @@ fn errors_of_a_regression_are_what_plain_sums_say_and_an_alarm() {
     let state = pipeline.archive().join("alerts/state.sqlite").to_string_lossy().into_owned();
     let rule =
         "{name=\"performance\",columns=[\"mae\"],threshold=1.0,min_rows=5,breaches=1,windows=1}";
-    let alerts = [format!("alerts.state={state}"), fitted(&pipeline), format!("rules=[{rule}]")];
+    let alerts =
+        [format!("alerts.state={state}"), fitted(&pipeline, &[]), format!("rules=[{rule}]")];
     let flags: Vec<&str> = alerts.iter().flat_map(|set| ["--set", set]).collect();
     let mut child = pipeline.run_with_flags("a", "monitor", &flags);
     child.wait_for("Realised", SOON);
