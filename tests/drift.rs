@@ -135,6 +135,54 @@ fn conditions_choose_the_rows_of_each_side() {
     assert_eq!(column(&report, "id")["verdict"], "not_compared");
 }
 
+/// 400 rows of one column; the first `of_400` in every 400, evenly spread, are `a`, the others `b`.
+fn two_kinds(folder: &Path, name: &str, of_400: usize) -> String {
+    let kind = |n: usize| if n * of_400 % 400 < of_400 { "a\n" } else { "b\n" };
+    let file = path(folder, name);
+    let text: String = std::iter::once("kind\n").chain((0..400).map(kind)).collect();
+    assert_eq!(text.matches("a\n").count(), of_400);
+    std::fs::write(&file, text).expect("the test's folder is writable");
+    file
+}
+
+#[test]
+fn the_limits_of_effect_and_significance_decide_what_a_drift_is() {
+    let folder = folder();
+    let before = two_kinds(folder.path(), "before.csv", 200);
+    let now = two_kinds(folder.path(), "now.csv", 133);
+    let profile = path(folder.path(), "reference.parquet");
+    ended_with(&run(&["baseline", "fit", &before, "-o", &profile]), 0);
+    // Half a row more in each cell, and (B - 1)(1/n + 1/m) off.
+    let (a, b) = (133.5_f64 / 401.0, 267.5_f64 / 401.0);
+    let psi = (a - 0.5) * (a / 0.5).ln() + (b - 0.5) * (b / 0.5).ln() - 2.0 / 400.0;
+    assert!((0.1..0.12).contains(&psi), "{psi}");
+    for reference in [&before, &profile] {
+        for (limits, verdict, said) in [
+            (&[][..], "drift", "≥ 0.1"),
+            (&["--psi-threshold", "0.05"], "drift", "≥ 0.05"),
+            (&["--psi-threshold", "0.12"], "stable", "< 0.12"),
+            (&["--alpha", "0.00001"], "drift", "≥ 0.1"),
+            (&["--alpha", "0.0000001"], "stable", "not significant"),
+            (&["--alpha", "0.0000001", "--psi-threshold", "0.05"], "stable", "not significant"),
+            (&["--alpha", "0.00001", "--psi-threshold", "0.12"], "stable", "< 0.12"),
+        ] {
+            let arguments = ["drift", reference, &now, "--json", "--fail-on-drift"];
+            let output = run(&[&arguments[..], limits].concat());
+            ended_with(&output, if verdict == "drift" { 7 } else { 0 });
+            let report = json(&output);
+            let kind = column(&report, "kind");
+            assert_eq!(kind["verdict"], verdict, "{reference} {limits:?}: {kind}");
+            assert_eq!(report["drift"], verdict == "drift", "{limits:?}");
+            assert!(kind["reason"].as_str().is_some_and(|it| it.contains(said)), "{kind}");
+            let corrected = kind["psi"]["corrected"].as_f64().expect("a number");
+            assert!((corrected - psi).abs() < 1e-12, "{corrected} is not {psi}");
+            // Chi-square of (200, 200) and (133, 267) is 23.09; one column needs no correction.
+            let q = kind["chi_square"]["q"].as_f64().expect("a number");
+            assert!((1.5e-6..1.6e-6).contains(&q), "{q}");
+        }
+    }
+}
+
 #[test]
 fn what_is_sensitive_stays_out_of_everything() {
     let folder = folder();

@@ -1,6 +1,9 @@
 //! Labels that come later, on a topic of their own: archived once, whatever they look like.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::harness::{Broker, FLIGHTS, Pipeline, ended_with, flight, root, run, scored};
 
@@ -48,6 +51,25 @@ fn labels_are_archived_once_across_a_kill_and_join_on_the_key() {
     assert_eq!(sql(joined), format!("150,{}.0", (0..150).map(|id| id - 40).sum::<i32>()));
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
+}
+
+/// The lines of a query's answer, without its header.
+pub(crate) fn answered(pipeline: &Pipeline, query: &str) -> Vec<String> {
+    let output = pipeline.command(&["sql"], &["--format", "csv", "-c", query]);
+    ended_with(&output, 0);
+    let text = String::from_utf8(output.stdout).expect("CSV is UTF-8");
+    text.lines().skip(1).map(str::to_owned).collect()
+}
+
+/// A profile of what is archived, as the setting that names it; `more` are flags of `baseline fit`.
+pub(crate) fn fitted(pipeline: &Pipeline, more: &[&str]) -> String {
+    let results = pipeline.archive().join("results").to_string_lossy().into_owned();
+    let reference = pipeline.archive().join("reference.parquet").to_string_lossy().into_owned();
+    let contract = root().join("deploy/demo/contract.toml");
+    let contract = contract.to_string_lossy();
+    let fit = ["baseline", "fit", &results, "-o", &reference, "--contract", &contract];
+    ended_with(&run(&[&fit[..], more].concat()), 0);
+    format!("monitor.reference={reference}")
 }
 
 #[test]
@@ -121,12 +143,7 @@ fn performance_is_what_a_join_by_hand_says_and_a_kill_changes_nothing() {
     assert!(pipeline.produce(FLIGHTS, None).wait(SOON).success());
     pipeline.send_to(&topic, 1, 0, &[]);
     scored(&pipeline);
-    let rows = |query: &str| -> Vec<String> {
-        let output = pipeline.command(&["sql"], &["--format", "csv", "-c", query]);
-        ended_with(&output, 0);
-        let text = String::from_utf8(output.stdout).expect("CSV is UTF-8");
-        text.lines().skip(1).map(str::to_owned).collect()
-    };
+    let rows = |query: &str| answered(&pipeline, query);
     // Every seventh flight is never heard of, every fifth is reported twice, every eleventh too late.
     let mut labels = Vec::new();
     let flights = rows(
@@ -151,12 +168,7 @@ fn performance_is_what_a_join_by_hand_says_and_a_kill_changes_nothing() {
     assert_eq!(flights.len() as u64, FLIGHTS);
     pipeline.send_to(&topic, 1, 0, &labels);
     scored(&pipeline);
-    let results = pipeline.archive().join("results").to_string_lossy().into_owned();
-    let reference = pipeline.archive().join("reference.parquet").to_string_lossy().into_owned();
-    let contract = root().join("deploy/demo/contract.toml");
-    let contract = contract.to_string_lossy();
-    ended_with(&run(&["baseline", "fit", &results, "-o", &reference, "--contract", &contract]), 0);
-    let reference = format!("monitor.reference={reference}");
+    let reference = fitted(&pipeline, &[]);
     // Killed as the reports are about to be published, then the first realised rows, the same again, and
     // the next.
     ended_with(&pipeline.command(&["monitor", "count"], &["--set", &reference]), 0);
@@ -199,4 +211,151 @@ fn performance_is_what_a_join_by_hand_says_and_a_kill_changes_nothing() {
          WHERE e.kind = 'estimated'",
     );
     assert_eq!(estimated, [format!("{},true", measured.len())]);
+}
+
+/// Time-to-live of the labels below, and a day, in milliseconds.
+const TTL_MS: i64 = 7_200_000;
+const DAY_MS: i64 = 86_400_000;
+
+/// A day of a regression, computed with nothing but sums.
+#[derive(Clone, Copy, Debug, Default)]
+struct Plain {
+    results: u64,
+    labelled: u64,
+    invalid: u64,
+    absolute: f64,
+    squared: f64,
+    signed: f64,
+}
+
+impl Plain {
+    fn add(&mut self, answered: f64, label: Option<&str>) {
+        self.results += 1;
+        let Some(label) = label else { return };
+        self.labelled += 1;
+        let Ok(right) = label.parse::<f64>() else {
+            self.invalid += 1;
+            return;
+        };
+        let error = answered - right;
+        self.absolute += error.abs();
+        self.squared += error * error;
+        self.signed += error;
+    }
+
+    /// MAE, RMSE and bias, where there are any errors.
+    fn figures(&self) -> Option<[f64; 3]> {
+        let rows = (self.labelled - self.invalid) as f64;
+        let figures = [self.absolute / rows, (self.squared / rows).sqrt(), self.signed / rows];
+        (rows > 0.0).then_some(figures)
+    }
+}
+
+/// What becomes known of the flight at this place, answered so, in the order of its times: after how long,
+/// and what. Every seventh is never heard of, every eleventh too late, every fifth corrected, and every
+/// thirteenth says no number.
+fn landings(place: i64, answered: f64) -> Vec<(i64, String)> {
+    if place % 7 == 0 {
+        return vec![];
+    }
+    let late = answered.round() as i64 + place * 5 % 23 - 8;
+    let last = if place % 13 == 0 { "\"diverted\"".to_owned() } else { late.to_string() };
+    let after = if place % 11 == 0 { TTL_MS + 1 } else { TTL_MS / 2 };
+    let first = (place % 5 == 0).then(|| (0, (late + 100).to_string()));
+    first.into_iter().chain([(after, last)]).collect()
+}
+
+#[test]
+fn errors_of_a_regression_are_what_plain_sums_say_and_an_alarm() {
+    let Some(broker) = Broker::shared() else { return };
+    let sets = [
+        "labels.label=minutes",
+        "labels.time=known_at",
+        "labels.ttl_seconds=7200",
+        "monitor.window_seconds=86400",
+        "monitor.slide_seconds=86400",
+        // The model is far worse than this.
+        "labels.baseline.mae=0.5",
+    ];
+    let pipeline = Pipeline::new(broker, "regression", &sets);
+    let topic = labels_topic(&pipeline);
+    let pipeline = pipeline.with_set(format!("labels.topic={topic}"));
+    assert!(pipeline.produce(FLIGHTS, None).wait(SOON).success());
+    pipeline.send_to(&topic, 1, 0, &[]);
+    scored(&pipeline);
+    let flights = answered(
+        &pipeline,
+        "SELECT id, CAST(event_time AS BIGINT) / 1000, CAST(prediction_arr_delay AS DOUBLE) \
+         FROM results ORDER BY event_time, id",
+    );
+    assert_eq!(flights.len() as u64, FLIGHTS);
+    let (mut labels, mut days) = (Vec::new(), BTreeMap::<i64, Plain>::new());
+    for (flight, place) in flights.iter().zip(0..) {
+        let parts: Vec<&str> = flight.split(',').collect();
+        let [id, at, prediction] = parts.as_slice() else { panic!("three columns: {flight}") };
+        let at: i64 = at.parse().expect("milliseconds");
+        let prediction: f64 = prediction.parse().expect("a number");
+        let known = landings(place, prediction);
+        for (after, minutes) in &known {
+            let at = at + after;
+            let text = format!(r#"{{"id":"{id}","minutes":{minutes},"known_at":{at}}}"#);
+            labels.push(text.into_bytes());
+        }
+        let counts = known.iter().rfind(|(after, _)| *after <= TTL_MS);
+        let day = days.entry(at.div_euclid(DAY_MS) * DAY_MS).or_default();
+        day.add(prediction, counts.map(|(_, minutes)| minutes.as_str()));
+    }
+    pipeline.send_to(&topic, 1, 0, &labels);
+    scored(&pipeline);
+    let state = pipeline.archive().join("alerts/state.sqlite").to_string_lossy().into_owned();
+    let rule =
+        "{name=\"performance\",columns=[\"mae\"],threshold=1.0,min_rows=5,breaches=1,windows=1}";
+    let alerts =
+        [format!("alerts.state={state}"), fitted(&pipeline, &[]), format!("rules=[{rule}]")];
+    let flags: Vec<&str> = alerts.iter().flat_map(|set| ["--set", set]).collect();
+    let mut child = pipeline.run_with_flags("a", "monitor", &flags);
+    child.wait_for("Realised", SOON);
+    child.terminate();
+    assert!(child.wait(SOON).success(), "{}", child.log());
+    let listed = pipeline.command(&["alerts", "list", "--json"], &flags);
+    ended_with(&listed, 0);
+    // What the monitor may not have come to, and then what there is.
+    ended_with(&pipeline.command(&["monitor", "evaluate"], &flags), 0);
+    let measured = answered(
+        &pipeline,
+        "SELECT CAST(window_start AS BIGINT) / 1000, n, labelled, invalid, mae, rmse, bias \
+         FROM performance WHERE kind = 'realised' ORDER BY 1",
+    );
+    assert!(measured.len() > 3, "several days are realised: {measured:?}");
+    let (mut errors, mut all) = (Vec::new(), Plain::default());
+    for (row, (day, plain)) in measured.iter().zip(&days) {
+        let cells: Vec<&str> = row.split(',').collect();
+        let counts = [*day as u64, plain.results, plain.labelled, plain.invalid];
+        assert_eq!(cells[..4], counts.map(|count| count.to_string()), "{row}: {plain:?}");
+        let said: Vec<f64> = cells[4..].iter().filter_map(|cell| cell.parse().ok()).collect();
+        let figures = plain.figures();
+        assert_eq!(said.len(), figures.map_or(0, |figures| figures.len()), "{row}: {plain:?}");
+        for (said, plain) in said.iter().zip(figures.iter().flatten()) {
+            assert!((said - plain).abs() < 1e-9, "{row}: {plain}");
+        }
+        errors.extend(figures.map(|[mae, ..]| mae));
+        all.results += plain.results;
+        all.labelled += plain.labelled;
+        all.invalid += plain.invalid;
+    }
+    assert!(0 < all.invalid && all.invalid < all.labelled && all.labelled < all.results, "{all:?}");
+    assert!(errors.len() > 3, "{errors:?}");
+    let none = "SELECT count(accuracy), count(auc), count(brier), count(*) FILTER (WHERE kind = 'estimated') \
+                FROM performance";
+    assert_eq!(answered(&pipeline, none), ["0,0,0,0"], "no figure of a class, and no estimate");
+    let listed: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    let open = listed["alerts"].as_array().expect("a list");
+    let concern = open
+        .iter()
+        .filter(|alert| alert["group"]["class"] == "performance")
+        .flat_map(|alert| alert["concerns"].as_array().expect("a list"))
+        .find(|concern| concern["subject"] == "mae")
+        .unwrap_or_else(|| panic!("no alarm: {listed:#}"));
+    let worse = concern["value"].as_f64().expect("a number");
+    assert!(errors.iter().any(|mae| (mae - 0.5 - worse).abs() < 1e-9), "{worse}: {errors:?}");
 }

@@ -25,6 +25,7 @@ mod records;
 mod retention;
 mod s3;
 mod score;
+mod segments;
 mod sensitive;
 mod serve;
 mod sql;

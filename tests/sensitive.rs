@@ -3,12 +3,16 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array as _, ArrayData};
 use batch::parquet_io::ParquetRows;
+use serde_json::Value;
 
-use crate::harness::{Broker, Pipeline, address_in, ended_with, flight, folder, metrics, root};
+use crate::harness::{
+    Broker, Pipeline, address_in, ended_with, flight, folder, get, metrics, root, run, scored,
+};
+use crate::watch::receiver;
 
 const SOON: Duration = Duration::from_secs(40);
 
@@ -24,7 +28,12 @@ const SECRETS: [&str; 7] = [KEY, DROPPED, NUMBER, HEADER, UNKNOWN, BAD, SALT];
 
 #[track_caller]
 fn clean(what: &str, bytes: &[u8]) {
-    for secret in SECRETS {
+    without(&SECRETS, what, bytes);
+}
+
+#[track_caller]
+fn without(secrets: &[&str], what: &str, bytes: &[u8]) {
+    for secret in secrets {
         let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
         assert!(!found, "{secret} is in {what}:\n{}", String::from_utf8_lossy(bytes));
     }
@@ -106,6 +115,158 @@ fn secrets_are_nowhere_in_the_clear() {
         clean(file, &unpacked(Path::new(file)));
     }
     what_stays_is_of_use(&pipeline, half);
+}
+
+/// Flight numbers of the stream that is watched.
+const NUMBERS: [&str; 8] = [
+    "87654321", "87654322", "87654323", "87654324", "87654325", "87654326", "87654327", "87654328",
+];
+/// 2013-06-01T00:00:00Z in seconds.
+const START: i64 = 1_370_044_800;
+/// Flights in an hour; from hour 4 on they have two numbers only.
+const HOURLY: i64 = 400;
+
+/// The flight of this place in the stream.
+fn watched(place: i64) -> Vec<u8> {
+    let at = jiff::Timestamp::from_second(START + place * 3600 / HOURLY).expect("a time");
+    let number = NUMBERS[(place % if place / HOURLY < 4 { 8 } else { 2 }) as usize];
+    let mut text = String::from_utf8(flight(&format!("{KEY}-{place}"), "")).expect("it is text");
+    for (from, to) in [
+        ("\"tail\":null", format!("\"tail\":\"{DROPPED}-{}\"", place % 5)),
+        ("\"flight\":1,", format!("\"flight\":{number},")),
+        ("\"dep_delay\":2,", format!("\"dep_delay\":{},", place % 40)),
+        ("2013-06-01T12:00:00Z", at.to_string()),
+    ] {
+        assert!(text.contains(from), "{from} is not in {text}");
+        text = text.replace(from, &to);
+    }
+    text.into_bytes()
+}
+
+#[test]
+fn what_is_watched_is_told_to_nobody_in_the_clear() {
+    let Some(broker) = Broker::shared() else { return };
+    let place = folder();
+    let (contract, salt) = (contract(place.path()), format!("contract.hash_salt={SALT}"));
+    let pipeline = Pipeline::new(broker, "watched", &[&contract, &salt]);
+    let records: Vec<_> = (0..7 * HOURLY).map(|place| (KEY.as_bytes(), watched(place))).collect();
+    pipeline.send_with(1, 0, &records, &[]);
+    scored(&pipeline);
+    let secrets = [&NUMBERS[..], &[KEY, DROPPED, SALT]].concat();
+    let at = |name: &str| pipeline.archive().join(name).to_string_lossy().into_owned();
+    let (results, reference, state) =
+        (at("results"), at("reference.parquet"), at("alerts/state.sqlite"));
+    let contract = place.path().join("contract.toml").to_string_lossy().into_owned();
+    let before = "event_time < '2013-06-01T04:00:00Z'";
+    let fit = ["baseline", "fit", &results, "-o", &reference, "--contract", &contract];
+    let fitted = run(&[&fit[..], &["--where", before, "--chunk-rows", "400"]].concat());
+    ended_with(&fitted, 0);
+    without(&secrets, "baseline fit", &fitted.stdout);
+
+    let (address, heard) = receiver();
+    let events = "events=[\"alerts\",\"retraining\"]";
+    let sets = [
+        format!("monitor.reference={reference}"),
+        format!("alerts.state={state}"),
+        format!("routes=[{{name=\"ops\",kind=\"webhook\",url=\"http://{address}/\",{events}}}]"),
+        "rules=[{name=\"drift\",min_rows=100,breaches=1,windows=1}]".to_owned(),
+        "alerts.http.allow_private=[\"127.0.0.1\"]".to_owned(),
+        "alerts.retraining.min_rows=100".to_owned(),
+        "monitor.segments=[\"flight\"]".to_owned(),
+        "server.listen=127.0.0.1:0".to_owned(),
+        "telemetry.log=debug".to_owned(),
+    ];
+    let flags: Vec<&str> = sets.iter().flat_map(|set| ["--set", set.as_str()]).collect();
+    let mut child = pipeline.run_with_flags("a", "monitor", &flags);
+    let server = address_in(&child.wait_for("serving /livez", SOON));
+    let mut posted: Vec<Value> = Vec::new();
+    while posted.last().is_none_or(|body| body["type"] != "tidegate.retraining.requested") {
+        let request = heard.recv_timeout(SOON);
+        let request = request.unwrap_or_else(|_| panic!("not heard:\n{}", child.log()));
+        without(&secrets, "a message", &request.body);
+        posted.push(serde_json::from_slice(&request.body).expect("JSON"));
+    }
+    let asked = &posted.last().expect("it was heard")["data"];
+    let columns = asked["columns"].as_array().expect("a list");
+    assert!(columns.iter().any(|concern| concern["column"] == "flight"), "{asked}");
+    assert!(posted.iter().all(|body| !body.to_string().contains("\"tail\"")), "{posted:?}");
+    let episode = asked["episode"].as_str().expect("an id");
+    // The round that told of it ends with the gauges.
+    let end = Instant::now() + SOON;
+    let told = loop {
+        let told = metrics(&server);
+        if told.contains("column=\"flight\"") {
+            break told;
+        }
+        assert!(Instant::now() < end, "{told}\n{}", child.log());
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    without(&secrets, "/metrics", told.as_bytes());
+    assert!(!told.contains("column=\"tail\""), "{told}");
+    let hashed = pipeline.sql("SELECT min(flight) FROM results");
+    assert_eq!(hashed.len(), 64, "{hashed}");
+    shown_without(&secrets, &server, episode, &hashed);
+    for query in [
+        "SELECT DISTINCT column_name, segment, segment_value FROM counts",
+        "SELECT DISTINCT column_name, segment, segment_value, reason FROM reports",
+    ] {
+        let output =
+            pipeline.command(&["sql"], &[&flags[..], &["--format", "csv", "-c", query]].concat());
+        ended_with(&output, 0);
+        without(&secrets, query, &output.stdout);
+        let rows = String::from_utf8(output.stdout).expect("CSV is UTF-8");
+        let of = |name: &str| rows.lines().any(|row| row.split(',').next() == Some(name));
+        assert!(of("flight") && !of("tail"), "{query}: {rows}");
+        assert!(rows.contains(&hashed), "{query}: {rows}");
+    }
+    let listed = pipeline.command(&["alerts", "list", "--json"], &flags);
+    ended_with(&listed, 0);
+    without(&secrets, "alerts list", &listed.stdout);
+    child.terminate();
+    assert!(child.wait(SOON).success(), "{}", child.log());
+    without(&secrets, "the log", child.whole_log().as_bytes());
+    let mut has_hash = Vec::new();
+    for file in files(pipeline.archive()) {
+        without(&secrets, &file, &fs::read(&file).expect("readable"));
+        if file.ends_with(".parquet") {
+            let bytes = unpacked(Path::new(&file));
+            without(&secrets, &file, &bytes);
+            if bytes.windows(hashed.len()).any(|part| part == hashed.as_bytes()) {
+                has_hash.push(file);
+            }
+        }
+    }
+    for place in ["results", "counts", "reports", "reference.parquet"] {
+        assert!(has_hash.iter().any(|file| file.contains(place)), "{place}: {has_hash:?}");
+    }
+}
+
+/// What the dashboard answers of the hashed column; of the dropped one it knows nothing.
+fn shown_without(secrets: &[&str], server: &str, episode: &str, hashed: &str) {
+    let whose = "model=flight-delay&version=1&arm=stable";
+    let histogram = format!("/api/v1/histogram?{whose}&column=flight&window=2013-06-01T04:00:00Z");
+    for path in [
+        "/api/v1/overview",
+        "/api/v1/alerts",
+        "/api/v1/process",
+        "/",
+        "/column?column=flight",
+        "/alerts",
+        &format!("/alerts/{episode}"),
+        &format!("/api/v1/alert?id={episode}"),
+        &format!("/api/v1/heat?{whose}"),
+        &format!("/api/v1/column?{whose}&column=flight"),
+        &histogram,
+    ] {
+        let answer = get(server, path);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        without(secrets, path, answer.as_bytes());
+        assert!(!answer.contains("\"tail\""), "{path}: {answer}");
+    }
+    let drawn = get(server, &histogram);
+    assert!(drawn.contains(hashed), "the bars are of hashes: {drawn}");
+    let dropped = get(server, &format!("/api/v1/column?{whose}&column=tail"));
+    assert!(dropped.starts_with("HTTP/1.1 404"), "{dropped}");
 }
 
 /// A hash is one value for one value, the same in the topic, its key and the table.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Child, Request, address_in, ended_with, get, root, run};
+use crate::harness::{Broker, Child, Pipeline, Request, address_in, ended_with, get, root, run};
 use crate::monitor::{Monitored, archive, archive_from};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_secs(7);
 
 /// Answers 204 to everything and passes it on.
-fn receiver() -> (String, mpsc::Receiver<Request>) {
+pub(crate) fn receiver() -> (String, mpsc::Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
     let (say, heard) = mpsc::sync_channel(16);
@@ -135,6 +135,64 @@ fn a_drift_reaches_the_webhook_once_and_a_quiet_stream_stays_silent() {
     assert_eq!(again.header("webhook-id"), fired.expect("found").header("webhook-id"));
     let more = heard.recv_timeout(QUIET);
     assert!(more.is_err(), "{}", more.map(|it| body(&it)).unwrap());
+}
+
+#[test]
+fn a_request_to_train_again_is_one_record_of_its_topic() {
+    let Some(broker) = Broker::shared() else { return };
+    let monitored = Monitored::new();
+    archive(&monitored.folder.path().join("data"), 0..12, 9);
+    monitored.fit(&["--where", "event_time < '2013-06-01T06:00:00Z'"]);
+    let pipeline = Pipeline::new(broker, "retraining", &[]);
+    let topic = format!("{}-requests", pipeline.name());
+    pipeline.send_to(&topic, 1, 0, &[]);
+    let (address, heard) = receiver();
+    let route =
+        format!("{{name=\"trainer\",kind=\"kafka\",topic=\"{topic}\",events=[\"retraining\"]}}");
+    let more = [format!("kafka.brokers={}", broker.address()), format!("routes=[{route}]")];
+    let arguments = arguments(&["run", "--only", "monitor"], &monitored, &address, &more);
+    let mut child = Child::spawn(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let end = Instant::now() + SOON;
+    while pipeline.ends(&topic) == 0 {
+        assert!(Instant::now() < end, "no request came:\n{}", child.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let posted = loop {
+        let request = heard.recv_timeout(SOON);
+        let request = request.unwrap_or_else(|_| panic!("not heard:\n{}", child.log()));
+        if body(&request)["type"] == "tidegate.retraining.requested" {
+            break request;
+        }
+    };
+    child.terminate();
+    assert!(child.wait(SOON).success(), "{}", child.log());
+    let batches = pipeline.read(&topic);
+    let records: Vec<(Option<&[u8]>, Option<&[u8]>)> = batches
+        .iter()
+        .flat_map(|batch| (0..batch.len()).map(move |row| (batch.key(row), batch.value(row))))
+        .collect();
+    let [(key, Some(value))] = records.as_slice() else { panic!("one record: {records:?}") };
+    assert_eq!(*key, Some(&b"flight-delay"[..]));
+    assert_eq!(*value, posted.body, "the same bytes both ways");
+    assert!(value.len() < 64_000, "{} bytes", value.len());
+    let request: Value = serde_json::from_slice(value).expect("JSON");
+    assert_eq!(request["type"], "tidegate.retraining.requested");
+    for members in [&request, &request["data"]] {
+        let members = members.as_object().expect("an object");
+        assert!((1..=10).contains(&members.len()), "{:?}", members.keys());
+    }
+    let asked = &request["data"];
+    assert_eq!(asked["model"]["name"], "flight-delay");
+    // It fires with the second window of late flights, hour 10: the sixth of its partition.
+    let window = serde_json::json!({
+        "start": "2013-06-01T10:00:00Z", "end": "2013-06-01T11:00:00Z", "rows": 600,
+        "offsets": {
+            "flights": {"0": [6_000, 6_600]}, "flights-scored": {"0": [3_000, 3_600]},
+        },
+    });
+    assert_eq!(asked["window"], window, "{request}");
+    let moved = asked["columns"].as_array().expect("a list");
+    assert!(moved.iter().any(|concern| concern["column"] == "dep_delay"), "{request}");
 }
 
 /// Ended behind each window's alerts, before its report is published, and between what an alert and what a

@@ -6,6 +6,7 @@ mod ends;
 mod killed;
 mod lifecycle;
 mod retraining;
+mod strict;
 mod wishes;
 
 use std::path::Path;

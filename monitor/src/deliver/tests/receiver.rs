@@ -27,6 +27,8 @@ pub(crate) enum Answer {
     Cut,
     /// One byte of the body every 50 ms.
     Drip(u16),
+    /// 202 where the request is as it must be, else 400 and what is wrong with it.
+    Check(fn(&Received) -> Result<(), String>),
 }
 
 /// The server; it lasts as long as the test.
@@ -107,6 +109,7 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
     let Ok(clone) = stream.try_clone() else { return };
     let mut reader = BufReader::new(clone);
     while let Some(received) = read(&mut reader) {
+        let asked = received.clone();
         let answer = {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.received.push(received);
@@ -116,11 +119,16 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
         // A client that has had enough closes: what cannot be written is not wanted.
         match answer {
             Answer::Status(status, headers, body) => {
-                let length = body.len();
-                let head = format!(
-                    "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
-                );
-                if stream.write_all(head.as_bytes()).is_err() {
+                if stream.write_all(whole(status, headers, body).as_bytes()).is_err() {
+                    return;
+                }
+            }
+            Answer::Check(check) => {
+                let (status, said) = match check(&asked) {
+                    Ok(()) => (202, String::new()),
+                    Err(why) => (400, why),
+                };
+                if stream.write_all(whole(status, "", &said).as_bytes()).is_err() {
                     return;
                 }
             }
@@ -156,6 +164,11 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
             }
         }
     }
+}
+
+fn whole(status: u16, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status} x\r\ncontent-length: {length}\r\n{headers}\r\n{body}")
 }
 
 fn read(reader: &mut BufReader<TcpStream>) -> Option<Received> {
