@@ -1,5 +1,7 @@
 //! `tidegate score` as a user runs it: three formats, the stream's own numbers, kills, mistakes.
 
+mod bits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
