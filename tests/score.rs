@@ -1,6 +1,7 @@
 //! `tidegate score` as a user runs it: three formats, the stream's own numbers, kills, mistakes.
 
 mod bits;
+mod inputs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
