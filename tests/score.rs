@@ -2,6 +2,7 @@
 
 mod bits;
 mod inputs;
+mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
