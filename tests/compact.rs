@@ -1,6 +1,8 @@
 //! `tidegate compact` as a user runs it: killed, beside writers and readers, on a full disk, and what
 //! `sql`, `verify`, the monitor and other programs see when old files are gone.
 
+mod live;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

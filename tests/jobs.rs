@@ -1,5 +1,6 @@
 //! Jobs on a schedule, as `run --only jobs` and `jobs` make them. No Kafka is needed, and none is there.
 
+mod inputs;
 mod missed;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,8 @@
 //! Tables in an object store: an archive under kill -9, faults of the server and two writers; jobs from and
 //! to it; SQL and counts over it; and what cannot be there is said.
 
+mod slow;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

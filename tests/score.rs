@@ -1,5 +1,9 @@
 //! `tidegate score` as a user runs it: three formats, the stream's own numbers, kills, mistakes.
 
+mod bits;
+mod inputs;
+mod memory;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
@@ -64,7 +68,7 @@ fn rows(folder: &Path) -> Vec<RecordBatch> {
 }
 
 /// Bits of the prediction by flight.
-fn predictions(folder: &Path) -> BTreeMap<String, u32> {
+pub(crate) fn predictions(folder: &Path) -> BTreeMap<String, u32> {
     let mut found = BTreeMap::new();
     for batch in rows(folder) {
         let id = batch.column_by_name("id").expect("the key").as_string::<i32>().clone();

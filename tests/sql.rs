@@ -14,7 +14,8 @@ use crate::harness::{ended_with, folder, output, output_of, root, run};
 use crate::monitor::archive;
 
 /// The features of the demo's model, in the order of its package.
-const FEATURES: &str = "weekday, sched_dep, sched_arr, dep_delay, distance, temp, wind, visib";
+pub(crate) const FEATURES: &str =
+    "weekday, sched_dep, sched_arr, dep_delay, distance, temp, wind, visib";
 
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
