@@ -167,7 +167,7 @@ fn a_request_to_train_again_is_one_record_of_its_topic() {
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
     let batches = pipeline.read(&topic);
-    let records: Vec<(Option<&[u8]>, Option<&[u8]>)> = batches
+    let records: Vec<_> = batches
         .iter()
         .flat_map(|batch| (0..batch.len()).map(move |row| (batch.key(row), batch.value(row))))
         .collect();
