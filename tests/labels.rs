@@ -124,25 +124,33 @@ const LATE_DIRECT: &str = "SELECT date_trunc('day', r.event_time), count(DISTINC
     WHERE r.event_time < (SELECT max(window_end) FROM performance WHERE kind = 'late') \
     GROUP BY 1 ORDER BY 1";
 
+/// All flights scored, windows of a day, and an empty topic for their labels, two hours of each.
+fn unlabelled_days(broker: &Broker, name: &str, sets: &[&str]) -> (Pipeline, String) {
+    let days = [
+        "labels.time=known_at",
+        "labels.ttl_seconds=7200",
+        "monitor.window_seconds=86400",
+        "monitor.slide_seconds=86400",
+    ];
+    let pipeline = Pipeline::new(broker, name, &[&days[..], sets].concat());
+    let topic = labels_topic(&pipeline);
+    let pipeline = pipeline.with_set(format!("labels.topic={topic}"));
+    assert!(pipeline.produce(FLIGHTS, None).wait(SOON).success());
+    pipeline.send_to(&topic, 1, 0, &[]);
+    scored(&pipeline);
+    (pipeline, topic)
+}
+
 #[test]
 fn performance_is_what_a_join_by_hand_says_and_a_kill_changes_nothing() {
     let Some(broker) = Broker::shared() else { return };
     let sets = [
         "model.name=flight-late",
         "labels.label=late",
-        "labels.time=known_at",
-        "labels.ttl_seconds=7200",
-        "monitor.window_seconds=86400",
-        "monitor.slide_seconds=86400",
         // Labels turn one verdict in six: the model answers far worse than this.
         "labels.baseline.accuracy=0.99",
     ];
-    let pipeline = Pipeline::new(broker, "performance", &sets);
-    let topic = labels_topic(&pipeline);
-    let pipeline = pipeline.with_set(format!("labels.topic={topic}"));
-    assert!(pipeline.produce(FLIGHTS, None).wait(SOON).success());
-    pipeline.send_to(&topic, 1, 0, &[]);
-    scored(&pipeline);
+    let (pipeline, topic) = unlabelled_days(broker, "performance", &sets);
     let rows = |query: &str| answered(&pipeline, query);
     // Every seventh flight is never heard of, every fifth is reported twice, every eleventh too late.
     let mut labels = Vec::new();
@@ -268,21 +276,9 @@ fn landings(place: i64, answered: f64) -> Vec<(i64, String)> {
 #[test]
 fn errors_of_a_regression_are_what_plain_sums_say_and_an_alarm() {
     let Some(broker) = Broker::shared() else { return };
-    let sets = [
-        "labels.label=minutes",
-        "labels.time=known_at",
-        "labels.ttl_seconds=7200",
-        "monitor.window_seconds=86400",
-        "monitor.slide_seconds=86400",
-        // The model is far worse than this.
-        "labels.baseline.mae=0.5",
-    ];
-    let pipeline = Pipeline::new(broker, "regression", &sets);
-    let topic = labels_topic(&pipeline);
-    let pipeline = pipeline.with_set(format!("labels.topic={topic}"));
-    assert!(pipeline.produce(FLIGHTS, None).wait(SOON).success());
-    pipeline.send_to(&topic, 1, 0, &[]);
-    scored(&pipeline);
+    // The model is far worse than this.
+    let sets = ["labels.label=minutes", "labels.baseline.mae=0.5"];
+    let (pipeline, topic) = unlabelled_days(broker, "regression", &sets);
     let flights = answered(
         &pipeline,
         "SELECT id, CAST(event_time AS BIGINT) / 1000, CAST(prediction_arr_delay AS DOUBLE) \

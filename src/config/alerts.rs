@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use monitor::count::MAX_SEGMENT_VALUES;
 use monitor::deliver::{Allowed, HttpSettings};
 use monitor::evaluate;
 use monitor::policy::{Budget, Direction, Measure, Reference, Rule, Severity};
@@ -63,7 +64,7 @@ pub(crate) struct RuleEntry {
 }
 
 /// Values of a segment column that are judged apart, and the rest.
-const SEGMENT_VALUES: usize = 33;
+const SEGMENT_VALUES: usize = MAX_SEGMENT_VALUES + 1;
 
 impl Config {
     /// The rules in force; their significance follows from the budget of false alarms.

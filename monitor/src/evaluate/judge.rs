@@ -171,11 +171,7 @@ fn finite_rows(kind: &Kind, sums: &ColumnSums) -> u64 {
 /// Cells as they are counted, back in the parts that reports take.
 pub(crate) fn counts(kind: &Kind, cells: &[u64]) -> Counts {
     match kind {
-        Kind::Numeric(binner) => {
-            let bins = binner.cells() - 2;
-            let (null, infinite) = (cells[bins], cells[bins + 1]);
-            Counts::Numeric(NumericCounts { bins: cells[..bins].to_vec(), null, infinite })
-        }
+        Kind::Numeric(_) => Counts::Numeric(NumericCounts::of_cells(cells)),
         Kind::Categorical(shape) => {
             let listed = shape.counts.len();
             Counts::Categorical(CategoryCounts {

@@ -110,9 +110,7 @@ fn phi_of_numbers(values: &[f64], shape: &NumericShape, chunk_rows: u64) -> Phi 
         binner.append(chunk, &mut places);
         let mut cells = vec![0; binner.cells()];
         places.iter().for_each(|place| cells[usize::from(*place)] += 1);
-        let [null, infinite] = [shape.bins.len(), shape.bins.len() + 1].map(|at| cells[at]);
-        cells.truncate(shape.bins.len());
-        NumericCounts { bins: cells, null, infinite }
+        NumericCounts::of_cells(&cells)
     });
     let chunks = whole(counted.collect(), values.len() as u64, chunk_rows);
     let tested = chunks.iter().map(|chunk| {

@@ -329,24 +329,14 @@ fn hand_on(
     Ok(())
 }
 
-/// When a message was first put anywhere: over several routes its own place is a later one.
-const FIRST: &str = "(SELECT min(seq) FROM outbox AS first WHERE first.message_id";
-
 /// Why a trigger comes too late to `to`: it has what followed in the episode.
 fn is_past_trigger(
     transaction: &Transaction<'_>,
     delivery: &Delivery,
     to: &str,
 ) -> rusqlite::Result<Option<&'static str>> {
-    let is_past: bool = transaction.query_row(
-        &format!(
-            "SELECT EXISTS (SELECT 1 FROM outbox AS theirs WHERE episode = ?1 AND route = ?2
-               AND kind IN ('alert.upgraded', 'alert.resolved')
-               AND {FIRST} = theirs.message_id) > {FIRST} = ?3))"
-        ),
-        params![delivery.episode, to, delivery.message.id],
-        |row| row.get(0),
-    )?;
+    let followed = "episode = ?1 AND kind IN ('alert.upgraded', 'alert.resolved')";
+    let is_past = has_later(transaction, delivery, to, followed)?;
     Ok(is_past.then_some("this route has a later message of the episode"))
 }
 
@@ -356,19 +346,33 @@ fn is_past_episode(
     delivery: &Delivery,
     to: &str,
 ) -> rusqlite::Result<Option<&'static str>> {
-    let is_past: bool = transaction.query_row(
+    let next = format!(
+        "kind IN {TRIGGERS} AND {KNOWS}
+           AND episode IN (SELECT other.id FROM episodes AS mine, episodes AS other
+             WHERE mine.id = ?1 AND other.id <> mine.id AND other.model = mine.model
+               AND other.class = mine.class)"
+    );
+    let is_past = has_later(transaction, delivery, to, &next)?;
+    Ok(is_past.then_some("this route knows a later episode of the model and class"))
+}
+
+/// Whether `to` has one of `these` that was first put anywhere after the delivery's message was: over several
+/// routes a message's own place is a later one.
+fn has_later(
+    transaction: &Transaction<'_>,
+    delivery: &Delivery,
+    to: &str,
+    these: &str,
+) -> rusqlite::Result<bool> {
+    let first = "(SELECT min(seq) FROM outbox AS first WHERE first.message_id";
+    transaction.query_row(
         &format!(
-            "SELECT EXISTS (SELECT 1 FROM outbox AS theirs WHERE route = ?2
-               AND kind IN {TRIGGERS} AND {KNOWS}
-               AND episode IN (SELECT other.id FROM episodes AS mine, episodes AS other
-                 WHERE mine.id = ?1 AND other.id <> mine.id AND other.model = mine.model
-                   AND other.class = mine.class)
-               AND {FIRST} = theirs.message_id) > {FIRST} = ?3))"
+            "SELECT EXISTS (SELECT 1 FROM outbox AS theirs WHERE route = ?2 AND {these}
+               AND {first} = theirs.message_id) > {first} = ?3))"
         ),
         params![delivery.episode, to, delivery.message.id],
         |row| row.get(0),
-    )?;
-    Ok(is_past.then_some("this route knows a later episode of the model and class"))
+    )
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {

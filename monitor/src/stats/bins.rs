@@ -151,6 +151,15 @@ impl NumericCounts {
         self.bins.iter().sum::<u64>() + self.null + self.infinite
     }
 
+    /// Takes cells in the order of [`NumericCounts::with_special`] apart.
+    ///
+    /// # Panics
+    /// When the special ones are not among them.
+    pub fn of_cells(cells: &[u64]) -> Self {
+        let (bins, special) = cells.split_at(cells.len() - 2);
+        Self { bins: bins.to_vec(), null: special[0], infinite: special[1] }
+    }
+
     /// The bins, then [`NULL_BIN`], then [`INFINITE_BIN`]: so a storm of nulls cannot hide.
     pub fn with_special(&self) -> Vec<u64> {
         self.bins.iter().copied().chain([self.null, self.infinite]).collect()

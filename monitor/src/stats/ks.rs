@@ -119,15 +119,10 @@ pub fn ks_p_exact(distance: &KsDistance) -> f64 {
         let along = i128::from(i) * high;
         let first = ((along - gap).div_euclid(wide) + 1).max(0) as usize;
         let last = ((along + gap - 1).div_euclid(wide)).min(high) as usize;
+        // At the start, where no step was made, both weights are 0: that gap is none.
         let (right, mut up, mut left) = (i as f64, first as f64, 1.0);
-        // At the start no step was made: the path is there, its gap is none.
-        let skipped = usize::from(i == 0 && first == 0);
-        if skipped == 1 {
-            (up, left) = (1.0, row[0]);
-        }
-        let cells = &mut row[first + skipped..=last];
-        let inverse = &inverse[i as usize + first + skipped..];
-        for (cell, inverse) in cells.iter_mut().zip(inverse) {
+        let inverse = &inverse[i as usize + first..];
+        for (cell, inverse) in row[first..=last].iter_mut().zip(inverse) {
             *cell = (right * *cell + up * left) * inverse;
             left = *cell;
             up += 1.0;
