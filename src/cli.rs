@@ -203,7 +203,12 @@ pub(crate) struct BenchArgs {
     /// After the drain, measure latency at this rate (events/s) for --seconds; 0: no latency part
     #[arg(long, default_value_t = 5_000.0)]
     pub(crate) rate: f64,
-    /// Before the drain, time the raw parts by themselves: consume, decode to encode, produce
+    /// Headers of each event; results carry them, and the events' times, where `output.carry_headers` and
+    /// `output.carry_timestamp` say so
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub(crate) headers: u8,
+    /// Before the drain, time the raw parts by themselves: consume, decode to encode, produce by the
+    /// call that the pipeline uses (batches; one by one where results carry headers or times)
     #[arg(long)]
     pub(crate) limits: bool,
     /// Length of the latency part

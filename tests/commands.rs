@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use crate::harness::{ended_with, output, root, run};
+use serde_json::{Value, json};
+
+use crate::harness::{Broker, ended_with, folder, output, root, run};
 
 fn demo(path: &str) -> String {
     root().join("deploy/demo").join(path).to_string_lossy().into_owned()
@@ -25,6 +27,31 @@ fn the_demo_models_pass_their_own_check() {
 #[test]
 fn the_demo_configuration_is_accepted() {
     ended_with(&run(&["check", "--offline", "--config", &demo("tidegate.toml")]), 0);
+}
+
+#[test]
+fn bench_times_the_parts_by_the_call_that_the_pipeline_uses() {
+    let Some(broker) = Broker::shared() else { return };
+    let (config, flights, archive) = (demo("tidegate.toml"), demo("flights.parquet"), folder());
+    let brokers = format!("kafka.brokers={}", broker.address());
+    let directory = format!("archive.directory={}", archive.path().join("data").display());
+    let bench = |more: &[&str]| {
+        let mut arguments =
+            vec!["bench", "--config", &config, "--set", &brokers, "--set", &directory];
+        arguments
+            .extend(["--only", "score", "--events", "20000", "--rate", "0", "--limits", "--json"]);
+        arguments.extend(more);
+        arguments.push(&flights);
+        let output = run(&arguments);
+        ended_with(&output, 0);
+        serde_json::from_slice::<Value>(&output.stdout).expect("the report is JSON")
+    };
+    let together = json!({ "call": "rd_kafka_produce_batch", "headers": 0, "timestamp": false });
+    assert_eq!(bench(&[])["limits"]["produced"], together);
+    let carry = ["--set", "output.carry_headers=true", "--set", "output.carry_timestamp=true"];
+    let carried = bench(&[&carry[..], &["--headers", "3"]].concat());
+    let alone = json!({ "call": "rd_kafka_produceva", "headers": 3, "timestamp": true });
+    assert_eq!(carried["limits"]["produced"], alone, "{carried}");
 }
 
 #[test]

@@ -17,8 +17,21 @@ use crate::raw::{self, NotTaken, Reports, Sender, Single, Value};
 pub struct Outgoing {
     values: Vec<u8>,
     keys: Vec<u8>,
-    records: Vec<(Option<Span>, Span, i32)>,
+    records: Vec<Record>,
     headers: Vec<(CString, Option<Vec<u8>>)>,
+    /// Whether some record has a time of its own.
+    stamped: bool,
+}
+
+/// One record to send.
+#[derive(Debug)]
+struct Record {
+    key: Option<Span>,
+    value: Span,
+    /// -1: the key decides.
+    partition: i32,
+    /// Milliseconds since the epoch; 0 is now.
+    timestamp_ms: i64,
 }
 
 impl Outgoing {
@@ -32,7 +45,19 @@ impl Outgoing {
     pub fn push(&mut self, key: Option<&[u8]>, value: &[u8], partition: Option<i32>) {
         let key = key.map(|key| Span::append(&mut self.keys, key));
         let value = Span::append(&mut self.values, value);
-        self.records.push((key, value, partition.unwrap_or(-1)));
+        let partition = partition.unwrap_or(-1);
+        self.records.push(Record { key, value, partition, timestamp_ms: 0 });
+    }
+
+    /// Gives the last record pushed a timestamp, in milliseconds since the epoch; 0 is now. A batch call
+    /// takes none: all of these records are handed over one by one.
+    ///
+    /// # Panics
+    /// When no record was pushed.
+    pub fn stamp(&mut self, timestamp_ms: i64) {
+        let last = self.records.last_mut().expect("a timestamp belongs to a pushed record");
+        last.timestamp_ms = timestamp_ms;
+        self.stamped = true;
     }
 
     /// Gives every record of the batch a header.
@@ -122,11 +147,12 @@ impl Producer {
             return Ok(());
         }
         let headers = std::mem::take(&mut records.headers);
+        let together = headers.is_empty() && !records.stamped;
         let batch = as_batch(records);
         self.outstanding_bytes += batch.bytes();
         let number = self.sender.hold(batch);
         self.sender.end_turns();
-        let taken = if headers.is_empty() {
+        let taken = if together {
             let all: Vec<u32> = (0..rows as u32).collect();
             self.sender.produce_results(0, number, &all, true, self.limit)
         } else {
@@ -149,7 +175,7 @@ impl Producer {
         }
     }
 
-    /// Enqueues a held batch with headers, which a batch call does not take.
+    /// Enqueues a held batch with headers or timestamps, which a batch call does not take.
     fn one_by_one(
         &mut self,
         number: u64,
@@ -157,16 +183,16 @@ impl Producer {
     ) -> Result<(), NotTaken> {
         let records: Vec<_> = {
             let batch = self.sender.batch(number).expect("just held");
-            let partition = |row: u32| batch.source().records()[row as usize].partition;
-            batch.results().iter().map(|each| (each.row, partition(each.row), each.value)).collect()
+            let results = batch.results().iter();
+            results.map(|each| (*each, batch.source().records()[each.row as usize])).collect()
         };
-        for (row, partition, value) in records {
+        for (result, record) in records {
             let single = Single {
                 topic: 0,
-                partition,
-                row,
-                value: Value::Result(value),
-                timestamp_ms: 0,
+                partition: record.partition,
+                row: result.row,
+                value: Value::Result(result.value),
+                timestamp_ms: record.timestamp_ms,
                 headers,
                 with_key: true,
             };
@@ -214,14 +240,34 @@ impl Producer {
 }
 
 /// The sender speaks in scored batches: each record is the result of a source row that holds its
-/// key and, as its partition, the target.
+/// key, its timestamp and, as its partition, the target.
 fn as_batch(records: Outgoing) -> ScoredBatch {
     let mut source = MicroBatch::with_capacity("".into(), records.records.len(), 0);
     let mut results = Vec::with_capacity(records.records.len());
-    for (row, (key, value, partition)) in records.records.iter().enumerate() {
+    for (row, record) in records.records.iter().enumerate() {
+        let Record { key, value, partition, timestamp_ms } = *record;
         let key = key.map(|span| span.of(&records.keys));
-        source.push(*partition, row as i64, -1, key, None).expect("row numbers ascend");
-        results.push(ScoredRow { row: row as u32, value: *value });
+        source.push(partition, row as i64, timestamp_ms, key, None).expect("row numbers ascend");
+        results.push(ScoredRow { row: row as u32, value });
     }
     ScoredBatch::new(source, records.values, results, Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_the_time_it_was_stamped_with_and_the_others_none() {
+        let mut records = Outgoing::new();
+        records.push(Some(b"key"), b"first", None);
+        assert!(!records.stamped, "they may go together");
+        records.stamp(1_000);
+        records.push(None, b"second", Some(2));
+        assert!(records.stamped);
+        let batch = as_batch(records);
+        let sent = batch.source().records().iter();
+        let sent: Vec<_> = sent.map(|record| (record.partition, record.timestamp_ms)).collect();
+        assert_eq!(sent, [(-1, 1_000), (2, 0)]);
+    }
 }

@@ -29,6 +29,9 @@ use limits::Limits;
 /// Distinct events sent again and again.
 const SAMPLE: usize = 20_000;
 
+/// Value of each of their headers: as long as a tenant's name or a short id.
+const HEADER_VALUE: &str = "0123456789abcdef";
+
 /// How often progress of the drain is asked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -40,6 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Report {
     events: u64,
     event_bytes: f64,
+    event_headers: u8,
     hops: String,
     delivery: String,
     model: String,
@@ -76,9 +80,8 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
         };
         ingest::create_topic(&connection, &new, ASK)?;
     }
-    let sample = events::sample(&args.file, SAMPLE)?;
-    let event_bytes = sample.iter().map(Vec::len).sum::<usize>() as f64 / sample.len() as f64;
-    load(&connection, &names.input, &sample, args.events)?;
+    let events = Events::new(args)?;
+    load(&connection, &names.input, &events, args.events)?;
     let limits = match args.limits {
         false => None,
         true => {
@@ -105,7 +108,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
         rate if rate > 0.0 => Some(latency::measure(
             &connection,
             &names,
-            &sample,
+            &events,
             rate,
             Duration::from_secs(args.seconds),
         )?),
@@ -115,7 +118,8 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     child.stop()?;
     let report = Report {
         events: args.events,
-        event_bytes,
+        event_bytes: events.mean_bytes(),
+        event_headers: args.headers,
         hops: if args.only.is_empty() {
             "score, archive".into()
         } else {
@@ -163,16 +167,36 @@ impl Names {
     }
 }
 
-fn load(
-    connection: &Connection,
-    topic: &str,
-    sample: &[Vec<u8>],
-    events: u64,
-) -> anyhow::Result<()> {
-    let mut feed = Feed::new(connection, topic, None, None)?;
-    let mut progress = Progress::start("events loaded", Some(events));
-    for index in 0..events {
-        feed.push(&sample[index as usize % sample.len()])?;
+/// What is loaded and sent: distinct values, again and again, all with the same headers.
+pub(crate) struct Events {
+    values: Vec<Vec<u8>>,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Events {
+    fn new(args: &BenchArgs) -> anyhow::Result<Self> {
+        let header = |number: u8| (format!("header-{number}"), HEADER_VALUE.to_owned());
+        Ok(Self {
+            values: events::sample(&args.file, SAMPLE)?,
+            headers: (1..=args.headers).map(header).collect(),
+        })
+    }
+
+    /// The value of the n-th event.
+    pub(crate) fn value(&self, nth: u64) -> &[u8] {
+        &self.values[nth as usize % self.values.len()]
+    }
+
+    fn mean_bytes(&self) -> f64 {
+        self.values.iter().map(Vec::len).sum::<usize>() as f64 / self.values.len() as f64
+    }
+}
+
+fn load(connection: &Connection, topic: &str, events: &Events, count: u64) -> anyhow::Result<()> {
+    let mut feed = Feed::new(connection, topic, None, None)?.with_headers(events.headers.clone());
+    let mut progress = Progress::start("events loaded", Some(count));
+    for nth in 0..count {
+        feed.push(events.value(nth))?;
         progress.add(1);
     }
     feed.finish()?;
@@ -226,8 +250,12 @@ fn drain(
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, event_bytes, hops, delivery, model, .. } = self;
-        writeln!(out, "{events} events of {event_bytes:.0} bytes · {hops} · {delivery} · {model}")?;
+        let Self { events, event_bytes, event_headers, hops, delivery, model, .. } = self;
+        write!(out, "{events} events of {event_bytes:.0} bytes")?;
+        if *event_headers > 0 {
+            write!(out, " with {event_headers} headers")?;
+        }
+        writeln!(out, " · {hops} · {delivery} · {model}")?;
         writeln!(
             out,
             "rate     {:>10.0} events/s ({:.2} s with joining the group)",

@@ -177,6 +177,13 @@ impl PipeConfig {
         }
     }
 
+    /// Whether results are handed over one by one (`rd_kafka_produceva`): the batch call takes neither
+    /// headers nor timestamps.
+    #[must_use]
+    pub fn one_by_one(&self) -> bool {
+        self.carry_headers || self.carry_timestamp
+    }
+
     /// Everything that is wrong with it, at once.
     #[must_use]
     pub fn check(&self) -> Vec<Problem> {

@@ -148,7 +148,7 @@ impl<'a> Outbox<'a> {
     }
 
     fn act(&mut self, number: u64, plan: Plan) -> Result<(), Failure> {
-        if self.config.carry_headers || self.config.carry_timestamp {
+        if self.config.one_by_one() {
             for index in &plan.together {
                 self.produce_carrying(number, *index)?;
             }

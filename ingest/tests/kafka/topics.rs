@@ -1,5 +1,7 @@
 //! Topics described, created, written and scanned.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use ingest::{AdminError, Outgoing, Producer, topic_info};
 
 use crate::harness::{LIMIT, Stage, kafka};
@@ -72,4 +74,29 @@ fn what_is_produced_is_scanned_with_keys_and_partitions_without_aborted_records(
     }
     ids.sort_unstable();
     assert_eq!(ids, (0..3000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_record_keeps_the_time_it_was_stamped_with_beside_its_batchs_headers() {
+    let Some(brokers) = kafka() else { return };
+    let stage = Stage::new(brokers, "stamped", 1);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    let hour_ago = now - 3_600_000;
+    let mut producer = Producer::new(&stage.connection(), &stage.input(), LIMIT).unwrap();
+    let mut records = Outgoing::new();
+    records.push(Some(b"key"), b"old", Some(0));
+    records.stamp(hour_ago);
+    records.push(Some(b"key"), b"new", Some(0));
+    records.header("trace", b"t1");
+    producer.send(records).unwrap();
+    producer.flush().unwrap();
+    let mut times = Vec::new();
+    for batch in stage.records(&stage.input()) {
+        for (row, record) in batch.records().iter().enumerate() {
+            assert_eq!(batch.header(row, "trace"), Some(&b"t1"[..]));
+            times.push(record.timestamp_ms);
+        }
+    }
+    assert_eq!(times.len(), 2);
+    assert!(times[0] == hour_ago && times[1] >= now, "{times:?}, sent at {now}");
 }

@@ -11,7 +11,7 @@ use ingest::{Connection, Outgoing, Producer, ScanConfig, Stop, scan};
 use schemas::source_coordinates;
 use serde::Serialize;
 
-use super::Names;
+use super::{Events, Names};
 use crate::pipeline::ASK;
 
 /// How long results may still come after the last event.
@@ -38,7 +38,7 @@ pub(crate) struct Latency {
 pub(crate) fn measure(
     connection: &Connection,
     names: &Names,
-    sample: &[Vec<u8>],
+    events: &Events,
     rate: f64,
     length: Duration,
 ) -> anyhow::Result<Latency> {
@@ -78,7 +78,7 @@ pub(crate) fn measure(
             });
             watched.map(|_| seen)
         });
-        send(connection, names, sample, rate, total, &sent)?;
+        send(connection, names, events, rate, total, &sent)?;
         let until = Instant::now() + TAIL;
         while !stop.is_raised() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(10));
@@ -105,7 +105,7 @@ pub(crate) fn measure(
 fn send(
     connection: &Connection,
     names: &Names,
-    sample: &[Vec<u8>],
+    events: &Events,
     rate: f64,
     total: u64,
     sent: &[Mutex<Vec<Instant>>],
@@ -122,9 +122,10 @@ fn send(
         while next < due.min(total) {
             let partition = next as usize % sent.len();
             sent[partition].lock().expect("no panic holds it").push(Instant::now());
-            batch.push(None, &sample[next as usize % sample.len()], Some(partition as i32));
+            batch.push(None, events.value(next), Some(partition as i32));
             next += 1;
         }
+        events.headers.iter().for_each(|(name, value)| batch.header(name, value.as_bytes()));
         producer.send(batch)?;
         producer.serve()?;
         std::thread::sleep(Duration::from_micros(500));

@@ -1,12 +1,13 @@
 //! What the raw parts of hop 1 cost by themselves, in this process, on the topic that is drained
-//! next: reading in batches, a worker's decode, model and encode, and producing in batches. What the
-//! pipe costs on top of their sum is its own: cutting, order, offsets, transactions.
+//! next: reading in batches, a worker's decode, model and encode, and producing by the call that the
+//! pipe uses too: batches, or one record at a time where results carry headers or times. What the pipe
+//! costs on top of their sum is its own: cutting, order, offsets, transactions.
 
 use std::fmt;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use ingest::{Connection, Outgoing, Producer, ScanConfig, Stop, scan};
+use ingest::{Connection, Outgoing, PipeConfig, Producer, ScanConfig, Stop, scan};
 use schemas::ScoredBatch;
 use serde::Serialize;
 
@@ -25,18 +26,52 @@ pub(super) struct Limits {
     consume: f64,
     decode_predict_encode: f64,
     produce: f64,
+    produced: Produced,
     /// The three together.
     pub(super) sum: f64,
 }
 
+/// How the results went to the client, as the configuration has it.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Produced {
+    call: &'static str,
+    /// Headers that a result carries.
+    headers: usize,
+    /// Whether it carries its event's time.
+    timestamp: bool,
+}
+
+impl Produced {
+    /// `headers` are those of an event.
+    fn new(pipe: &PipeConfig, headers: usize) -> Self {
+        Self {
+            call: if pipe.one_by_one() { "rd_kafka_produceva" } else { "rd_kafka_produce_batch" },
+            headers: if pipe.carry_headers { headers } else { 0 },
+            timestamp: pipe.carry_timestamp,
+        }
+    }
+}
+
 impl fmt::Display for Limits {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { consume, decode_predict_encode, produce, sum } = self;
+        let Self { consume, decode_predict_encode, produce, produced, sum } = self;
         write!(
             out,
             "{sum:>10.2} µs/event: consume {consume:.2}, decode to encode \
-             {decode_predict_encode:.2}, produce {produce:.2}"
+             {decode_predict_encode:.2}, produce {produce:.2} by {produced}"
         )
+    }
+}
+
+impl fmt::Display for Produced {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { call, headers, timestamp } = self;
+        match (headers, timestamp) {
+            (0, false) => write!(out, "{call}"),
+            (_, false) => write!(out, "{call} (headers: {headers})"),
+            (0, true) => write!(out, "{call} (events' times)"),
+            (_, true) => write!(out, "{call} (headers: {headers}, events' times)"),
+        }
     }
 }
 
@@ -53,10 +88,17 @@ pub(super) fn measure(
     scan::scan(&config, &Stop::new(), |_| Ok(()))?;
     let consume = used()? - begun;
     let (score, kept) = score(pipeline, &config)?;
-    let produce = produce(connection, &names.output, &kept, events)?;
+    let pipe = pipeline.pipe();
+    let produced = Produced::new(&pipe, kept.first().map_or(0, headers));
+    let produce = produce(connection, &pipe, &names.output, &kept, events)?;
     let [consume, decode_predict_encode, produce] = [consume, score, produce].map(per_event);
     let sum = consume + decode_predict_encode + produce;
-    Ok(Limits { consume, decode_predict_encode, produce, sum })
+    Ok(Limits { consume, decode_predict_encode, produce, produced, sum })
+}
+
+/// Headers of each event of a batch: the load gives all of them the same.
+fn headers(batch: &ScoredBatch) -> usize {
+    batch.source().headers(0).len()
 }
 
 /// One worker over the whole topic; the reading between its batches is not counted.
@@ -79,6 +121,7 @@ fn score(pipeline: &Pipeline, config: &ScanConfig) -> anyhow::Result<(Duration, 
 /// Produces as many results as there are events; copying them together is not counted.
 fn produce(
     connection: &Connection,
+    pipe: &PipeConfig,
     topic: &str,
     kept: &[ScoredBatch],
     events: u64,
@@ -92,11 +135,7 @@ fn produce(
         }
         anyhow::ensure!(!batch.results().is_empty(), "a batch of the sample gives no result");
         let copied = thread_used()?;
-        let mut records = Outgoing::new();
-        for result in batch.results() {
-            let key = batch.source().key(result.row as usize);
-            records.push(key, result.value.of(batch.values()), None);
-        }
+        let records = outgoing(pipe, batch)?;
         copying += thread_used()?.saturating_sub(copied);
         sent += records.len() as u64;
         producer.send(records)?;
@@ -105,6 +144,26 @@ fn produce(
     let cpu = used()?.saturating_sub(begun + copying);
     // Whether a few more than asked for were sent is told apart by no digit that is shown.
     Ok(cpu.mul_f64(events as f64 / sent.max(1) as f64))
+}
+
+/// The results of a batch with what they carry of their events.
+fn outgoing(pipe: &PipeConfig, batch: &ScoredBatch) -> anyhow::Result<Outgoing> {
+    let (source, mut records) = (batch.source(), Outgoing::new());
+    for result in batch.results() {
+        let row = result.row as usize;
+        records.push(source.key(row), result.value.of(batch.values()), None);
+        if pipe.one_by_one() {
+            let event_ms = source.records()[row].timestamp_ms.max(0);
+            records.stamp(if pipe.carry_timestamp { event_ms } else { 0 });
+        }
+    }
+    if pipe.carry_headers {
+        for (name, value) in source.headers(0) {
+            let name = str::from_utf8(name).context("the name of a loaded header")?;
+            records.header(name, value.unwrap_or_default());
+        }
+    }
+    Ok(records)
 }
 
 /// CPU of this process so far.
@@ -119,4 +178,26 @@ fn thread_used() -> anyhow::Result<Duration> {
     nanos
         .map(Duration::from_nanos)
         .context("/proc/thread-self/schedstat does not begin with a number")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn what_is_carried_decides_the_call_and_is_said() {
+        let connection =
+            Connection { brokers: "b".into(), properties: BTreeMap::new(), instance: "i".into() };
+        let mut pipe = PipeConfig::new("p", connection, "in", "out", "dead");
+        let mut said = |headers, timestamp| {
+            (pipe.carry_headers, pipe.carry_timestamp) = (headers, timestamp);
+            Produced::new(&pipe, 3).to_string()
+        };
+        assert_eq!(said(false, false), "rd_kafka_produce_batch");
+        assert_eq!(said(true, false), "rd_kafka_produceva (headers: 3)");
+        assert_eq!(said(false, true), "rd_kafka_produceva (events' times)");
+        assert_eq!(said(true, true), "rd_kafka_produceva (headers: 3, events' times)");
+    }
 }
