@@ -1,6 +1,7 @@
 //! Faults at chosen places: the process ended at each step of a commit and of a file, a process
 //! frozen past its session, a disk that is full.
 
+use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
@@ -56,12 +57,39 @@ fn a_process_frozen_past_its_session_is_fenced_in_topic_and_parquet() {
     let other = pipeline.run("b");
     other.wait_for("\"owned\":2", SOON);
     frozen.freeze();
-    // Its session is over: the other one has everything.
+    // Its sessions are over: the other one has everything, of both topics.
     other.wait_for("\"owned\":4", SOON);
+    other.wait_until("4 partitions archived", SOON, |lines| (archived(lines) == 4).then_some(()));
+    let seen = frozen.printed();
     frozen.thaw();
+    // It is refused, whomever it asks first: the group, or the coordinator of its transaction.
+    frozen.wait_until("the end of hop 1", SOON, |lines| {
+        line_with(&lines[seen..], &["hop 1 ended", "\"kind\":\"retry\""])
+    });
+    // The group says so to hop 2, or the file that the other one has published under its name.
+    frozen.wait_until("the end of hop 2's turn", SOON, |lines| {
+        let lines = &lines[seen..];
+        line_with(lines, &["handing partitions over", "\"table\":\"results\""])
+            .or_else(|| line_with(lines, &["hop failed", "\"hop\":\"results\""]))
+    });
     assert!(producer.wait(SOON).success(), "{}", producer.log());
     ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
+    each_once(&pipeline, 12 * FLIGHTS, 0);
     drop((frozen, other));
+}
+
+/// The first line that has all of these words.
+fn line_with(lines: &[String], words: &[&str]) -> Option<String> {
+    lines.iter().find(|line| words.iter().all(|word| line.contains(word))).cloned()
+}
+
+/// How many partitions of the output topic a process has said to archive.
+fn archived(lines: &[String]) -> usize {
+    let words = ["archiving partitions", "\"table\":\"results\""];
+    let said = lines.iter().filter(|line| words.iter().all(|word| line.contains(word)));
+    let lists = said.filter_map(|line| line.split_once("\"partitions\":\"[")?.1.split_once(']'));
+    let numbers = lists.flat_map(|(list, _)| list.split(", ")).filter(|number| !number.is_empty());
+    numbers.collect::<BTreeSet<_>>().len()
 }
 
 #[test]
@@ -74,6 +102,7 @@ fn one_partition_and_twelve() {
         let first = pipeline.run("a");
         let second = pipeline.run("b");
         ended_with(&pipeline.command(&["verify"], &["--wait", "60"]), 0);
+        each_once(&pipeline, 2 * FLIGHTS, 0);
         drop((first, second));
     }
 }
@@ -93,14 +122,14 @@ fn partitions_added_while_it_runs_are_read_and_archived() {
     assert!(after.wait(SOON).success(), "{}", after.log());
     ended_with(&pipeline.command(&["verify"], &["--wait", "60"]), 0);
     assert!(child.running(), "new partitions ended it:\n{}", child.log());
+    each_once(&pipeline, 2 * FLIGHTS, 0);
 }
 
 #[test]
 fn a_full_disk_stops_the_archive_until_there_is_space() {
     let Some(broker) = Broker::shared() else { return };
     let Some(disk) = SmallDisk::mount(8) else { return };
-    let folder = format!("archive.directory={}", disk.path().display());
-    let pipeline = Pipeline::new(broker, "full", &[&folder]);
+    let pipeline = Pipeline::new(broker, "full", &[]).on(&disk);
     disk.fill_but(300_000);
     let mut producer = pipeline.produce(20 * FLIGHTS, None);
     assert!(producer.wait(SOON).success(), "{}", producer.log());
@@ -112,4 +141,5 @@ fn a_full_disk_stops_the_archive_until_there_is_space() {
     ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
+    each_once(&pipeline, 20 * FLIGHTS, 0);
 }

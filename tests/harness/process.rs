@@ -51,16 +51,32 @@ impl Child {
 
     /// Waits until a line contains `needle` and returns it; panics with the log's end otherwise.
     pub(crate) fn wait_for(&self, needle: &str, bound: Duration) -> String {
+        let find = |lines: &[String]| lines.iter().find(|line| line.contains(needle)).cloned();
+        self.wait_until(needle, bound, find)
+    }
+
+    /// Waits until `find` finds what it looks for in the lines so far; panics with the log's end otherwise.
+    pub(crate) fn wait_until<T>(
+        &self,
+        what: &str,
+        bound: Duration,
+        find: impl Fn(&[String]) -> Option<T>,
+    ) -> T {
         let end = Instant::now() + bound;
         let mut lines = self.log.lines.lock().expect("no reader panics");
         loop {
-            if let Some(line) = lines.iter().find(|line| line.contains(needle)) {
-                return line.clone();
+            if let Some(found) = find(&lines) {
+                return found;
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no line with {needle:?} within {bound:?}:\n{}", tail(&lines));
+            assert!(!left.is_zero(), "no line with {what:?} within {bound:?}:\n{}", tail(&lines));
             lines = self.log.grown.wait_timeout(lines, left).expect("no reader panics").0;
         }
+    }
+
+    /// How many lines it has printed so far.
+    pub(crate) fn printed(&self) -> usize {
+        self.log.lines.lock().expect("no reader panics").len()
     }
 
     /// Whether it has not ended yet.
