@@ -1,5 +1,5 @@
-//! Faults at chosen places: the process ended at each step of a commit and of a file, a process
-//! frozen past its session, a disk that is full.
+//! Faults at chosen places: the process ended at each step of a commit and of a file, a call that hangs, a
+//! process frozen past its session, a disk that is full.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
@@ -25,6 +25,8 @@ pub(crate) const PLACES: [&str; 12] = [
 ];
 
 const SIGABRT: i32 = 6;
+/// The exit code for a call into Kafka's library that hung.
+const STUCK: i32 = 6;
 const SOON: Duration = Duration::from_secs(60);
 
 #[test]
@@ -90,6 +92,39 @@ fn archived(lines: &[String]) -> usize {
     let lists = said.filter_map(|line| line.split_once("\"partitions\":\"[")?.1.split_once(']'));
     let numbers = lists.flat_map(|(list, _)| list.split(", ")).filter(|number| !number.is_empty());
     numbers.collect::<BTreeSet<_>>().len()
+}
+
+#[test]
+fn a_commit_that_hangs_is_left_behind_and_its_hop_goes_on() {
+    let Some(broker) = Broker::shared() else { return };
+    let pipeline = Pipeline::new(broker, "hanging", &[]);
+    let mut producer = pipeline.produce(8 * FLIGHTS, Some(2 * FLIGHTS));
+    let mut child = pipeline.run_hanging("a", "pipe.before_offsets", 5);
+    child.wait_for("send_offsets_to_transaction does not return", SOON);
+    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
+    assert!(child.running(), "a call that hung ended it:\n{}", child.log());
+    each_once(&pipeline, 8 * FLIGHTS, 0);
+}
+
+/// It cannot be left behind: two consumers cannot be one member.
+#[test]
+fn a_consumer_that_hangs_ends_the_process_and_the_next_one_goes_on() {
+    let Some(broker) = Broker::shared() else { return };
+    let pipeline = Pipeline::new(broker, "stuck", &[]);
+    let mut producer = pipeline.produce(8 * FLIGHTS, Some(2 * FLIGHTS));
+    let mut stuck = pipeline.run_hanging("a", "pipe.closing", 1);
+    stuck.wait_for("\"owned\":4", SOON);
+    stuck.wait_for("archiving partitions", SOON);
+    stuck.terminate();
+    // Twice the session time-out later; after shutdown.grace_seconds it would be 1.
+    assert_eq!(stuck.wait(SOON).code(), Some(STUCK), "{}", stuck.log());
+    stuck.wait_for("\"call\":\"close of the consumer\"", SOON);
+    let mut child = pipeline.run("a");
+    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
+    assert!(child.running(), "it ended:\n{}", child.log());
+    each_once(&pipeline, 8 * FLIGHTS, 0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Named places where a test can end the process as kill -9 would, make it slow, or panic.
+//! Named places where a test can end the process as kill -9 would, make it slow, hang, or panic.
 //!
 //! `TIDEGATE_FAILPOINT=name` aborts at the first passage of that place, `name=3` at the third;
+//! `name=hang` never returns from the first, `name=hang:3` from the third, as a C call that hangs;
 //! `name=delay:50` takes 50 ms at each, `name=panic` panics at the first. Unset, a passage costs one load of
 //! a variable that is never written again.
 
@@ -17,12 +18,14 @@ struct Armed {
 enum What {
     /// Abort at the last of so many passages.
     Abort(AtomicU32),
+    /// Hang in the last of so many passages; other threads pass on.
+    Hang(AtomicU32),
     Delay(Duration),
     /// Panic at the first passage.
     Panic(AtomicBool),
 }
 
-/// Passes the place called `name`, or aborts there, or takes its time.
+/// Passes the place called `name`, or aborts there, or takes its time, or stays there.
 pub fn pass(name: &str) {
     static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
     let Some(armed) = ARMED.get_or_init(|| parse(&std::env::var("TIDEGATE_FAILPOINT").ok()?))
@@ -33,8 +36,11 @@ pub fn pass(name: &str) {
         return;
     }
     match &armed.what {
-        What::Abort(left) if left.fetch_sub(1, Ordering::Relaxed) == 1 => std::process::abort(),
-        What::Abort(_) => {}
+        What::Abort(left) if is_last(left) => std::process::abort(),
+        What::Hang(left) if is_last(left) => loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        },
+        What::Abort(_) | What::Hang(_) => {}
         What::Delay(delay) => std::thread::sleep(*delay),
         What::Panic(passed) if passed.swap(true, Ordering::Relaxed) => {}
         What::Panic(_) => panic!("failpoint {name}"),
@@ -42,13 +48,24 @@ pub fn pass(name: &str) {
 }
 
 fn parse(text: &str) -> Option<Armed> {
-    let (name, count) = text.split_once('=').unwrap_or((text, "1"));
-    let what = match count.strip_prefix("delay:") {
-        Some(ms) => What::Delay(Duration::from_millis(ms.parse().ok()?)),
-        None if count == "panic" => What::Panic(AtomicBool::new(false)),
-        None => What::Abort(AtomicU32::new(count.parse().ok().filter(|count| *count > 0)?)),
+    let (name, what) = text.split_once('=').unwrap_or((text, "1"));
+    let what = match what.split_once(':') {
+        Some(("delay", ms)) => What::Delay(Duration::from_millis(ms.parse().ok()?)),
+        Some(("hang", passages)) => What::Hang(passages_left(passages)?),
+        Some(_) => return None,
+        None if what == "hang" => What::Hang(AtomicU32::new(1)),
+        None if what == "panic" => What::Panic(AtomicBool::new(false)),
+        None => What::Abort(passages_left(what)?),
     };
     (!name.is_empty()).then(|| Armed { name: name.to_owned(), what })
+}
+
+fn passages_left(text: &str) -> Option<AtomicU32> {
+    text.parse::<u32>().ok().filter(|passages| *passages > 0).map(AtomicU32::new)
+}
+
+fn is_last(left: &AtomicU32) -> bool {
+    left.fetch_sub(1, Ordering::Relaxed) == 1
 }
 
 #[cfg(test)]
@@ -62,6 +79,10 @@ mod tests {
             ("a.b=3", Some("a.b Abort(3)")),
             ("a.b=delay:50", Some("a.b Delay(50ms)")),
             ("a.b=panic", Some("a.b Panic(false)")),
+            ("a.b=hang", Some("a.b Hang(1)")),
+            ("a.b=hang:3", Some("a.b Hang(3)")),
+            ("a.b=hang:0", None),
+            ("a.b=wait:3", None),
             ("a.b=delay:x", None),
             ("a.b=0", None),
             ("a.b=x", None),

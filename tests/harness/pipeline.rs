@@ -264,11 +264,21 @@ impl Pipeline {
         count: u32,
         sets: &[&str],
     ) -> Child {
+        self.run_at(instance, &format!("{place}={count}"), sets)
+    }
+
+    /// Starts `tidegate run` as this instance; one of its threads never returns from the `count`th passage
+    /// of this place.
+    pub(crate) fn run_hanging(&self, instance: &str, place: &str, count: u32) -> Child {
+        self.run_at(instance, &format!("{place}=hang:{count}"), &[])
+    }
+
+    fn run_at(&self, instance: &str, failpoint: &str, sets: &[&str]) -> Child {
         let instance = format!("pipeline.instance={instance}");
         let mut flags = vec!["--set", instance.as_str()];
         flags.extend(sets.iter().flat_map(|set| ["--set", set]));
         let arguments = self.arguments(&["run"], &flags);
-        self.spawn(&arguments, &[("TIDEGATE_FAILPOINT", &format!("{place}={count}"))])
+        self.spawn(&arguments, &[("TIDEGATE_FAILPOINT", failpoint)])
     }
 
     /// Starts a command that ends itself, as by SIGKILL, at the `count`th passage of this place.

@@ -220,7 +220,6 @@ impl Publisher<'_> {
     fn commit(&mut self) -> Result<(), Failure> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let begun = Instant::now();
-        failpoint::pass("pipe.before_offsets");
         let (epoch, metadata) = {
             let cell = self.shared.cell();
             (cell.ledger.epoch(), cell.metadata.clone())
@@ -230,6 +229,7 @@ impl Publisher<'_> {
         };
         let guard =
             self.watch.enter("send_offsets_to_transaction", self.call() + GRACE, Late::LeaveBehind);
+        failpoint::pass("pipe.before_offsets");
         let sent = raw::send_offsets(
             self.outbox.sender.producer(),
             &committed_list(&self.config.input, &open.ends),

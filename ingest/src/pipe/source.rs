@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use schemas::MicroBatch;
+use schemas::{MicroBatch, failpoint};
 
 use super::assignment::Assignment;
 use super::config::PipeConfig;
@@ -79,6 +79,7 @@ pub(super) fn run(
     };
     let _guard =
         source.watch.enter("close of the consumer", config.timeouts.session * 2, Late::EndProcess);
+    failpoint::pass("pipe.closing");
     drop(closing);
     drop(consumer);
     // A publisher that failed while the source was draining.
