@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Write records from a file or standard input to a topic
     Produce(ProduceArgs),
-    /// Load-test a pipeline end to end: rate, latency, CPU per event, peak memory
+    /// Load-test a pipeline end to end: rate, latency, CPU per event, start-up, peak memory
     Bench(BenchArgs),
     /// Check, describe and show model packages
     #[command(subcommand)]

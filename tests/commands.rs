@@ -30,7 +30,7 @@ fn the_demo_configuration_is_accepted() {
 }
 
 #[test]
-fn bench_times_the_parts_by_the_call_that_the_pipeline_uses() {
+fn bench_times_the_start_and_the_parts_by_the_call_that_the_pipeline_uses() {
     let Some(broker) = Broker::shared() else { return };
     let (config, flights, archive) = (demo("tidegate.toml"), demo("flights.parquet"), folder());
     let brokers = format!("kafka.brokers={}", broker.address());
@@ -47,7 +47,9 @@ fn bench_times_the_parts_by_the_call_that_the_pipeline_uses() {
         serde_json::from_slice::<Value>(&output.stdout).expect("the report is JSON")
     };
     let together = json!({ "call": "rd_kafka_produce_batch", "headers": 0, "timestamp": false });
-    assert_eq!(bench(&[])["limits"]["produced"], together);
+    let plain = bench(&[]);
+    assert_eq!(plain["limits"]["produced"], together);
+    assert!(plain["startup_ms"].as_u64().is_some_and(|millis| millis > 0), "{plain}");
     let carry = ["--set", "output.carry_headers=true", "--set", "output.carry_timestamp=true"];
     let carried = bench(&[&carry[..], &["--headers", "3"]].concat());
     let alone = json!({ "call": "rd_kafka_produceva", "headers": 3, "timestamp": true });

@@ -53,6 +53,8 @@ struct Report {
     cpu_us_per_event: f64,
     /// CPU per event of each stage, from its threads; start-up included.
     stages_us_per_event: BTreeMap<&'static str, f64>,
+    /// From the start of the process to its subscription with a warm model.
+    startup_ms: u64,
     startup_cpu_seconds: f64,
     peak_mib: f64,
     /// What the raw parts cost by themselves.
@@ -129,9 +131,10 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
         model: format!("{}@{}", config.model.name, config.model.version),
         seconds: drained.whole.as_secs_f64(),
         events_per_second: drained.rate,
-        cpu_us_per_event: per_event(usage.cpu.saturating_sub(started.cpu)),
+        cpu_us_per_event: per_event(usage.cpu.saturating_sub(started.usage.cpu)),
         stages_us_per_event: stages.iter().map(|(stage, cpu)| (*stage, per_event(*cpu))).collect(),
-        startup_cpu_seconds: started.cpu.as_secs_f64(),
+        startup_ms: started.startup_ms,
+        startup_cpu_seconds: started.usage.cpu.as_secs_f64(),
         peak_mib: peak as f64 / f64::from(1 << 20),
         limits,
         latency,
@@ -265,6 +268,11 @@ impl fmt::Display for Report {
         for (stage, cpu) in &self.stages_us_per_event {
             writeln!(out, "         {cpu:>10.2} µs {stage}")?;
         }
+        let Self { startup_ms, startup_cpu_seconds, .. } = self;
+        writeln!(
+            out,
+            "startup  {startup_ms:>10} ms to a warm model, {startup_cpu_seconds:.2} s of CPU"
+        )?;
         write!(out, "memory   {:>10.0} MiB peak", self.peak_mib)?;
         if let Some(limits) = &self.limits {
             let times = self.cpu_us_per_event / limits.sum;

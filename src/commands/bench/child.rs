@@ -24,8 +24,16 @@ const STOP: Duration = Duration::from_secs(60);
 /// A running `tidegate run`; killed when dropped.
 pub(crate) struct Child {
     process: std::process::Child,
-    warm: mpsc::Receiver<()>,
+    warm: mpsc::Receiver<u64>,
     metrics: String,
+}
+
+/// How a start went.
+pub(crate) struct Started {
+    /// What it had used when it subscribed.
+    pub(crate) usage: Usage,
+    /// From the start of the process to its subscription with a warm model, by its own clock.
+    pub(crate) startup_ms: u64,
 }
 
 impl Child {
@@ -65,12 +73,13 @@ impl Child {
         Ok(Self { process, warm, metrics })
     }
 
-    /// Waits until it subscribes; answers what it has used by then.
-    pub(crate) fn wait_until_warm(&self) -> anyhow::Result<Usage> {
-        self.warm
+    /// Waits until it subscribes.
+    pub(crate) fn wait_until_warm(&self) -> anyhow::Result<Started> {
+        let startup_ms = self
+            .warm
             .recv_timeout(WARM)
             .context("the pipeline did not become warm; see its log above")?;
-        self.usage()
+        Ok(Started { usage: self.usage()?, startup_ms })
     }
 
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
@@ -128,14 +137,14 @@ impl Drop for Child {
     }
 }
 
-/// Passes its log on and says when the model is warm.
-fn follow(stderr: ChildStderr) -> mpsc::Receiver<()> {
+/// Passes its log on and says when the model is warm, and after how many milliseconds.
+fn follow(stderr: ChildStderr) -> mpsc::Receiver<u64> {
     let (say, warm) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            if line.contains("startup_ms") {
+            if let Some(millis) = startup_ms(&line) {
                 // Said once is enough; the log is read on, or the child would block.
-                let _ = say.try_send(());
+                let _ = say.try_send(millis);
             }
             if line.contains("WARN") || line.contains("ERROR") || line.starts_with("tidegate:") {
                 eprintln!("{line}");
@@ -143,6 +152,12 @@ fn follow(stderr: ChildStderr) -> mpsc::Receiver<()> {
         }
     });
     warm
+}
+
+/// What the line that tells of the warm model says.
+fn startup_ms(line: &str) -> Option<u64> {
+    let (_, after) = line.split_once("startup_ms=")?;
+    after.split_ascii_whitespace().next()?.parse().ok()
 }
 
 fn free_address() -> anyhow::Result<String> {
@@ -177,6 +192,13 @@ mod tests {
         assert_eq!(stage("tg-worker-3"), "decode, score, encode");
         assert_eq!(stage("rdk:broker1"), "Kafka client");
         assert_eq!(stage("tokio"), "other");
+    }
+
+    #[test]
+    fn the_start_is_told_in_one_line() {
+        let line = "INFO model is warm; subscribing to in startup_ms=412 model=\"m\" workers=1";
+        assert_eq!(startup_ms(line), Some(412));
+        assert_eq!(startup_ms("INFO stopped"), None);
     }
 
     #[test]
