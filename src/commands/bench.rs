@@ -6,14 +6,12 @@
 mod child;
 mod latency;
 mod limits;
+mod report;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use ingest::{Connection, CreateTopic};
-use serde::Serialize;
 
 use crate::cli::{BenchArgs, Hop};
 use crate::config::Config;
@@ -23,8 +21,7 @@ use crate::feed::Feed;
 use crate::pipeline::{self, ASK, Pipeline};
 use crate::progress::Progress;
 use child::Child;
-use latency::Latency;
-use limits::Limits;
+use report::Report;
 
 /// Distinct events sent again and again.
 const SAMPLE: usize = 20_000;
@@ -37,30 +34,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Without any progress for so long the drain is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What was measured.
-#[derive(Debug, Serialize)]
-struct Report {
-    events: u64,
-    event_bytes: f64,
-    event_headers: u8,
-    hops: String,
-    delivery: String,
-    model: String,
-    seconds: f64,
-    events_per_second: f64,
-    /// CPU of the process, all threads, from its subscription to the end of the drain.
-    cpu_us_per_event: f64,
-    /// CPU per event of each stage, from its threads; start-up included.
-    stages_us_per_event: BTreeMap<&'static str, f64>,
-    /// From the start of the process to its subscription with a warm model.
-    startup_ms: u64,
-    startup_cpu_seconds: f64,
-    peak_mib: f64,
-    /// What the raw parts cost by themselves.
-    limits: Option<Limits>,
-    latency: Option<Latency>,
-}
 
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     let no_drain = |hop: &&Hop| matches!(hop, Hop::Monitor | Hop::Jobs);
@@ -249,38 +222,4 @@ fn drain(
     };
     let rate = (args.events - before) as f64 / (moved - since).as_secs_f64();
     Ok(Drained { whole: moved - begun, rate })
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, event_bytes, event_headers, hops, delivery, model, .. } = self;
-        write!(out, "{events} events of {event_bytes:.0} bytes")?;
-        if *event_headers > 0 {
-            write!(out, " with {event_headers} headers")?;
-        }
-        writeln!(out, " · {hops} · {delivery} · {model}")?;
-        writeln!(
-            out,
-            "rate     {:>10.0} events/s ({:.2} s with joining the group)",
-            self.events_per_second, self.seconds
-        )?;
-        writeln!(out, "CPU      {:>10.2} µs/event, all threads", self.cpu_us_per_event)?;
-        for (stage, cpu) in &self.stages_us_per_event {
-            writeln!(out, "         {cpu:>10.2} µs {stage}")?;
-        }
-        let Self { startup_ms, startup_cpu_seconds, .. } = self;
-        writeln!(
-            out,
-            "startup  {startup_ms:>10} ms to a warm model, {startup_cpu_seconds:.2} s of CPU"
-        )?;
-        write!(out, "memory   {:>10.0} MiB peak", self.peak_mib)?;
-        if let Some(limits) = &self.limits {
-            let times = self.cpu_us_per_event / limits.sum;
-            write!(out, "\nparts    {limits}; the pipeline takes {times:.2} times their sum")?;
-        }
-        if let Some(latency) = &self.latency {
-            write!(out, "\n{latency}")?;
-        }
-        Ok(())
-    }
 }
