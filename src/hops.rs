@@ -6,6 +6,7 @@ mod findings;
 mod jobs;
 mod pulse;
 mod stretch;
+mod together;
 mod waiting;
 mod watch;
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use ingest::Stop;
-use monitor::alerts::{Alerts, AlertsError, Settings, TICK_MS};
+use monitor::alerts::{Alerts, AlertsError, Settings};
 use monitor::dashboard::DriftGauges;
 use monitor::deliver::{GuardSettings, ModelFacts};
 use monitor::evaluate::{ReportRow, Reports, Watched, again};
@@ -26,6 +26,7 @@ use super::Waiting;
 use super::findings::{by_window, judged};
 use super::pulse::Pulse;
 use super::stretch::{Measured, Stretch};
+use super::together::together;
 use crate::alerting;
 use crate::config::{self, Config};
 use crate::health::{Health, Part};
@@ -67,38 +68,15 @@ pub(crate) fn watch(
         let Some(alerts) = open(pipeline, &rules, &part, stop, &mut said)? else { return Ok(()) };
         part.set(true);
         let over = Stop::new();
-        let ended = std::thread::scope(|scope| {
-            let deliveries = scope.spawn(|| alerts.run_deliveries());
-            let ticks = scope.spawn(|| tick(&alerts, &over));
+        let ended = together(&alerts, &over, || {
             let pulse = Pulse::new(pipeline, health, registry);
             let goes_on = || !stop.is_raised() && !over.is_raised();
-            let told = (&gauges, pulse, &health.waiting);
-            // Also after a panic: the scope would wait for the other two for ever.
-            let ending = Ending { over: &over, alerts: &alerts };
-            let ended = rounds(pipeline, &rules, &alerts, told, &goes_on);
-            drop(ending);
-            let resume = |panic| std::panic::resume_unwind(panic);
-            let ticked = ticks.join().unwrap_or_else(resume);
-            let delivered = deliveries.join().unwrap_or_else(resume);
-            ended.and(ticked.map_err(Into::into)).and(delivered.context("delivering alerts"))
+            rounds(pipeline, &rules, &alerts, (&gauges, pulse, &health.waiting), &goes_on)
         });
         part.set(false);
         gauges.end();
         ended.map_err(Trouble::Again)
     })
-}
-
-/// Ends ticks and deliveries when it is dropped.
-struct Ending<'a> {
-    over: &'a Stop,
-    alerts: &'a Alerts,
-}
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.over.raise();
-        self.alerts.end_deliveries();
-    }
 }
 
 /// The alerts' state, as soon as no other process holds it; `None` when asked to stop before.
@@ -160,21 +138,6 @@ fn settings(pipeline: &Pipeline, rules: &[Rule]) -> anyhow::Result<Settings> {
         offsets: Some(alerting::offsets(pipeline)?),
         clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
     })
-}
-
-/// Holds the lease, sends heartbeats and ends silences, however long a round takes; raises `over` where it
-/// cannot any more.
-fn tick(alerts: &Alerts, over: &Stop) -> Result<(), AlertsError> {
-    loop {
-        let ticked = alerts.tick();
-        if ticked.is_err() {
-            over.raise();
-        }
-        ticked?;
-        if over.sleep(Duration::from_millis(TICK_MS.unsigned_abs())) {
-            return Ok(());
-        }
-    }
 }
 
 fn rounds(
