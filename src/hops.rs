@@ -2,6 +2,7 @@
 //! watches in [`mod@watch`], and [`mod@jobs`] scores files on a schedule.
 
 mod archive;
+mod facts;
 mod findings;
 mod jobs;
 mod pulse;

@@ -76,12 +76,16 @@ pub enum Versions {
 }
 
 impl Versions {
-    pub(crate) fn has(&self, group: &Group) -> bool {
-        let version = group.version.as_deref().unwrap_or_default();
+    /// Whether this version is one of them.
+    pub fn contains(&self, version: &str) -> bool {
         match self {
             Self::Only(only) => only == version,
             Self::AllBut(others) => !others.iter().any(|other| other == version),
         }
+    }
+
+    pub(crate) fn has(&self, group: &Group) -> bool {
+        self.contains(group.version.as_deref().unwrap_or_default())
     }
 }
 

@@ -5,7 +5,6 @@
 //! again, and a window taken twice changes nothing. Of several processes one holds the alerts' state;
 //! the others wait to take over.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,16 +12,16 @@ use anyhow::Context as _;
 use ingest::Stop;
 use monitor::alerts::{Alerts, AlertsError, Settings};
 use monitor::dashboard::DriftGauges;
-use monitor::deliver::{GuardSettings, ModelFacts};
-use monitor::evaluate::{ReportRow, Reports, Watched, again};
+use monitor::deliver::GuardSettings;
+use monitor::evaluate::{Reports, Watched, again};
 use monitor::outcomes::Outcome;
 use monitor::policy::Rule;
 use monitor::state::{Holder, StateError};
 use prometheus::Registry;
 use schemas::failpoint;
-use serde_json::{Value, json};
 
 use super::Waiting;
+use super::facts::{Newest, facts};
 use super::findings::{by_window, judged};
 use super::pulse::Pulse;
 use super::stretch::{Measured, Stretch};
@@ -31,7 +30,7 @@ use crate::alerting;
 use crate::config::{self, Config};
 use crate::health::{Health, Part};
 use crate::labels;
-use crate::monitoring::{self, count, instant, judge, reports, threads, watched, window_time};
+use crate::monitoring::{self, count, judge, reports, threads, watched};
 use crate::pipeline::{self, LABELS, Pipeline, RESULTS};
 use crate::supervise::{Trouble, keep_running};
 
@@ -49,9 +48,6 @@ const MEASURE_AGAIN: Duration = Duration::from_secs(300);
 const RESTORED_SECONDS: i64 = 30 * 86_400;
 /// From one look at what is due to the next.
 const NAP: Duration = Duration::from_millis(100);
-
-/// How each model did last, as a request to train it again says it.
-type Newest = BTreeMap<String, Value>;
 
 /// Watches until `stop`. Only for pipelines with a reference.
 pub(crate) fn watch(
@@ -263,39 +259,4 @@ fn tell_performance(
         alerts.judge(&window, &[])?;
     }
     Ok(())
-}
-
-/// What a request to train a window's models again says of them.
-fn facts(pipeline: &Pipeline, rows: &[&ReportRow], newest: &Newest) -> Vec<ModelFacts> {
-    let mut models: BTreeMap<&str, (u64, BTreeMap<&str, u64>)> = BTreeMap::new();
-    // A group's row without a column holds its number of rows; segments are parts of it.
-    for row in rows.iter().filter(|row| row.column.is_none() && row.group.segment.is_none()) {
-        let (total, versions) = models.entry(named(&row.group.model_name)).or_default();
-        *total += row.n;
-        *versions.entry(named(&row.group.model_version)).or_default() += row.n;
-    }
-    let profiles: BTreeMap<&str, &str> =
-        rows.iter().map(|row| (named(&row.group.model_version), row.profile.as_str())).collect();
-    let (from, to) = rows.first().map_or((0, 0), |row| (row.start_us, row.end_us));
-    let time = window_time(&pipeline.contract);
-    let sql = format!(
-        "SELECT * FROM results WHERE {time} >= '{}' AND {time} < '{}'",
-        instant(from),
-        instant(to)
-    );
-    models
-        .into_iter()
-        .map(|(model, (rows, versions))| ModelFacts {
-            model: model.to_owned(),
-            rows,
-            versions: json!(versions),
-            reference: json!(profiles),
-            performance: newest.get(model).cloned().unwrap_or(Value::Null),
-            data: json!({ "folder": pipeline.config.archive.directory, "sql": sql }),
-        })
-        .collect()
-}
-
-fn named(name: &Option<String>) -> &str {
-    name.as_deref().unwrap_or_default()
 }
