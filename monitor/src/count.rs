@@ -19,6 +19,7 @@ pub(crate) mod tests;
 pub use cells::Group;
 pub use codec::add as add_packed;
 pub use cover::{Counted, Counter, Job};
+pub(crate) use file::count_bytes;
 pub use file::count_file;
 pub use footer::{COUNTS_KEY, CountFooter};
 pub use settings::{
