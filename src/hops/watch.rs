@@ -17,6 +17,7 @@ use monitor::evaluate::{Reports, Watched, again};
 use monitor::outcomes::Outcome;
 use monitor::policy::Rule;
 use monitor::state::{Holder, StateError};
+use monitor::window::CountedRows;
 use prometheus::Registry;
 use schemas::failpoint;
 
@@ -155,7 +156,8 @@ fn rounds(
         if looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             let known = (&newest, waiting);
             round(pipeline, rules, alerts, (&mut watched, &mut reports), known, goes_on)?;
-            gauges.look()?;
+            // Every reference counts all rows.
+            gauges.look(watched.first().map(|one| CountedRows::of(one.counter.counted())))?;
             if let Some(outcomes) = outcomes.as_mut().filter(|_| Instant::now() >= measure_from) {
                 let (mut measured, begun) = (Measured::default(), Instant::now());
                 let looked = labels::look(outcomes, &reports, &waiting.of(LABELS), |outcome| {
