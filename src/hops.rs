@@ -2,10 +2,12 @@
 //! watches in [`mod@watch`], and [`mod@jobs`] scores files on a schedule.
 
 mod archive;
+mod facts;
 mod findings;
 mod jobs;
 mod pulse;
 mod stretch;
+mod together;
 mod waiting;
 mod watch;
 

@@ -24,7 +24,7 @@ use crate::monitoring;
 use crate::pipeline::{LABELS, Pipeline};
 
 /// Memory of the join of a window; what is more goes to the temporary folder.
-const JOIN_BYTES: usize = 256 << 20;
+pub(crate) const JOIN_BYTES: usize = 256 << 20;
 
 /// Whether anything says what turned out to be true.
 pub(crate) fn has_labels(pipeline: &Pipeline) -> bool {

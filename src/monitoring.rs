@@ -64,6 +64,12 @@ pub(crate) fn reference_of(config: &Config, package: &Package) -> Option<PathBuf
     said.cloned().or_else(packaged)
 }
 
+/// Where the reference of a model version lies.
+pub(crate) fn reference_path(pipeline: &Pipeline, version: &str) -> Option<PathBuf> {
+    let mut named = named(pipeline).into_iter();
+    named.find(|named| named.versions.contains(version)).map(|named| named.path)
+}
+
 /// Whether there is anything to compare with.
 pub(crate) fn has_reference(pipeline: &Pipeline) -> bool {
     !named(pipeline).is_empty()

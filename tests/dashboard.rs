@@ -230,6 +230,11 @@ fn gauges_are_exported(served: &Served) {
         of("tidegate_alert_subjects", &firing).is_some_and(|subjects| subjects >= 1.0),
         "{metrics}"
     );
+    for time in ["early", "ahead", "missing"] {
+        let label = format!("time=\"{time}\"");
+        let outside = of("tidegate_monitor_rows_outside", &[label.as_str()]);
+        assert_eq!(outside, Some(0.0), "{time}: {metrics}");
+    }
     let until = "tidegate_monitor_judged_until_seconds";
     let said = metrics.lines().find(|line| line.starts_with(until)).unwrap_or_default();
     assert!(said.ends_with(" 1370084400"), "{said}");

@@ -110,6 +110,15 @@ fn a_drift_reaches_the_webhook_once_and_a_quiet_stream_stays_silent() {
         "flights": {"0": [6_000, 6_600]}, "flights-scored": {"0": [3_000, 3_600]},
     });
     assert_eq!(request["data"]["window"]["offsets"], offsets, "{request}");
+    let model = root().join("deploy/demo/models/flight-delay/1/model.toml");
+    let model = std::fs::read_to_string(model).expect("the demo's model");
+    let version = &request["data"]["model"]["versions"]["1"];
+    let hash = version["model_sha256"].as_str().expect("a hash");
+    assert!(hash.len() == 64 && model.contains(hash), "{request}");
+    assert_eq!(version["package_sha256"].as_str().map(str::len), Some(64), "{request}");
+    let reference = &request["data"]["reference"]["1"];
+    assert!(reference["id"].is_string(), "{request}");
+    assert_eq!(reference["path"], monitored.path("reference.parquet"));
     let request = request.to_string();
     assert!(
         request.contains("flight-delay") && request.contains("SELECT * FROM results"),

@@ -190,7 +190,8 @@ impl Alerts {
     /// the window's models, for requests to train them again.
     ///
     /// # Errors
-    /// When the state cannot be written. Then nothing of the window was taken: hand it in again.
+    /// When the state cannot be written. Then nothing of the window was taken, or all but a request to
+    /// train: hand it in again.
     pub fn judge(
         &self,
         window: &JudgedWindow,
@@ -257,7 +258,8 @@ impl Alerts {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One step of the book and everything that follows from it, in one transaction.
+    /// One step of the book and everything that follows from it, in one transaction; behind it the requests to
+    /// train.
     fn take(
         &self,
         step: impl FnOnce(&mut Book) -> Changes,
@@ -275,17 +277,20 @@ impl Alerts {
         if stored.is_ok() && !changes.transitions.is_empty() {
             failpoint::pass("alerts.stored");
         }
-        let stored = stored.and_then(|()| self.retrain(&mut inner, facts, now_ms));
-        if let Err(error) = stored {
-            inner.stale = true;
-            return Err(error);
-        }
+        let asked = match stored.and_then(|()| self.requests(&mut inner, facts, now_ms)) {
+            Ok(asked) => asked,
+            Err(error) => {
+                inner.stale = true;
+                return Err(error);
+            }
+        };
         self.metrics.standing(&inner.book);
         drop(inner);
         self.news.notify_all();
         for transition in &changes.transitions {
             metrics::log(transition);
         }
+        self.ask(asked, now_ms)?;
         Ok(changes.transitions)
     }
 

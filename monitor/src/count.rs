@@ -19,6 +19,7 @@ pub(crate) mod tests;
 pub use cells::Group;
 pub use codec::add as add_packed;
 pub use cover::{Counted, Counter, Job};
+pub(crate) use file::count_bytes;
 pub use file::count_file;
 pub use footer::{COUNTS_KEY, CountFooter};
 pub use settings::{
@@ -29,7 +30,7 @@ pub use table::{names, schema};
 /// Rows whose bins are held at a time: 2 bytes a row and 8 a value, and 4 for each group it is in.
 pub const CHUNK_ROWS: usize = 2 << 20;
 
-/// An event time so far ahead of the time of scoring is not believed: clocks differ, not by an hour.
+/// A time so far ahead of the time of scoring, or of its record's, is not believed: clocks differ, not by an hour.
 pub const MAX_AHEAD_SECONDS: i64 = 3600;
 
 /// An event time so far behind the newest of its file is not believed, which bounds the panes.

@@ -24,7 +24,7 @@ use crate::evaluate::{Reports, Rules, Watched};
 use crate::outcomes::PerformanceFiles;
 use crate::window::Windows;
 pub use gauges::DriftGauges;
-use history::{History, MOST_ROWS};
+use history::{History, MOST_ROW_BYTES, MOST_ROWS};
 pub use pages::{CONTENT_SECURITY_POLICY, Page, page};
 pub use query::Problem;
 use query::{Query, instant};
@@ -33,6 +33,8 @@ use query::{Query, instant};
 const LOOK_EVERY_MS: i64 = 2_000;
 /// Bytes of an answer.
 const MOST_BYTES: usize = 4 << 20;
+/// Bytes that the dashboard takes at most: the rows that are kept, with their reasons, and two answers at a time.
+pub(crate) const MEMORY_BYTES: usize = MOST_ROWS * MOST_ROW_BYTES + 2 * MOST_BYTES;
 
 /// Everything that the answers are made of.
 pub struct Settings {

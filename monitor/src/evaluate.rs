@@ -17,7 +17,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use batch::StoreError;
 
-use crate::count::{Counter, Group};
+use crate::count::{Counter, Group, Settings};
 use crate::report::Rule;
 use crate::window::{GroupSums, Lagging, PartitionTimes, Windows, bytes_of, sums, watermark};
 
@@ -30,8 +30,10 @@ pub(crate) use reports::{kind as kind_of, newest_end};
 pub use row::{GroupNames, Reference, ReportRow, State, Statistics};
 pub use table::report_schema;
 
-/// Memory for the sums of windows that are read together.
-const SUMS_BYTES: usize = 256 << 20;
+/// Memory for windows that are judged together: their sums, and what is said of them.
+const WINDOWS_BYTES: usize = 256 << 20;
+/// A row of the reports with its texts, about.
+const ROW_BYTES: usize = 1 << 10;
 
 /// What counts as a finding.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
@@ -76,12 +78,16 @@ pub enum Versions {
 }
 
 impl Versions {
-    pub(crate) fn has(&self, group: &Group) -> bool {
-        let version = group.version.as_deref().unwrap_or_default();
+    /// Whether this version is one of them.
+    pub fn contains(&self, version: &str) -> bool {
         match self {
             Self::Only(only) => only == version,
             Self::AllBut(others) => !others.iter().any(|other| other == version),
         }
+    }
+
+    pub(crate) fn has(&self, group: &Group) -> bool {
+        self.contains(group.version.as_deref().unwrap_or_default())
     }
 }
 
@@ -189,10 +195,28 @@ pub fn publish(reports: &mut Reports, clock: Clock, round: &Round) -> Result<(),
     reports.publish(round.windows.clone(), clock, &round.rows).map(drop)
 }
 
-/// Windows whose sums fit into memory together, the previous ones included; each thread has its own.
+/// Windows that fit into memory together, the previous ones included.
 fn together(watched: &[Watched], groups: usize, threads: usize) -> i64 {
-    let bytes = watched.iter().map(|one| bytes_of(one.counter.settings())).max().unwrap_or(1);
-    (SUMS_BYTES / (2 * bytes * groups.max(4) * threads.max(1))).clamp(1, 10_000) as i64
+    let settings = || watched.iter().map(|one| one.counter.settings());
+    let bytes = settings().map(|of| group_bytes(of, threads)).max().unwrap_or(1);
+    let groups = settings().map(fewest_groups).max().unwrap_or(0).max(groups).max(1);
+    (WINDOWS_BYTES / (bytes * groups)).clamp(1, 10_000) as i64
+}
+
+/// Groups of a window before any was judged.
+fn fewest_groups(settings: &Settings) -> usize {
+    settings.groups().max(4)
+}
+
+/// Bytes of a group in a window and the one before it: each thread has its own sums, and every column a row
+/// beside each reference.
+fn group_bytes(settings: &Settings, threads: usize) -> usize {
+    2 * bytes_of(settings) * threads.max(1) + (1 + 2 * settings.columns.len()) * ROW_BYTES
+}
+
+/// Bytes that judging takes: one window is judged whatever it takes.
+pub(crate) fn judge_bytes(settings: &Settings, threads: usize) -> usize {
+    WINDOWS_BYTES.max(group_bytes(settings, threads) * fewest_groups(settings))
 }
 
 /// Rows of these windows beside every reference, by window.

@@ -16,6 +16,7 @@ pub mod count;
 pub mod dashboard;
 pub mod deliver;
 pub mod evaluate;
+mod memory;
 pub mod outcomes;
 pub mod performance;
 pub mod policy;
@@ -25,3 +26,5 @@ pub mod service;
 pub mod state;
 pub mod stats;
 pub mod window;
+
+pub use memory::memory_bound_bytes;

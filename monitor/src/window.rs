@@ -3,6 +3,7 @@
 //! Windows are numbered: window `k` starts at `k · slide` since 1970 and is `length` long. Tumbling is
 //! `slide == length`. Pure but for [`sums`], which reads count files.
 
+mod counted;
 mod late;
 mod sums;
 mod times;
@@ -12,6 +13,7 @@ use std::ops::Range;
 
 use crate::count::MICROS;
 
+pub use counted::CountedRows;
 pub use late::late_rows;
 pub(crate) use sums::bytes_of;
 pub use sums::{ColumnSums, GroupSums, WindowSums, sums};

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 
 use ingest::TopicInfo;
+use monitor::evaluate::Watched;
 use serde::Serialize;
 use toml::Value;
 
@@ -11,6 +12,8 @@ use crate::cli::CheckArgs;
 use crate::config::{Config, DEFAULT, Job, Mode, Problem, Problems, resolved_jobs};
 use crate::exit::Exit;
 use crate::hops::{ArchiveOf, reader_config};
+use crate::labels;
+use crate::monitoring;
 use crate::pipeline::{ASK, Pipeline, RESULTS};
 
 /// Partitions assumed where the broker was not asked.
@@ -27,6 +30,8 @@ struct Report {
     model: String,
     guarantee: Vec<String>,
     memory_bound_bytes: u64,
+    /// Hop 3's part of it.
+    monitor_bound_bytes: u64,
     /// What will fail, or will not hold, on this broker.
     problems: Vec<String>,
     broker_asked: bool,
@@ -68,9 +73,11 @@ fn refuse_settings(pipeline: &Pipeline) -> anyhow::Result<()> {
 
 fn report(pipeline: &Pipeline, offline: bool) -> Report {
     let mut problems: Vec<String> = Vec::new();
-    if let Err(error) = crate::monitoring::watched(pipeline) {
+    let watched = monitoring::watched(pipeline).unwrap_or_else(|error| {
         problems.push(format!("[monitor]: {error:#}"));
-    }
+        Vec::new()
+    });
+    let monitor_bound_bytes = monitor_bound(pipeline, &watched);
     let directory = &pipeline.config.archive.directory;
     if !offline && let Err(error) = batch::source::prove(directory) {
         problems.push(format!("archive.directory: {:#}", anyhow::Error::from(error)));
@@ -84,7 +91,8 @@ fn report(pipeline: &Pipeline, offline: bool) -> Report {
         contract_id: pipeline.contract.id().to_owned(),
         model: format!("{}@{}", pipeline.package.name(), pipeline.package.version()),
         guarantee: guarantee(&pipeline.config, &jobs),
-        memory_bound_bytes: memory_bound(pipeline, partitions),
+        memory_bound_bytes: memory_bound(pipeline, partitions) + monitor_bound_bytes,
+        monitor_bound_bytes,
         problems,
         broker_asked: !offline,
     }
@@ -163,7 +171,16 @@ fn guarantee(config: &Config, jobs: &[Job]) -> Vec<String> {
     [topics.to_owned(), archive.to_owned()].into_iter().chain(runs).collect()
 }
 
-/// An upper bound of the resident memory of `run` with all hops but jobs, whatever the lag.
+/// An upper bound of the memory of hop 3, the dashboard included; none where there is no reference.
+fn monitor_bound(pipeline: &Pipeline, watched: &[Watched]) -> u64 {
+    let config = &pipeline.config;
+    // A file is closed behind the micro-batch that fills it.
+    let file_rows = config.archive.roll_rows as usize + config.batch.max_rows;
+    let join_bytes = if labels::has_labels(pipeline) { labels::JOIN_BYTES } else { 0 };
+    monitor::memory_bound_bytes(watched, file_rows, join_bytes, monitoring::threads(config)) as u64
+}
+
+/// An upper bound of the resident memory of `run` with hops 1 and 2, whatever the lag.
 fn memory_bound(pipeline: &Pipeline, partitions: usize) -> u64 {
     let columns = pipeline.results_table().map_or(0, |table| table.schema().fields().len());
     // Of labels and dead letters fewer columns are open than of results.
@@ -223,9 +240,13 @@ fn print(report: &Report, out: &mut impl std::io::Write) -> anyhow::Result<()> {
     } else {
         "; a run of a job comes on top: a session and the row group being read for each of its threads"
     };
+    let monitor = match report.monitor_bound_bytes >> 20 {
+        0 => String::new(),
+        mib => format!(" ({mib} MiB of them hop 3, and 1 kB more for each count file)"),
+    };
     writeln!(
         out,
-        "memory     at most {} MiB resident, whatever the lag{jobs}",
+        "memory     at most {} MiB resident, whatever the lag{monitor}{jobs}",
         report.memory_bound_bytes >> 20
     )?;
     if report.problems.is_empty() {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use monitor::evaluate::{Finding, Watched};
 use monitor::report::Table;
-use monitor::window::{Lagging, late_rows};
+use monitor::window::{CountedRows, Lagging, late_rows};
 use serde::Serialize;
 use serde_json::json;
 
@@ -103,18 +103,18 @@ fn counted(pipeline: &Pipeline) -> anyhow::Result<(Vec<Watched>, Vec<Total>)> {
         progress.into_inner().expect("nobody panics with it").finish();
         let late = judged.map(|window| late_rows(&new, clock.windows.extent(window).start));
         let settings = one.counter.settings();
-        let all = || one.counter.counted().map(|counted| &counted.footer);
+        let all = CountedRows::of(one.counter.counted());
         totals.push(Total {
             profile: settings.profile_id.clone(),
             folder: one.counter.folder().display().to_string(),
-            files: all().count(),
-            rows: all().map(|footer| footer.source.rows).sum(),
+            files: one.counter.counted().count(),
+            rows: all.rows,
             new_files: new.len(),
             new_rows: new.iter().map(|counted| counted.footer.source.rows).sum(),
             late_rows: late.transpose()?.unwrap_or(0),
-            early: all().map(|footer| footer.early).sum(),
-            ahead: all().map(|footer| footer.late).sum(),
-            untimed: all().map(|footer| footer.untimed).sum(),
+            early: all.early,
+            ahead: all.ahead,
+            untimed: all.untimed,
             seconds: started.elapsed().as_secs_f64(),
             not_counted: settings.skipped.clone(),
         });

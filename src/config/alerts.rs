@@ -200,7 +200,8 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
         let accepted = format!("must be {low} to {high}");
         unless((low..=high).contains(&value), key, value.to_string(), &accepted);
     }
-    let linked = ["https://", "http://"].iter().any(|scheme| alerts.link.starts_with(scheme));
+    let scheme = alerts.link.split_once("://").map_or("", |(scheme, _)| scheme);
+    let linked = ["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     unless(
         alerts.link.is_empty() || (linked && alerts.link.len() <= 500),
         "alerts.link",
@@ -245,4 +246,32 @@ fn rules(entries: &[RuleEntry]) -> Vec<Problem> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::load;
+
+    #[test]
+    fn a_link_leads_to_a_page_whatever_the_case_of_its_scheme() {
+        for (link, is_fine) in [
+            ("HTTP://monitor:9464", true),
+            ("https://monitor.example.org/tidegate", true),
+            ("monitor.example.org", false),
+            ("ftp://monitor.example.org", false),
+        ] {
+            let open = [
+                "input.topic",
+                "output.topic",
+                "dead_letters.topic",
+                "model.name",
+                "model.version",
+            ];
+            let mut sets: Vec<String> =
+                open.iter().map(|key| format!("{key}={}", key.replace('.', "-"))).collect();
+            sets.push(format!("alerts.link={link}"));
+            let problems = load(None, std::iter::empty(), &sets).err();
+            assert_eq!(problems.is_none(), is_fine, "{link}: {problems:?}");
+        }
+    }
 }

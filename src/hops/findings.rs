@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use monitor::evaluate::{GroupNames, Reference, ReportRow, State};
+use monitor::evaluate::{GroupNames, ReportRow, State};
 use monitor::policy::{Finding, JudgedWindow, Measure, Rule, Subject, Time};
 use monitor::stats::benjamini_hochberg;
 
@@ -20,9 +20,9 @@ pub(super) fn by_window(rows: &[ReportRow]) -> BTreeMap<i64, Vec<&ReportRow>> {
 pub(super) fn judged(rows: &[&ReportRow], rules: &[Rule], min_rows: u64) -> JudgedWindow {
     let (start_us, end_us) = rows.first().map_or((0, 0), |row| (row.start_us, row.end_us));
     let mut findings = Vec::new();
-    for (row, nulls_q) in rows.iter().zip(nulls_q(rows)) {
+    for (row, q) in rows.iter().zip(q_values(rows)) {
         let Some(column) = row.column.as_deref() else { continue };
-        findings.extend(rules.iter().filter_map(|rule| of_column(rule, row, column, nulls_q)));
+        findings.extend(rules.iter().filter_map(|rule| of_column(rule, row, column, q)));
     }
     findings.extend(volumes(rows, rules, min_rows));
     JudgedWindow {
@@ -33,12 +33,35 @@ pub(super) fn judged(rows: &[&ReportRow], rules: &[Rule], min_rows: u64) -> Judg
     }
 }
 
-/// The q-value of each row's rise of nulls, corrected over the columns of its group.
-fn nulls_q(rows: &[&ReportRow]) -> Vec<Option<f64>> {
-    let mut families: BTreeMap<(&GroupNames, Reference), Vec<(usize, f64)>> = BTreeMap::new();
+/// Q-values of a row's tests.
+#[derive(Clone, Copy)]
+struct Tested {
+    /// Of chi-square over its bins.
+    bins: Option<f64>,
+    /// Of Kolmogorov-Smirnov.
+    ks: Option<f64>,
+    /// Of the rise of nulls.
+    nulls: Option<f64>,
+}
+
+fn q_values(rows: &[&ReportRow]) -> Vec<Tested> {
+    let [bins, ks, nulls] = [
+        corrected(rows, |row| row.statistics.p),
+        corrected(rows, |row| row.statistics.ks_p),
+        corrected(rows, |row| row.null_p),
+    ];
+    (0..rows.len()).map(|at| Tested { bins: bins[at], ks: ks[at], nulls: nulls[at] }).collect()
+}
+
+/// The q-value of each row's `p`, corrected over the columns of all versions and arms together: false alarms
+/// are budgeted for a model, however many of its arms are judged.
+fn corrected(rows: &[&ReportRow], p: fn(&ReportRow) -> Option<f64>) -> Vec<Option<f64>> {
+    let mut families: BTreeMap<_, Vec<(usize, f64)>> = BTreeMap::new();
     for (at, row) in rows.iter().enumerate() {
-        if let Some(p) = row.null_p {
-            families.entry((&row.group, row.reference)).or_default().push((at, p));
+        let GroupNames { model_name, segment, segment_value, .. } = &row.group;
+        let family = (model_name, segment, segment_value, row.reference);
+        if let Some(p) = p(row) {
+            families.entry(family).or_default().push((at, p));
         }
     }
     let mut corrected = vec![None; rows.len()];
@@ -51,8 +74,8 @@ fn nulls_q(rows: &[&ReportRow]) -> Vec<Option<f64>> {
     corrected
 }
 
-fn of_column(rule: &Rule, row: &ReportRow, column: &str, nulls_q: Option<f64>) -> Option<Finding> {
-    let (value, q) = measured(rule, row, nulls_q)?;
+fn of_column(rule: &Rule, row: &ReportRow, column: &str, q: Tested) -> Option<Finding> {
+    let (value, q) = measured(rule, row, q)?;
     let model = row.group.model_name.clone().unwrap_or_default();
     rule.applies(&model, column).then(|| Finding {
         of: Subject {
@@ -101,20 +124,20 @@ fn segment(row: &ReportRow) -> String {
 }
 
 /// What `rule` measures in `row`, and its q-value; `None` where it measures nothing.
-fn measured(rule: &Rule, row: &ReportRow, nulls_q: Option<f64>) -> Option<(f64, Option<f64>)> {
+fn measured(rule: &Rule, row: &ReportRow, q: Tested) -> Option<(f64, Option<f64>)> {
     let of = &row.statistics;
     let (same, faults) = (row.reference == rule.reference, row.speaks_for_quality());
     let drift = |value: Option<f64>, q| value.filter(|_| same).map(|value| (value, q));
     let fault = |value: Option<f64>| value.filter(|_| faults).map(|value| (value, None));
     match rule.measure {
-        Measure::Psi => drift(of.psi_corrected, of.q),
-        Measure::CramersV => drift(of.cramers_v, of.q),
-        Measure::JensenShannon => drift(of.jensen_shannon, of.q),
-        Measure::Ks => drift(of.ks_d, of.ks_q),
-        Measure::Wasserstein => drift(of.wasserstein, of.ks_q),
+        Measure::Psi => drift(of.psi_corrected, q.bins),
+        Measure::CramersV => drift(of.cramers_v, q.bins),
+        Measure::JensenShannon => drift(of.jensen_shannon, q.bins),
+        Measure::Ks => drift(of.ks_d, q.ks),
+        Measure::Wasserstein => drift(of.wasserstein, q.ks),
         Measure::NullShare => {
             let more = row.null_share.zip(row.reference_null_share).map(|(a, b)| a - b);
-            fault(more).map(|(more, _)| (more, nulls_q))
+            fault(more).map(|(more, _)| (more, q.nulls))
         }
         Measure::NewCategories => fault(row.new_share),
         Measure::OutOfRange => fault(row.out_of_range_share),
@@ -126,7 +149,7 @@ fn measured(rule: &Rule, row: &ReportRow, nulls_q: Option<f64>) -> Option<(f64, 
 
 #[cfg(test)]
 mod tests {
-    use monitor::evaluate::{GroupNames, Statistics};
+    use monitor::evaluate::Statistics;
     use monitor::policy::{Reference, Severity};
 
     use super::*;
@@ -196,5 +219,38 @@ mod tests {
         assert_eq!(found(&switched), [(String::new(), 1.25)]);
         assert_eq!(found(&[rows("1", None, 0, 400)]), [(String::new(), 0.0)]);
         assert_eq!(found(&[rows("1", None, 0, 99)]), [], "too few before to tell");
+    }
+
+    #[test]
+    fn arms_and_versions_of_a_model_are_tested_together() {
+        let column = |version: &str, segment: Option<&str>, p: f64| {
+            let psi_corrected = Some(0.6);
+            let tested = Statistics {
+                psi_corrected,
+                ks_d: psi_corrected,
+                p: Some(p),
+                ks_p: Some(p),
+                ..Statistics::default()
+            };
+            let of = rows(version, segment, 500, 500);
+            ReportRow { column: Some("x".into()), statistics: tested, ..of }
+        };
+        let found = |rows: &[ReportRow], measure: Measure| -> Vec<Option<f64>> {
+            let rows: Vec<_> = rows.iter().collect();
+            let judged = judged(&rows, &[rule(measure)], 100);
+            judged.findings.into_iter().map(|it| it.q).collect()
+        };
+        let mut canary = column("2", None, 0.9);
+        canary.group.arm = Some("canary".into());
+        let mut other = column("1", None, 0.9);
+        other.group.model_name = Some("other".into());
+        let (alone, segment) = (column("1", None, 0.01), column("1", Some("se"), 0.9));
+        for measure in [Measure::Psi, Measure::Ks] {
+            assert_eq!(found(&[alone.clone()], measure), [Some(0.01)]);
+            let two = [alone.clone(), canary.clone()];
+            assert_eq!(found(&two, measure), [Some(0.02), Some(0.9)], "the budget is shared");
+            let apart = [alone.clone(), segment.clone(), other.clone()];
+            assert_eq!(found(&apart, measure)[0], Some(0.01), "with nobody else");
+        }
     }
 }

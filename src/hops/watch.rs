@@ -5,32 +5,33 @@
 //! again, and a window taken twice changes nothing. Of several processes one holds the alerts' state;
 //! the others wait to take over.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use ingest::Stop;
-use monitor::alerts::{Alerts, AlertsError, Settings, TICK_MS};
+use monitor::alerts::{Alerts, AlertsError, Settings};
 use monitor::dashboard::DriftGauges;
-use monitor::deliver::{GuardSettings, ModelFacts};
-use monitor::evaluate::{ReportRow, Reports, Watched, again};
+use monitor::deliver::GuardSettings;
+use monitor::evaluate::{Reports, Watched, again};
 use monitor::outcomes::Outcome;
 use monitor::policy::Rule;
 use monitor::state::{Holder, StateError};
+use monitor::window::CountedRows;
 use prometheus::Registry;
 use schemas::failpoint;
-use serde_json::{Value, json};
 
 use super::Waiting;
+use super::facts::{Newest, facts};
 use super::findings::{by_window, judged};
 use super::pulse::Pulse;
 use super::stretch::{Measured, Stretch};
+use super::together::together;
 use crate::alerting;
 use crate::config::{self, Config};
 use crate::health::{Health, Part};
 use crate::labels;
-use crate::monitoring::{self, count, instant, judge, reports, threads, watched, window_time};
+use crate::monitoring::{self, count, judge, reports, threads, watched};
 use crate::pipeline::{self, LABELS, Pipeline, RESULTS};
 use crate::supervise::{Trouble, keep_running};
 
@@ -49,9 +50,6 @@ const RESTORED_SECONDS: i64 = 30 * 86_400;
 /// From one look at what is due to the next.
 const NAP: Duration = Duration::from_millis(100);
 
-/// How each model did last, as a request to train it again says it.
-type Newest = BTreeMap<String, Value>;
-
 /// Watches until `stop`. Only for pipelines with a reference.
 pub(crate) fn watch(
     pipeline: &Pipeline,
@@ -67,38 +65,15 @@ pub(crate) fn watch(
         let Some(alerts) = open(pipeline, &rules, &part, stop, &mut said)? else { return Ok(()) };
         part.set(true);
         let over = Stop::new();
-        let ended = std::thread::scope(|scope| {
-            let deliveries = scope.spawn(|| alerts.run_deliveries());
-            let ticks = scope.spawn(|| tick(&alerts, &over));
+        let ended = together(&alerts, &over, || {
             let pulse = Pulse::new(pipeline, health, registry);
             let goes_on = || !stop.is_raised() && !over.is_raised();
-            let told = (&gauges, pulse, &health.waiting);
-            // Also after a panic: the scope would wait for the other two for ever.
-            let ending = Ending { over: &over, alerts: &alerts };
-            let ended = rounds(pipeline, &rules, &alerts, told, &goes_on);
-            drop(ending);
-            let resume = |panic| std::panic::resume_unwind(panic);
-            let ticked = ticks.join().unwrap_or_else(resume);
-            let delivered = deliveries.join().unwrap_or_else(resume);
-            ended.and(ticked.map_err(Into::into)).and(delivered.context("delivering alerts"))
+            rounds(pipeline, &rules, &alerts, (&gauges, pulse, &health.waiting), &goes_on)
         });
         part.set(false);
         gauges.end();
         ended.map_err(Trouble::Again)
     })
-}
-
-/// Ends ticks and deliveries when it is dropped.
-struct Ending<'a> {
-    over: &'a Stop,
-    alerts: &'a Alerts,
-}
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.over.raise();
-        self.alerts.end_deliveries();
-    }
 }
 
 /// The alerts' state, as soon as no other process holds it; `None` when asked to stop before.
@@ -162,21 +137,6 @@ fn settings(pipeline: &Pipeline, rules: &[Rule]) -> anyhow::Result<Settings> {
     })
 }
 
-/// Holds the lease, sends heartbeats and ends silences, however long a round takes; raises `over` where it
-/// cannot any more.
-fn tick(alerts: &Alerts, over: &Stop) -> Result<(), AlertsError> {
-    loop {
-        let ticked = alerts.tick();
-        if ticked.is_err() {
-            over.raise();
-        }
-        ticked?;
-        if over.sleep(Duration::from_millis(TICK_MS.unsigned_abs())) {
-            return Ok(());
-        }
-    }
-}
-
 fn rounds(
     pipeline: &Pipeline,
     rules: &[Rule],
@@ -196,7 +156,8 @@ fn rounds(
         if looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             let known = (&newest, waiting);
             round(pipeline, rules, alerts, (&mut watched, &mut reports), known, goes_on)?;
-            gauges.look()?;
+            // Every reference counts all rows.
+            gauges.look(watched.first().map(|one| CountedRows::of(one.counter.counted())))?;
             if let Some(outcomes) = outcomes.as_mut().filter(|_| Instant::now() >= measure_from) {
                 let (mut measured, begun) = (Measured::default(), Instant::now());
                 let looked = labels::look(outcomes, &reports, &waiting.of(LABELS), |outcome| {
@@ -300,39 +261,4 @@ fn tell_performance(
         alerts.judge(&window, &[])?;
     }
     Ok(())
-}
-
-/// What a request to train a window's models again says of them.
-fn facts(pipeline: &Pipeline, rows: &[&ReportRow], newest: &Newest) -> Vec<ModelFacts> {
-    let mut models: BTreeMap<&str, (u64, BTreeMap<&str, u64>)> = BTreeMap::new();
-    // A group's row without a column holds its number of rows; segments are parts of it.
-    for row in rows.iter().filter(|row| row.column.is_none() && row.group.segment.is_none()) {
-        let (total, versions) = models.entry(named(&row.group.model_name)).or_default();
-        *total += row.n;
-        *versions.entry(named(&row.group.model_version)).or_default() += row.n;
-    }
-    let profiles: BTreeMap<&str, &str> =
-        rows.iter().map(|row| (named(&row.group.model_version), row.profile.as_str())).collect();
-    let (from, to) = rows.first().map_or((0, 0), |row| (row.start_us, row.end_us));
-    let time = window_time(&pipeline.contract);
-    let sql = format!(
-        "SELECT * FROM results WHERE {time} >= '{}' AND {time} < '{}'",
-        instant(from),
-        instant(to)
-    );
-    models
-        .into_iter()
-        .map(|(model, (rows, versions))| ModelFacts {
-            model: model.to_owned(),
-            rows,
-            versions: json!(versions),
-            reference: json!(profiles),
-            performance: newest.get(model).cloned().unwrap_or(Value::Null),
-            data: json!({ "folder": pipeline.config.archive.directory, "sql": sql }),
-        })
-        .collect()
-}
-
-fn named(name: &Option<String>) -> &str {
-    name.as_deref().unwrap_or_default()
 }

@@ -29,13 +29,14 @@ const TOTALS: [(&str, &str); 6] = [
 ];
 
 /// Values of now, summed over their labels.
-const GAUGES: [(&str, &str); 6] = [
+const GAUGES: [(&str, &str); 7] = [
     ("input records not yet read", "tidegate_lag_records"),
     ("records not yet read by the archive", "tidegate_archive_lag_records"),
     ("rows in files not yet published", "tidegate_archive_unpublished_rows"),
     ("batches waiting for a worker", "tidegate_queued_to_score"),
     ("tickets waiting for the publisher", "tidegate_queued_to_publish"),
     ("alert messages waiting", "tidegate_alert_outbox"),
+    ("rows in no window, by their time", "tidegate_monitor_rows_outside"),
 ];
 
 type Totals = [Option<f64>; TOTALS.len()];

@@ -52,6 +52,8 @@ impl Alerts {
     /// [`StateError::Lost`] when another monitor took over, [`AlertsError::Panicked`].
     pub fn run_deliveries(&self) -> Result<(), AlertsError> {
         let ended: Vec<_> = std::thread::scope(|scope| {
+            // Where one cannot be started, the scope waits for those that were.
+            let _fuse = Fuse { alerts: self, who: "the start of a courier" };
             let couriers: Vec<_> = self
                 .routes
                 .iter()
@@ -69,6 +71,10 @@ impl Alerts {
             // Of one that panicked the fuse says so, and has ended the others.
             couriers.into_iter().filter_map(|courier| courier.join().ok()).collect()
         });
+        // Nobody to tell is no end: whoever called takes that for one.
+        while self.routes.is_empty() && !self.lock().ending {
+            self.rest(LOOK);
+        }
         self.lock().expect_whole()?;
         ended.into_iter().collect()
     }

@@ -14,6 +14,20 @@ use super::{CHUNK_ROWS, column};
 
 /// Bytes of rows that are held before they are written.
 const HELD_BYTES: usize = 4 << 20;
+/// Pages of the columns that are read at a time; of an object store, the blocks that a reader keeps.
+const READ_BYTES: usize = 16 << 20;
+/// The row group of the count file that is being written, and its columns' contexts.
+const WRITE_BYTES: usize = 32 << 20;
+/// Of a row in each of its groups: its cell, in a list that grows twofold, and its place in the order of cells.
+const MEMBER_BYTES: usize = 2 * 8 + 4;
+/// Of a row in a column: its bin and its value, in lists that grow twofold.
+const VALUE_BYTES: usize = 2 * (2 + 8);
+
+/// Bytes that counting a file of so many rows takes at most.
+pub(crate) fn count_bytes(settings: &Settings, rows: usize) -> usize {
+    let row = (1 + settings.segments.len()) * MEMBER_BYTES + VALUE_BYTES;
+    rows.min(CHUNK_ROWS) * row + HELD_BYTES + READ_BYTES + WRITE_BYTES
+}
 
 /// Counts the archive file at `path` and publishes its count file; answers what that says of itself,
 /// or `None` when another process published it first.

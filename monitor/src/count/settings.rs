@@ -169,6 +169,12 @@ impl Settings {
         Ok(Self { profile, profile_id, pane_seconds, segments, columns: counted, skipped, id })
     }
 
+    /// Groups that the rows of one version and arm make at most: all of them, and each segment's values, the
+    /// rest and nulls.
+    pub(crate) fn groups(&self) -> usize {
+        1 + self.segments.iter().map(|segment| segment.values.len() + 2).sum::<usize>()
+    }
+
     /// The start of the pane of an instant, both in microseconds.
     pub(crate) fn pane_of(&self, micros: i64) -> i64 {
         let pane = i64::from(self.pane_seconds) * super::MICROS;

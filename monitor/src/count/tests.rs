@@ -16,7 +16,7 @@ use schemas::MicroBatch;
 use super::{Counted, Counter, Group, MICROS, Settings};
 use crate::columns::{Gathered, Planned, Treatment};
 use crate::profile::{FitOptions, Profile, Shape, fit};
-use crate::window::{ColumnSums, GroupSums, Windows, late_rows, sums};
+use crate::window::{ColumnSums, CountedRows, GroupSums, Windows, late_rows, sums};
 
 /// A row of the archive.
 #[derive(Debug, Clone)]
@@ -268,6 +268,8 @@ fn absurd_times_have_panes_of_their_own() {
     let footer = &counted[0].footer;
     // Without an event time the record's own time is taken.
     assert_eq!((footer.early, footer.late, footer.untimed), (1, 1, 0));
+    let twice = CountedRows::of(counted.iter().chain(&counted));
+    assert_eq!(twice, CountedRows { rows: 20, early: 2, ahead: 2, untimed: 0 });
     assert_eq!(footer.first_pane_us, Some(HOUR * MICROS));
     assert_eq!(footer.last_pane_us, Some(HOUR * MICROS));
     let windows = Windows::new(3600, 3600, 3600).unwrap();

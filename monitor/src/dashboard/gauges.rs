@@ -12,6 +12,7 @@ use opentelemetry::{KeyValue, global};
 use super::history::{GroupKey, History, Point};
 use crate::evaluate::Reports;
 use crate::policy::clean;
+use crate::window::CountedRows;
 
 /// Series of one gauge: the SDK keeps 2000 and puts the rest together.
 const MOST_SERIES: usize = 1_500;
@@ -45,6 +46,7 @@ const GAUGES: [Shows; 5] = [
 pub struct DriftGauges {
     history: Mutex<Option<History>>,
     shown: Arc<Mutex<Newest>>,
+    rows: Arc<Mutex<Option<CountedRows>>>,
 }
 
 #[derive(Default)]
@@ -89,7 +91,9 @@ impl DriftGauges {
             .with_description("Columns without gauges, because there are too many")
             .with_callback(move |observer| observer.observe(lock(&of).left_out, &[]))
             .build();
-        Self { history: Mutex::new(None), shown }
+        let rows = Arc::default();
+        show_rows(meter, &rows);
+        Self { history: Mutex::new(None), shown, rows }
     }
 
     /// Shows the newest window of these reports, from [`DriftGauges::look`] to [`DriftGauges::end`].
@@ -97,11 +101,12 @@ impl DriftGauges {
         *lock(&self.history) = Some(History::new(reports, 1));
     }
 
-    /// Looks for a newer window.
+    /// Looks for a newer window; `rows` are counted so far.
     ///
     /// # Errors
     /// When a report file cannot be read.
-    pub fn look(&self) -> Result<(), StoreError> {
+    pub fn look(&self, rows: Option<CountedRows>) -> Result<(), StoreError> {
+        *lock(&self.rows) = rows;
         if let Some(history) = &mut *lock(&self.history) {
             history.refresh()?;
             *lock(&self.shown) = Newest::of(history);
@@ -113,7 +118,32 @@ impl DriftGauges {
     pub fn end(&self) {
         *lock(&self.history) = None;
         *lock(&self.shown) = Newest::default();
+        *lock(&self.rows) = None;
     }
+}
+
+/// Not of the newest window: rows that lie in none would be seen nowhere else.
+fn show_rows(meter: &Meter, rows: &Arc<Mutex<Option<CountedRows>>>) {
+    let of = Arc::clone(rows);
+    meter
+        .u64_observable_gauge("tidegate.monitor.rows")
+        .with_description("Archived rows that are counted")
+        .with_callback(move |observer| {
+            let Some(CountedRows { rows, .. }) = *lock(&of) else { return };
+            observer.observe(rows, &[]);
+        })
+        .build();
+    let of = Arc::clone(rows);
+    meter
+        .u64_observable_gauge("tidegate.monitor.rows.outside")
+        .with_description("Counted rows that lie in no window, by what is wrong with their time")
+        .with_callback(move |observer| {
+            let Some(CountedRows { early, ahead, untimed, .. }) = *lock(&of) else { return };
+            for (time, rows) in [("early", early), ("ahead", ahead), ("missing", untimed)] {
+                observer.observe(rows, &[KeyValue::new("time", time)]);
+            }
+        })
+        .build();
 }
 
 impl Newest {

@@ -16,8 +16,10 @@ use batch::source::Columns;
 use crate::evaluate::{Reference, Reports, State};
 use rows::{Rows, TEXTS};
 
-/// Rows kept for the pages: 150 bytes each, and a reason where there is one.
+/// Rows kept for the pages.
 pub(super) const MOST_ROWS: usize = 150_000;
+/// Bytes of a row: 150, and a reason where there is one.
+pub(super) const MOST_ROW_BYTES: usize = 150 + rows::REASON_BYTES;
 /// Different series kept. Names of models come from a topic: whoever writes there must not fill memory.
 const MOST_SERIES: usize = 20_000;
 /// Part of the series that makes room at once where there are too many: rows are looked through for it.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     Clock, Finding, FindingRule, Reference, ReportRow, Reports, Round, Rules, State, Versions,
-    Watched, complete, publish,
+    WINDOWS_BYTES, Watched, complete, group_bytes, publish, together,
 };
 use crate::count::MICROS;
 use crate::count::tests::{Dice, HOUR, Row, archive, count, counter};
@@ -123,6 +123,23 @@ fn what_changes_is_found_by_its_rule() {
 
 fn is_fault_of_values(rule: &FindingRule) -> bool {
     matches!(rule, FindingRule::Nulls | FindingRule::NewCategories)
+}
+
+#[test]
+fn windows_are_taken_together_as_memory_allows() {
+    let root = tempfile::tempdir().unwrap();
+    let watched =
+        [Watched { counter: counter(root.path(), 60), versions: Versions::AllBut(vec![]) }];
+    let settings = watched[0].counter.settings();
+    // All rows, four cities, the rest and nulls: known before any window was judged.
+    assert_eq!(settings.groups(), 7);
+    for (groups, threads) in [(0, 1), (7, 1), (0, 16), (9, 16), (1_000, 2)] {
+        let windows = together(&watched, groups, threads) as usize;
+        let one = groups.max(7) * group_bytes(settings, threads);
+        assert!(windows * one <= WINDOWS_BYTES, "{windows} windows of {groups} groups");
+        assert!((windows + 1) * one > WINDOWS_BYTES, "{windows} windows of {groups} groups");
+    }
+    assert_eq!(together(&watched, 1_000_000, 2), 1, "one is judged whatever it takes");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! From "so many false alarms a week" to the significance level of one window.
 //!
-//! A *stream* is one run of windows that is tested by itself: a model's version and arm, a segment,
-//! a reference, a rule. Its columns are tested together: their p-values become q-values by
-//! Benjamini-Hochberg, and where nothing drifts, the chance that *any* column of a window has
+//! A *stream* is one run of windows that is tested by itself: a model, or a segment of it, a reference,
+//! a rule. Its columns, of all versions and arms, are tested together: their p-values become q-values
+//! by Benjamini-Hochberg, and where nothing drifts, the chance that *any* column of a window has
 //! q ≤ α is at most α. A rule fires at a window that breaches when at least k − 1 of the n − 1
 //! before it did; with independent windows that has, per window, a chance of at most
 //!
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! so W windows a week in S streams give at most `S · W · a(α)` alarms, and α is the solution of
-//! `S · W · a(α) = budget`. It is a bound from above: k of n is counted per column, which is
+//! `S · W · a(α) = budget`. It is a bound from above: k of n is counted per column and arm, which is
 //! rarer than over any columns; the effect must be there, too; an open episode cannot fire again.
 //!
 //! Windows that overlap are not independent: their k breaches may be the same rows. Then a(α) = α.

@@ -7,11 +7,7 @@ use batch::StoreError;
 use batch::source::{Columns, files};
 
 use super::PartitionTimes;
-use crate::count::MICROS;
-
-/// A time that lies further than this ahead of its record is believed no further: a row that names the
-/// year 2100 must not complete every window.
-const MAX_AHEAD_SECONDS: i64 = 3_600;
+use crate::count::{MAX_AHEAD_SECONDS, MICROS};
 
 /// Newest times, and the files that they are from.
 #[derive(Debug)]
@@ -46,6 +42,7 @@ impl TableTimes {
                 }
                 let file = Columns::open(&path)?;
                 let record = file.greatest("timestamp");
+                // A row that names the year 2100 must not complete every window.
                 let bound = record.map(|at| at.saturating_add(MAX_AHEAD_SECONDS * MICROS));
                 let event = match (file.greatest(self.column), bound) {
                     (Some(time), Some(bound)) => Some(time.min(bound)),

@@ -69,3 +69,17 @@ fn a_tick_that_panics_ends_alerting() {
         assert_eq!(said.to_string(), "alerting ended: the tick panicked");
     }
 }
+
+#[test]
+fn deliveries_without_a_route_go_on_until_they_are_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let alerts = with_clock(folder.path(), vec![], || false);
+    let (told, ended) = mpsc::sync_channel(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| told.send(alerts.run_deliveries()));
+        let early = ended.recv_timeout(Duration::from_millis(200));
+        alerts.end_deliveries();
+        assert!(early.is_err(), "{early:?}");
+        ended.recv_timeout(Duration::from_secs(20)).expect("it ended").expect("in order");
+    });
+}

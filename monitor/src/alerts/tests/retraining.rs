@@ -1,6 +1,7 @@
 //! Requests to train again, to a webhook and to a topic, and what holds them back.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock, Weak, mpsc};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -10,8 +11,8 @@ fn facts(rows: u64) -> Vec<ModelFacts> {
     vec![ModelFacts {
         model: "m".into(),
         rows,
-        versions: json!({"1": {"model.onnx": "sha256:00"}}),
-        reference: json!({"profile": "abc"}),
+        versions: json!({"1": {"rows": rows, "model_sha256": "00"}}),
+        reference: json!({"1": {"id": "abc", "path": "reference.parquet"}}),
         performance: json!(null),
         data: json!({"sql": "SELECT * FROM results"}),
     }]
@@ -60,8 +61,34 @@ fn drift_asks_for_training_once_by_webhook_and_topic() {
     let data = &received[0].json()["data"];
     assert_eq!(data["window"]["offsets"]["scores"]["0"], json!([0, 1_000]));
     assert_eq!(data["window"]["offsets"]["of"][0], "m");
+    assert_eq!(data["model"]["versions"]["1"]["model_sha256"], "00");
+    assert_eq!(data["reference"]["1"]["id"], "abc");
     assert_eq!(data["columns"][0]["column"], "dep_delay");
     assert!(data.as_object().unwrap().len() <= 10 && bytes.len() < 64_000);
+}
+
+#[test]
+fn others_go_on_while_offsets_are_looked_up() {
+    let (folder, hand, receiver) =
+        (tempfile::tempdir().unwrap(), Hand::at(NOON_MS), Receiver::fine());
+    let hook = Route { events: vec![Event::Retraining], ..webhook("hook", &receiver) };
+    let known: Arc<OnceLock<Weak<Alerts>>> = Arc::default();
+    let seen = known.clone();
+    let settings = Settings {
+        offsets: Some(Arc::new(move |_, _, _| {
+            let alerts = seen.get().and_then(Weak::upgrade).expect("it is open");
+            let (told, open) = mpsc::sync_channel(1);
+            std::thread::spawn(move || told.send(alerts.open_episodes().len()));
+            json!(open.recv_timeout(Duration::from_secs(5)).ok())
+        })),
+        ..settings(&folder.path().join("s"), &hand, vec![hook])
+    };
+    let alerts = Arc::new(Alerts::open(settings).unwrap());
+    known.set(Arc::downgrade(&alerts)).expect("set once");
+    alerts.judge(&window(0, "psi", 0.3), &facts(1_000)).unwrap();
+    alerts.deliver_due().unwrap();
+    let received = receiver.received();
+    assert_eq!(received[0].json()["data"]["window"]["offsets"], json!(1));
 }
 
 #[test]

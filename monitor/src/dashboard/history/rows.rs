@@ -8,7 +8,7 @@ use crate::evaluate::{Reference, State};
 use crate::policy::clean;
 
 /// Bytes kept of why a row has its state.
-const REASON_BYTES: usize = 200;
+pub(super) const REASON_BYTES: usize = 200;
 
 /// Names of columns with texts.
 pub(super) const TEXTS: [&str; 8] = [
