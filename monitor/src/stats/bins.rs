@@ -2,6 +2,8 @@
 //!
 //! An atom v is the bin (next double below v, v], so edges are all there is to store and to count by.
 
+use std::sync::Arc;
+
 use super::edges::quantile_edges;
 use super::sample::Sample;
 
@@ -36,7 +38,8 @@ pub enum EdgesError {
 /// Strictly ascending finite edges; bin k holds edge k−1 < x ≤ edge k.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bins {
-    edges: Vec<f64>,
+    /// Shared: each judged window has a reference with the bins of its profile.
+    edges: Arc<[f64]>,
 }
 
 /// Rows of a numeric column per bin.
@@ -90,7 +93,7 @@ impl Bins {
             }
             keep
         });
-        Self { edges }
+        Self { edges: edges.into() }
     }
 
     /// The inner edges.
@@ -135,7 +138,7 @@ impl Bins {
     pub fn count_sorted(&self, sample: &Sample) -> NumericCounts {
         let sorted = sample.sorted();
         let (mut bins, mut from) = (Vec::with_capacity(self.len()), 0);
-        for edge in &self.edges {
+        for edge in self.edges.iter() {
             let upto = from + sorted[from..].partition_point(|value| value <= edge);
             bins.push((upto - from) as u64);
             from = upto;

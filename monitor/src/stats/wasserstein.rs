@@ -65,16 +65,15 @@ pub fn wasserstein_over_std(pair: &SamplePair<'_>) -> f64 {
 /// The open tails have no width and are left out, so one outlier cannot move it; `edges` has one value
 /// less than the pair has bins, otherwise the answer is of the edges both have.
 pub fn wasserstein_binned(edges: &[f64], pair: &Pair) -> f64 {
-    let mut gaps = Vec::with_capacity(pair.bins());
-    let mut gap = 0.0;
-    for (p, q) in pair.shares() {
+    let mut shares = pair.shares();
+    let Some((p, q)) = shares.next() else { return 0.0 };
+    let (mut area, mut gap) = (0.0, p - q);
+    for (x, (p, q)) in edges.windows(2).zip(shares) {
+        let before = gap;
         gap += p - q;
-        gaps.push(gap);
+        area += (x[1] - x[0]).min(f64::MAX) * mean_height(before, gap);
     }
-    let strips = edges.windows(2).zip(gaps.windows(2));
-    let area: f64 =
-        strips.map(|(x, y)| (x[1] - x[0]).min(f64::MAX) * mean_height(y[0], y[1])).sum();
-    area.min(f64::MAX)
+    f64::min(area, f64::MAX)
 }
 
 /// Mean of |y| along a straight line from a to b, which may cross 0.
