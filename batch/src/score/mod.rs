@@ -24,6 +24,7 @@ mod columns;
 mod folders;
 mod function;
 mod hive;
+mod lacking;
 mod manifest;
 mod model;
 mod output;
