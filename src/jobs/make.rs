@@ -16,6 +16,7 @@ use schemas::failpoint;
 
 use super::scoring::{Asked, Drift, Scored, Scoring};
 use crate::config::Job;
+use crate::panics::WITHHELD;
 use crate::pipeline::Pipeline;
 
 /// What makes runs.
@@ -175,9 +176,7 @@ fn caught<T>(work: impl FnOnce() -> anyhow::Result<T>, withheld: bool) -> anyhow
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         let text = match text {
-            Some(_) if withheld => {
-                "its words are withheld, since the contract has sensitive fields"
-            }
+            Some(_) if withheld => WITHHELD,
             Some(text) => text,
             None => "it says nothing",
         };
