@@ -13,6 +13,7 @@ mod jobs;
 mod labels;
 mod models;
 mod monitoring;
+mod panics;
 mod pipeline;
 mod process;
 mod progress;

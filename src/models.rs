@@ -12,7 +12,7 @@ use infer::{OnnxPredictor, Package, Runtime};
 use schemas::{Contract, Predictor};
 
 use crate::config::Config;
-use crate::exit;
+use crate::{exit, panics};
 
 /// The package that `NAME[@VERSION]` means; the configured one when nothing is said.
 pub(crate) fn package(config: &Config, said: Option<&str>) -> anyhow::Result<Package> {
@@ -99,6 +99,7 @@ pub(crate) fn opener(repository: &Path, sessions: usize) -> OpenModel {
         if !one_folder(name) || !one_folder(version) {
             return Err(format!("{name:?} and {version:?} are no folders of models"));
         }
+        panics::withhold(contract);
         let folder = repository.join(name).join(version);
         let package = Package::open(&folder).map_err(|error| error.to_string())?;
         Ok(model(&package, contract, sessions))

@@ -54,7 +54,7 @@ pub struct Pulse {
     pub errors: u64,
     /// The hops that run here, and for how many seconds each has been down.
     pub down: Vec<(String, f64)>,
-    /// The scheduled jobs, and why the latest run of each failed, if it did.
+    /// The scheduled jobs, and why a run of each failed that is to be told, if one did.
     pub jobs: Vec<(String, Option<String>)>,
     /// Rules of which an alarm is open: what they are about is no history yet.
     pub firing: Vec<String>,

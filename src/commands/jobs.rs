@@ -178,7 +178,7 @@ fn make(args: &JobsRunArgs) -> anyhow::Result<Exit> {
                 by_hand: true,
                 anew: args.anew,
             };
-            maker.make(job, &Due { moment, missed: 0 }, &|| false)?
+            maker.make(job, &Due { moment, missed: 0, lost: 0 }, &|| false)?
         }
     };
     drop(held);

@@ -26,19 +26,19 @@ use schemas::Contract;
 
 use crate::cli::ConfigArgs;
 use crate::config::{self, Config};
-use crate::exit;
+use crate::{exit, panics};
 
 /// The configuration that `args` mean, with the process environment laid over the file.
 fn resolve(args: &ConfigArgs) -> anyhow::Result<Config> {
     Ok(config::load(Some(&args.config), std::env::vars(), &args.set)?)
 }
 
-/// The contract in `file`.
+/// The contract in `file`; from now on panics are as it wants them.
 pub(crate) fn read_contract(file: &Path) -> anyhow::Result<Contract> {
     let text = std::fs::read_to_string(file).with_context(|| {
         format!("reading the contract {}; `tidegate schema infer` proposes one", file.display())
     })?;
-    Contract::from_toml(&text).map_err(|errors| {
+    Contract::from_toml(&text).inspect(panics::withhold).map_err(|errors| {
         let message = format!("contract {}: {errors}", file.display());
         exit::usage(message)
     })

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use batch::jobs::{Ledger, Outcome};
+use batch::jobs::{Ledger, Outcome, Reads, Run, Runs};
+use jiff::{SignedDuration, Timestamp};
 use monitor::alerts::Alerts;
 use monitor::evaluate::Watched;
 use monitor::policy::Rule;
@@ -19,12 +20,16 @@ use crate::jobs;
 use crate::pipeline::Pipeline;
 use crate::telemetry::{sum, told};
 
+/// How long a run that failed for good is told although a later one succeeded: whoever is on call hears of the
+/// hole, and one that nobody wants to fill is no alarm for ever.
+const HOLE_TOLD: SignedDuration = SignedDuration::from_hours(24);
+
 /// See the module.
 pub(super) struct Pulse<'a> {
     health: &'a Health,
     registry: &'a Registry,
     model: String,
-    jobs: Vec<Ledger>,
+    jobs: Vec<(Ledger, Reads)>,
     pulses: Pulses,
     taken: Option<Instant>,
 }
@@ -34,7 +39,8 @@ impl<'a> Pulse<'a> {
         let model = pipeline.package.name().to_owned();
         let state = jobs::state(&pipeline.config);
         let ledgers = resolved_jobs(&pipeline.config).into_iter();
-        let jobs = ledgers.map(|job| Ledger::of(&state, &job.spec.name)).collect();
+        let jobs =
+            ledgers.map(|job| (Ledger::of(&state, &job.spec.name), job.spec.reads)).collect();
         Self { health, registry, model, jobs, pulses: Pulses::default(), taken: None }
     }
 
@@ -55,15 +61,16 @@ impl<'a> Pulse<'a> {
         let down = self.health.down(now);
         // A counter is not there before it counts: what the hop has not done yet is 0.
         let scores = down.iter().any(|(name, _)| *name == SCORE);
+        let clock = Timestamp::now();
         let pulse = service::Pulse {
-            now_ms: jiff::Timestamp::now().as_millisecond(),
+            now_ms: clock.as_millisecond(),
             newest: newest(watched),
             totals: scores.then(|| totals(&families)),
             errors: ["tidegate_hop_restarts_total", "tidegate_worker_failures_total"]
                 .map(|name| count(&families, name))
                 .into_iter()
                 .sum(),
-            jobs: self.jobs.iter_mut().map(latest).collect(),
+            jobs: self.jobs.iter_mut().map(|(job, reads)| told_of(job, *reads, clock)).collect(),
             firing: alerts.firing_rules(&self.model),
             down: down
                 .into_iter()
@@ -76,18 +83,37 @@ impl<'a> Pulse<'a> {
     }
 }
 
-/// A job, and why its latest run that is over failed, if it did. Another process may make its runs; a
+/// A job, and why a run of it failed that is to be told, if one did. Another process may make its runs; a
 /// state that cannot be read is as bad, and must not keep drift from being watched.
-fn latest(job: &mut Ledger) -> (String, Option<String>) {
+fn told_of(job: &mut Ledger, reads: Reads, now: Timestamp) -> (String, Option<String>) {
     let error = match job.look() {
         Err(error) => Some(format!("{:#}", anyhow::Error::from(error))),
         Ok(runs) => {
-            let over = runs.values().rev().find(|run| run.is_over());
-            let failed = over.filter(|run| run.outcome == Outcome::Failed);
+            let failed = failed(runs, reads, now);
             failed.map(|run| format!("of {}: {}", run.date, run.error.as_deref().unwrap_or("")))
         }
     };
     (job.name().to_owned(), error)
+}
+
+/// The latest run that is over, where it failed; else the latest hole: what a run of the schedule failed to make,
+/// and no other run makes.
+fn failed(runs: &Runs, reads: Reads, now: Timestamp) -> Option<&Run> {
+    let made_since = |failed: &Run| {
+        let mut since = runs.range(failed.scheduled..).map(|(_, run)| run);
+        since.any(|run| run.outcome == Outcome::Succeeded && run.date == failed.date)
+    };
+    let made = |run: &Run| match reads {
+        Reads::Same => true,
+        Reads::PerDay => made_since(run),
+        Reads::PerRun => false,
+    };
+    let fresh = |run: &Run| run.ended.is_some_and(|at| now.duration_since(at) < HOLE_TOLD);
+    // Who asked for a run by hand has seen what became of it.
+    let hole = |run: &Run| !run.by_hand && fresh(run) && !made(run);
+    let over = runs.values().rev().filter(|run| run.is_over()).enumerate();
+    let mut failed = over.filter(|(_, run)| run.outcome == Outcome::Failed);
+    failed.find(|(place, run)| *place == 0 || hole(run)).map(|(_, run)| run)
 }
 
 fn newest(watched: &[Watched]) -> Newest {
@@ -113,4 +139,55 @@ fn totals(families: &[MetricFamily]) -> Totals {
 
 fn count(families: &[MetricFamily], name: &str) -> u64 {
     sum(families, name).unwrap_or(0.0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A run that was to start then, how it ended, and when.
+    type Ended = (&'static str, &'static str, &'static str);
+
+    fn run((scheduled, outcome, ended): Ended) -> Run {
+        let run = json!({
+            "job": "j", "scheduled": scheduled, "date": &scheduled[..10], "started": scheduled,
+            "ended": ended, "outcome": outcome, "starts": 1, "failures": 0, "interruptions": 0,
+            "missed": 0, "output": "", "by": "",
+        });
+        serde_json::from_value(run).expect("a run")
+    }
+
+    fn found(reads: Reads, of: &[Run]) -> Option<String> {
+        let runs: Runs = of.iter().map(|run| (run.scheduled, run.clone())).collect();
+        let now = "2026-01-08T12:00:00Z".parse().expect("a time");
+        failed(&runs, reads, now).map(|run| run.scheduled.to_string())
+    }
+
+    #[test]
+    fn a_failure_is_told_while_it_is_the_latest_and_a_hole_for_a_day() {
+        let lately = ("2026-01-06T02:00:00Z", "failed", "2026-01-08T01:00:00Z");
+        let before = ("2026-01-06T02:00:00Z", "failed", "2026-01-06T02:10:00Z");
+        let same_day = ("2026-01-06T08:00:00Z", "succeeded", "2026-01-08T02:00:00Z");
+        let next_day = ("2026-01-07T02:00:00Z", "succeeded", "2026-01-08T02:00:00Z");
+        for (reads, runs, told) in [
+            (Reads::Same, vec![before], true),
+            (Reads::PerDay, vec![before], true),
+            (Reads::Same, vec![lately, next_day], false),
+            (Reads::PerDay, vec![lately, next_day], true),
+            (Reads::PerRun, vec![lately, next_day], true),
+            (Reads::PerDay, vec![before, next_day], false),
+            (Reads::PerDay, vec![lately, same_day, next_day], false),
+            (Reads::PerRun, vec![lately, same_day, next_day], true),
+        ] {
+            let expected = told.then_some(lately.0);
+            let runs: Vec<Run> = runs.into_iter().map(run).collect();
+            assert_eq!(found(reads, &runs).as_deref(), expected, "{reads:?} {runs:?}");
+        }
+        let by_hand = Run { by_hand: true, ..run(lately) };
+        assert_eq!(found(Reads::PerDay, &[by_hand, run(next_day)]), None);
+        let tried_again = Run { retry_at: Some(Timestamp::MAX), ..run(lately) };
+        assert_eq!(found(Reads::PerDay, &[tried_again, run(next_day)]), None);
+    }
 }

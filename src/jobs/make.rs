@@ -16,6 +16,7 @@ use schemas::failpoint;
 
 use super::scoring::{Asked, Drift, Scored, Scoring};
 use crate::config::Job;
+use crate::panics::WITHHELD;
 use crate::pipeline::Pipeline;
 
 /// What makes runs.
@@ -138,13 +139,13 @@ impl Maker<'_> {
     }
 
     fn new_run(&self, job: &Job, due: &Due, now: Timestamp) -> Run {
-        let (name, missed) = (&job.spec.name, due.missed);
-        if missed > 0 && job.spec.each {
+        let (name, lost) = (&job.spec.name, due.lost);
+        if lost > 0 {
             let hint = format!(
                 "the newest {MOST_CAUGHT_UP} whose time has passed are made; `tidegate jobs run {name} --date DAY` \
                  makes another"
             );
-            tracing::warn!(job = name, before = %due.moment.time, missed, hint, "runs were passed over");
+            tracing::warn!(job = name, before = %due.moment.time, lost, hint, "runs were passed over");
         }
         Run {
             job: name.clone(),
@@ -157,7 +158,7 @@ impl Maker<'_> {
             starts: 0,
             failures: 0,
             interruptions: 0,
-            missed,
+            missed: due.missed,
             by_hand: self.by_hand,
             retry_at: None,
             made: None,
@@ -175,9 +176,7 @@ fn caught<T>(work: impl FnOnce() -> anyhow::Result<T>, withheld: bool) -> anyhow
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         let text = match text {
-            Some(_) if withheld => {
-                "its words are withheld, since the contract has sensitive fields"
-            }
+            Some(_) if withheld => WITHHELD,
             Some(text) => text,
             None => "it says nothing",
         };

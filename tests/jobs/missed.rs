@@ -1,9 +1,12 @@
 //! Runs whose time passed with nobody there, and a run that panics beside others.
 
+use std::fs;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Jobs, NEXT_MINUTE, SOON, stop};
+use super::{Jobs, NEXT_MINUTE, SOON, said, stop};
+use crate::harness::{ended_with, root, run_with};
 use crate::monitor::archive_from;
 
 #[test]
@@ -62,4 +65,33 @@ fn a_run_that_panics_has_failed_and_holds_nobody_up() {
     stop(child);
     let failures = history.iter().filter_map(|run| run["failures"].as_u64()).sum::<u64>();
     assert_eq!((history.len(), failures), (2, 1), "{history:#?}");
+}
+
+#[test]
+fn the_words_of_a_panic_are_told_unless_the_contract_has_sensitive_fields() {
+    let jobs = Jobs::new(
+        "[[jobs]]\nname = 'one'\ncron = '0 0 1 1 *'\ninput = 'in'\noutput = 'one/{date}'\nretries = 0\n",
+    );
+    jobs.flights(1);
+    let contract = fs::read_to_string(root().join("deploy/demo/contract.toml"));
+    let (contract, tail) = (contract.expect("the demo's contract"), "name = \"tail\"\n");
+    assert!(contract.contains(tail), "{contract}");
+    let sensitive = contract.replace(tail, &format!("{tail}sensitive = \"drop\"\n"));
+    for (contract, withheld) in [(contract, false), (sensitive, true)] {
+        let path = jobs.path("contract.toml");
+        fs::write(&path, contract).expect("writable");
+        let file = format!("contract.file={}", path.display());
+        let make = ["jobs", "run", "one", "--date", "2026-01-01", "--set", &file];
+        let arguments = jobs.arguments(&make);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let panics = ("TIDEGATE_FAILPOINT".to_owned(), "jobs.output=panic".to_owned());
+        let output = run_with(&arguments, &[panics]);
+        ended_with(&output, 1);
+        let told = said(&output);
+        assert!(told.contains("panicked at"), "{told}");
+        assert_eq!(told.contains("failpoint jobs.output"), !withheld, "{told}");
+        assert_eq!(told.contains("withheld"), withheld, "{told}");
+        let history = jobs.json(&["jobs", "history", "one"])[0]["error"].to_string();
+        assert_eq!(history.contains("withheld"), withheld, "{history}");
+    }
 }

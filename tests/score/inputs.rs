@@ -1,11 +1,14 @@
-//! Inputs that go bad while a job has them: the file is named, nothing is whole, and put back it goes on.
+//! Inputs that go bad while a job has them, or do not go with the others: the file is named, nothing is whole,
+//! and mended it is scored.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use batch::parquet_io::{NewParquet, ParquetRows};
+
 use super::{SOON, arguments, copies, demo, each_row_once, json, score, text};
-use crate::harness::{Child, ended_with, folder};
+use crate::harness::{Child, FLIGHTS, ended_with, folder};
 
 /// Files of an input; it goes wrong in the last one.
 const FILES: usize = 4;
@@ -78,4 +81,39 @@ fn an_input_that_changes_between_plan_and_reading_ends_the_job_and_put_back_it_g
         assert!(whole.is_file(), "{way}");
         each_row_once(&output, FILES);
     }
+}
+
+/// The demo's flights without a column.
+fn without(column: &str, to: &Path) {
+    let mut file = None;
+    for batch in ParquetRows::open(Path::new(&demo("flights.parquet")), 8192).expect("there") {
+        let mut batch = batch.expect("whole");
+        batch.remove_column(batch.schema().index_of(column).expect("the demo has it"));
+        let file = file
+            .get_or_insert_with(|| NewParquet::create(to, &batch.schema()).expect("a free name"));
+        file.write(&batch).expect("writable");
+    }
+    file.expect("there are flights").publish().expect("writable");
+}
+
+#[test]
+fn a_file_without_a_required_column_is_refused_and_without_an_optional_one_it_is_scored() {
+    let folder = folder();
+    let input = copies(folder.path(), FILES);
+    let (odd, output) = (input.join("002.parquet"), folder.path().join("out"));
+    fs::remove_file(&odd).expect("it was copied");
+    without("distance", &odd);
+    let refused = score(&text(&input), &output, &MORE);
+    ended_with(&refused, 2);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    for word in ["002.parquet", "no column \"distance\"", "make the field nullable"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    assert!(!output.exists(), "something was written");
+    fs::remove_file(&odd).expect("it was written");
+    without("wind", &odd);
+    let scored = score(&text(&input), &output, &[&MORE[..], &["--json"]].concat());
+    ended_with(&scored, 0);
+    assert_eq!(json(&scored)["scored"], FILES as u64 * FLIGHTS);
+    each_row_once(&output, FILES);
 }

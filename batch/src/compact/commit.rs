@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemas::failpoint;
@@ -52,11 +52,22 @@ pub(super) fn commit(
         dirs.insert(dir);
         record.files.push(file);
     }
-    for dir in &dirs {
-        sync_up_to(&**files, &folders.root, dir).map_err(|e| StoreError::io("sync", dir, e))?;
-    }
+    sync(&**files, folders, &dirs)?;
     failpoint::pass("compact.files_published");
     record.publish(files, folders)
+}
+
+/// Makes what lies in these folders of days durable, and their names. The folders above are synced once: a
+/// round may have thousands of days, and each sync is a flush of the disk.
+fn sync(files: &dyn Files, folders: &Folders, days: &BTreeSet<PathBuf>) -> Result<(), StoreError> {
+    if days.is_empty() {
+        return Ok(());
+    }
+    for day in days {
+        files.sync_dir(day).map_err(|e| StoreError::io("sync", day, e))?;
+    }
+    let data = &folders.data;
+    sync_up_to(files, &folders.root, data).map_err(|e| StoreError::io("sync", data, e))
 }
 
 /// The positions in a file of this machine.

@@ -149,10 +149,15 @@ fn upto(record: &Record) -> i64 {
 
 /// Rows of these positions, of a day each thirty.
 fn rows(positions: std::ops::Range<i64>) -> (arrow::array::RecordBatch, Positions) {
+    rows_of(positions, 30)
+}
+
+/// Rows of these positions, of a day each `a_day`.
+fn rows_of(positions: std::ops::Range<i64>, a_day: i64) -> (arrow::array::RecordBatch, Positions) {
     use arrow::array::{Int32Array, Int64Array, TimestampMicrosecondArray};
     let offset = Int64Array::from_iter_values(positions.clone());
     let partition = Int32Array::from_iter_values(positions.clone().map(|_| 0));
-    let times = positions.map(|at| at / 30 * testing::DAY);
+    let times = positions.map(|at| at / a_day * testing::DAY);
     let times = TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC");
     let mut found = Positions::default();
     found.add(&Coordinates {
@@ -195,6 +200,36 @@ fn killed_at_every_call_of_a_round() {
             world.check();
         }
     }
+}
+
+/// Calls with which a round of so many days is published.
+fn calls(days: i64) -> u64 {
+    let mut world = World::new(1);
+    world.act(&Action::Start);
+    let process = world.process.take().expect("nothing fails");
+    let (rows, before) = rows_of(0..days, 1);
+    let (files, folders) = (&process.files, &process.folders);
+    let next = process.record.generation + 1;
+    let mut writer = Writer::new(files, folders, next, rows.schema(), vec![], 1);
+    writer.write(&rows).unwrap();
+    let written = writer.finish().unwrap();
+    assert_eq!(written.len() as i64, days);
+    let mut next = process.record.clone();
+    next.upto.insert(0, days);
+    let read = |path: &Path, into: &mut Positions| {
+        into_positions(&world.content(path), into);
+        Ok(())
+    };
+    let left = || world.calls_left.load(Ordering::Relaxed);
+    let had = left();
+    commit::commit(files, folders, &mut next, written, &before, &read).unwrap();
+    had - left()
+}
+
+#[test]
+fn a_day_more_is_a_folder_and_a_name_and_syncs_nothing_above() {
+    // The folder and its name in the one above, the file's name, the folder's content.
+    assert_eq!(calls(20) - calls(10), 10 * 4);
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! Whether a run of a job is due. Pure: a job, its runs, and what is known of the world.
 //!
 //! What was begun is ended first, then what failed is tried again, then a new run begins. Of runs whose time
-//! passed with nobody there each is made, the oldest first, where each reads something of its own; where all
+//! passed with nobody there each is made, the oldest first, where each reads something of its own; of those that
 //! read the same, the newest stands for them. What is passed over is counted with the run after it.
 
 use jiff::civil::Date;
@@ -37,12 +37,23 @@ pub struct JobSpec {
     pub trigger: Trigger,
     /// Where its days begin and end.
     pub zone: TimeZone,
-    /// Whether its runs read different things, so that none stands for another.
-    pub each: bool,
+    /// Which of its runs read the same, so that one stands for the others.
+    pub reads: Reads,
     /// Failures after which a run is tried again.
     pub retries: u32,
     /// The wait after the first of them.
     pub retry_after: SignedDuration,
+}
+
+/// What the runs of a job read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// All the same.
+    Same,
+    /// Those of a day the same.
+    PerDay,
+    /// Each something of its own.
+    PerRun,
 }
 
 /// What is known beside the job's own runs.
@@ -65,6 +76,8 @@ pub struct Due {
     pub moment: Moment,
     /// Runs before it that are passed over; at most 1000 are counted.
     pub missed: u32,
+    /// Those among them that no run stands for: they are too far behind.
+    pub lost: u32,
 }
 
 /// The run of `job` that is due, if any. Nobody must be making one.
@@ -77,7 +90,7 @@ pub fn due(job: &JobSpec, runs: &Runs, world: World<'_>) -> Option<Due> {
     };
     if let Some(run) = runs.values().find(is_due) {
         let moment = Moment { time: run.scheduled, date: run.date, zone: job.zone.clone() };
-        return Some(Due { moment, missed: run.missed });
+        return Some(Due { moment, missed: run.missed, lost: 0 });
     }
     new(job, runs, world)
 }
@@ -101,20 +114,34 @@ pub fn latest(job: &JobSpec, world: World<'_>) -> Option<Moment> {
 
 /// A run that was not begun yet.
 fn new(job: &JobSpec, runs: &Runs, world: World<'_>) -> Option<Due> {
-    let mut come = come(job, runs, world);
-    let made = |moment: &Moment| runs.contains_key(&moment.time);
-    if job.each && matches!(job.trigger, Trigger::After(_)) {
+    let come = come(job, runs, world);
+    let made = |at: usize| runs.contains_key(&come[at].time);
+    let mut wanted = wanted(job.reads, &come);
+    if matches!(job.trigger, Trigger::After(_)) {
         // What the job before made good later may be older than many that this one has made.
-        come.retain(|moment| !made(moment));
+        wanted.retain(|at| !made(*at));
     }
-    let first = come.len().saturating_sub(if job.each { MOST_CAUGHT_UP } else { 1 });
-    let at = first + come[first..].iter().position(|moment| !made(moment))?;
+    let too_many = wanted.len().saturating_sub(MOST_CAUGHT_UP);
+    let newest = wanted.split_off(too_many);
+    let at = newest.into_iter().find(|at| !made(*at))?;
     let moment = come[at].clone();
     // Those before the schedule's last run were counted with it.
     let counted = last(runs.range(..moment.time)).map(|run| run.scheduled);
-    let passed_over = |it: &&Moment| !made(it) && counted.is_none_or(|at| it.time > at);
-    let missed = come[..at].iter().filter(passed_over).count();
-    Some(Due { moment, missed: missed as u32 })
+    let passed_over =
+        |at: &usize| !made(*at) && counted.is_none_or(|counted| come[*at].time > counted);
+    let missed = (0..at).filter(passed_over).count() as u32;
+    let lost = wanted.into_iter().filter(passed_over).count() as u32;
+    Some(Due { moment, missed, lost })
+}
+
+/// Places of those runs that no later one stands for.
+fn wanted(reads: Reads, come: &[Moment]) -> Vec<usize> {
+    let stands_alone = |at: &usize| match (reads, come.get(at + 1)) {
+        (Reads::PerRun, _) | (_, None) => true,
+        (Reads::PerDay, Some(next)) => next.date != come[*at].date,
+        (Reads::Same, Some(_)) => false,
+    };
+    (0..come.len()).filter(stands_alone).collect()
 }
 
 /// The runs whose time has come since the schedule's last one, in order. What people made by hand says

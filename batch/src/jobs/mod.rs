@@ -15,7 +15,9 @@ mod tests;
 
 pub use calendar::Calendar;
 pub use cron::{Cron, CronError};
-pub use due::{Due, JobSpec, MOST_CAUGHT_UP, Trigger, World, due, latest, next, of_date, of_time};
+pub use due::{
+    Due, JobSpec, MOST_CAUGHT_UP, Reads, Trigger, World, due, latest, next, of_date, of_time,
+};
 pub use run::{MAX_INTERRUPTIONS, Made, Outcome, Run};
 pub use state::{Held, HoldError, Ledger, Runs, State, publish_folder};
 pub use template::{Moment, Template, TemplateError};

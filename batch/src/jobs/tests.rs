@@ -6,6 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 
+mod missed;
+
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -13,7 +15,7 @@ fn at(text: &str) -> Timestamp {
 fn job(trigger: Trigger, zone: &str) -> JobSpec {
     let zone = TimeZone::get(zone).unwrap();
     let retry_after = SignedDuration::from_secs(60);
-    JobSpec { name: "j".into(), trigger, zone, each: false, retries: 2, retry_after }
+    JobSpec { name: "j".into(), trigger, zone, reads: Reads::Same, retries: 2, retry_after }
 }
 
 fn by_clock(cron: &str, zone: &str) -> JobSpec {
@@ -133,60 +135,6 @@ fn a_run_that_ends_its_process_again_and_again_is_given_up() {
     assert!(one.begin("by hand", one.scheduled), "a person may try again");
 }
 
-/// Runs all that is due, as the scheduler does: scheduled day of each, and the missed runs before it.
-fn all(job: &JobSpec, have: &[Run], world: World<'_>) -> Vec<(i8, u32)> {
-    let (mut runs, mut made) = (runs(have), Vec::new());
-    while let Some(found) = due(job, &runs, world) {
-        made.push((found.moment.date.day(), found.missed));
-        let new = Run { missed: found.missed, ..run("2026-01-01T00:00:00Z", Outcome::Succeeded) };
-        let time = found.moment.time;
-        runs.insert(time, Run { scheduled: time, date: found.moment.date, ..new });
-        assert!(made.len() <= 2 * MOST_CAUGHT_UP, "{made:?}");
-    }
-    made
-}
-
-fn each(job: JobSpec) -> JobSpec {
-    JobSpec { each: true, ..job }
-}
-
-#[test]
-fn days_that_were_missed_are_made_one_by_one_where_each_reads_its_own() {
-    let job = each(by_clock("30 2 * * *", "UTC"));
-    let done = run("2026-01-05T02:30:00Z", Outcome::Succeeded);
-    let world = world("2026-01-09T20:00:00Z");
-    let days = [(6, 0), (7, 0), (8, 0), (9, 0)];
-    assert_eq!(all(&job, std::slice::from_ref(&done), world), days);
-    // A job that is new has missed nothing, and nothing is made twice.
-    assert_eq!(all(&job, &[], World { since: at("2026-01-08T12:00:00Z"), ..world }), [(9, 0)]);
-    // One that waits for its next try keeps nobody waiting.
-    let waits = Run {
-        retry_at: Some(at("2026-02-01T00:00:00Z")),
-        ..run("2026-01-06T02:30:00Z", Outcome::Failed)
-    };
-    assert_eq!(all(&job, &[done.clone(), waits], world), [(7, 0), (8, 0), (9, 0)]);
-    // What a person made is made, and says nothing about the days before it.
-    let by_hand = Run { by_hand: true, ..run("2026-01-08T02:30:00Z", Outcome::Succeeded) };
-    assert_eq!(all(&job, &[done.clone(), by_hand.clone()], world), [(6, 0), (7, 0), (9, 0)]);
-    let newest = JobSpec { each: false, ..job };
-    assert_eq!(all(&newest, &[done.clone(), by_hand], world), [(9, 2)]);
-    // A clock that was ahead once keeps nothing from being made.
-    let ahead = run("2026-03-01T02:30:00Z", Outcome::Succeeded);
-    assert_eq!(all(&newest, &[done, ahead], world), [(9, 3)]);
-}
-
-#[test]
-fn what_is_too_far_behind_is_passed_over_and_counted_once() {
-    let done = run("2026-01-05T02:30:00Z", Outcome::Succeeded);
-    let job = each(by_clock("30 2 * * *", "UTC"));
-    let most = MOST_CAUGHT_UP as u32;
-    let last = at("2026-01-05T02:30:00Z") + SignedDuration::from_hours(24 * (i64::from(most) + 7));
-    let made = all(&job, &[done], World { now: last, ..world("2026-01-05T02:30:00Z") });
-    assert_eq!(made.len(), MOST_CAUGHT_UP);
-    assert_eq!(made.iter().map(|(_, missed)| missed).sum::<u32>(), 7);
-    assert_eq!(made[0].1, 7, "with the run after them");
-}
-
 #[test]
 fn one_job_follows_another_for_the_same_day() {
     let follower = job(Trigger::After("first".into()), "UTC");
@@ -206,28 +154,6 @@ fn one_job_follows_another_for_the_same_day() {
 }
 
 #[test]
-fn a_follower_makes_every_day_that_the_other_has_made() {
-    let follower = each(job(Trigger::After("first".into()), "UTC"));
-    let succeeded = |day: &str| run(day, Outcome::Succeeded);
-    // The sixth came good after the seventh, and both while nobody followed.
-    let late = Run { ended: Some(at("2026-01-08T09:00:00Z")), ..succeeded("2026-01-06T02:00:00Z") };
-    let first = runs(&[
-        succeeded("2026-01-05T02:00:00Z"),
-        late,
-        succeeded("2026-01-07T02:00:00Z"),
-        run("2026-01-08T02:00:00Z", Outcome::Failed),
-    ]);
-    let world = World { before: Some(&first), ..world("2026-01-08T12:00:00Z") };
-    assert_eq!(all(&follower, &[succeeded("2026-01-05T02:00:00Z")], world), [(6, 0), (7, 0)]);
-    let have = [succeeded("2026-01-05T02:00:00Z"), succeeded("2026-01-07T02:00:00Z")];
-    assert_eq!(all(&follower, &have, world), [(6, 0)]);
-    // One that is new follows what succeeds from now on, and the newest of what there is.
-    let new = |since: &str| all(&follower, &[], World { since: at(since), ..world });
-    assert_eq!(new("2026-01-08T10:00:00Z"), [(7, 0)]);
-    assert_eq!(new("2026-01-07T12:00:00Z"), [(6, 0), (7, 0)]);
-}
-
-#[test]
 fn a_day_is_complete_when_the_watermark_has_passed_its_end() {
     let job = job(Trigger::Watermark, "Europe/Berlin");
     for (mark, expected) in [
@@ -240,25 +166,6 @@ fn a_day_is_complete_when_the_watermark_has_passed_its_end() {
         check(&job, &have, world, None);
     }
     check(&job, &[], world("2026-05-01T00:00:00Z"), None);
-}
-
-#[test]
-fn days_that_the_watermark_passed_at_once_are_made_one_by_one() {
-    let newest = job(Trigger::Watermark, "Europe/Berlin");
-    let job = each(newest.clone());
-    let world =
-        World { watermark: Some(at("2026-03-31T22:30:00Z")), ..world("2026-05-01T00:00:00Z") };
-    let done = run("2026-03-28T23:00:00Z", Outcome::Succeeded);
-    let days = [(29, 0), (30, 0), (31, 0)];
-    assert_eq!(all(&job, std::slice::from_ref(&done), world), days);
-    assert_eq!(all(&newest, std::slice::from_ref(&done), world), [(31, 2)]);
-    // A job that is new begins with the newest day, whatever older one a person made.
-    let by_hand = Run { by_hand: true, ..done.clone() };
-    assert_eq!(all(&job, &[by_hand], world), [(31, 0)]);
-    // A watermark that went back makes nothing again.
-    let back = World { watermark: Some(at("2026-03-28T22:00:00Z")), ..world };
-    let before = run("2026-03-27T23:00:00Z", Outcome::Succeeded);
-    assert!(all(&job, &[before, done], back).is_empty());
 }
 
 #[test]
@@ -281,16 +188,16 @@ fn a_run_by_hand_is_named_by_its_day_or_its_time() {
 fn the_newest_run_is_that_of_the_latest_time_made_or_not() {
     let time = |job: &JobSpec, world: World<'_>| latest(job, world).map(|moment| moment.time);
     let now = world("2026-01-09T20:00:00Z");
-    let daily = each(by_clock("30 2 * * *", "UTC"));
+    let daily = by_clock("30 2 * * *", "UTC");
     assert_eq!(time(&daily, now), Some(at("2026-01-09T02:30:00Z")));
     let before = runs(&[
         run("2026-01-05T02:00:00Z", Outcome::Succeeded),
         run("2026-01-06T02:00:00Z", Outcome::Failed),
     ]);
-    let follower = each(job(Trigger::After("first".into()), "UTC"));
+    let follower = job(Trigger::After("first".into()), "UTC");
     let world = World { before: Some(&before), ..now };
     assert_eq!(time(&follower, world), Some(at("2026-01-05T02:00:00Z")));
-    let complete = each(job(Trigger::Watermark, "UTC"));
+    let complete = job(Trigger::Watermark, "UTC");
     let world = World { watermark: Some(at("2026-01-08T01:00:00Z")), ..now };
     assert_eq!(time(&complete, world), Some(at("2026-01-08T00:00:00Z")));
     assert_eq!(time(&complete, now), None);

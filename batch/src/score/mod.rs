@@ -24,6 +24,7 @@ mod columns;
 mod folders;
 mod function;
 mod hive;
+mod lacking;
 mod manifest;
 mod model;
 mod output;
@@ -54,7 +55,7 @@ use columns::Columns;
 use folders::Folders;
 use parts::Planned;
 use plan::Plan;
-use work::Worker;
+use work::{Ending, Worker};
 
 /// Where the row lies in its file: the row's number in Parquet and CSV, from 0; in JSON lines the byte
 /// at which its line starts.
@@ -204,7 +205,7 @@ impl Job {
     }
 
     /// Does what is left, on `threads` threads, each with one part at a time; `now` is written into the rows, and `progress` hears of
-    /// rows as they are read. The first error ends it, and so does `asked_to_end`: then parts are left, as
+    /// rows as they are read. The first error or panic ends it, and so does `asked_to_end`: then parts are left, as
     /// [`Job::state`] says. What is published stays. Blocks.
     pub fn run(
         &mut self,
@@ -220,6 +221,7 @@ impl Job {
         let stop = || failed.load(Ordering::Relaxed) || asked_to_end();
         let job = &*self;
         let work = || -> Result<Vec<(usize, Counts)>, StoreError> {
+            let ending = Ending::of(&failed);
             let worker = job.worker()?;
             let mut done = Vec::new();
             while !stop() {
@@ -227,15 +229,10 @@ impl Job {
                 let scored = work::persistent(*part, stop, || {
                     worker.part(*part, &job.folders, scored_at, progress, &stop)
                 });
-                match scored {
-                    Ok(Some(counts)) => done.push((*part, counts)),
-                    Ok(None) => break,
-                    Err(error) => {
-                        failed.store(true, Ordering::Relaxed);
-                        return Err(error);
-                    }
-                }
+                let Some(counts) = scored? else { break };
+                done.push((*part, counts));
             }
+            ending.in_order();
             Ok(done)
         };
         let threads = threads.clamp(1, left.len().max(1));

@@ -17,6 +17,7 @@ use schemas::Contract;
 use serde::{Deserialize, Serialize};
 
 use super::hive;
+use super::lacking::Lacking;
 use crate::error::StoreError;
 use crate::files;
 use crate::rows::find::{FileKind, find};
@@ -95,9 +96,10 @@ pub(super) fn plan(inputs: &[PathBuf], contract: &Contract) -> Result<Planned, S
     let (mut inputs, mut parts) = (Vec::new(), Vec::new());
     let mut schema: Option<Schema> = None;
     let mut own: Option<Vec<&str>> = None;
+    let mut lacking = Lacking::default();
     for file in &found.files {
         let input = Input::of(file)?;
-        let at = inputs.len();
+        let (at, before) = (inputs.len(), parts.len());
         let columns = match found.kind {
             FileKind::Parquet => parquet(at, &input, &mut parts)?,
             FileKind::Csv => {
@@ -117,6 +119,10 @@ pub(super) fn plan(inputs: &[PathBuf], contract: &Contract) -> Result<Planned, S
                 )
             }
         };
+        // A file without rows has none that its columns could spoil.
+        if parts[before..].iter().any(|part| part.rows != Some(0)) {
+            lacking.note(file, &columns, &hive, contract);
+        }
         let has = |key: &&Field| columns.column_with_name(key.name()).is_some();
         let both: Vec<&str> = hive.iter().filter(has).map(|key| key.name().as_str()).collect();
         let first = own.get_or_insert_with(|| Vec::clone(&both));
@@ -140,6 +146,7 @@ pub(super) fn plan(inputs: &[PathBuf], contract: &Contract) -> Result<Planned, S
         inputs.push(input);
     }
     let schema = schema.unwrap_or_else(Schema::empty);
+    lacking.check(&schema, &hive, contract)?;
     // A file's own column goes before what its folder says.
     let hive = hive.into_iter().filter(|key| schema.column_with_name(key.name()).is_none());
     let shape = Shape { kind: found.kind, hive: hive.collect(), schema: Arc::new(schema) };

@@ -14,6 +14,7 @@ use crate::parquet_io::ParquetRows;
 
 mod again;
 mod shapes;
+mod together;
 
 pub(super) const CONTRACT: &str = "name = 'c'\n[[fields]]\nname = 'id'\ntype = 'string'\n[[fields]]\nname = 'x'\n\
     type = 'float64'\nnullable = true\n[[fields]]\nname = 'n'\ntype = 'int16'\n";

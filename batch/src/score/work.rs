@@ -1,7 +1,7 @@
 //! One thread of a job: the rows of a part, scored here or on a cluster, into the part's files.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -43,6 +43,33 @@ pub(super) fn persistent<T>(
         }
     }
     part()
+}
+
+/// Stops the other threads of a job when its own ends in any way but in order, a panic included: they would go
+/// on for hours for nobody.
+pub(super) struct Ending<'a> {
+    failed: &'a AtomicBool,
+    in_order: bool,
+}
+
+impl<'a> Ending<'a> {
+    /// `failed` is what all threads look at.
+    pub(super) fn of(failed: &'a AtomicBool) -> Self {
+        Self { failed, in_order: false }
+    }
+
+    /// The others may go on.
+    pub(super) fn in_order(mut self) {
+        self.in_order = true;
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if !self.in_order {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What a thread has of its own.

@@ -7,6 +7,7 @@ mod archived;
 mod depth;
 mod models;
 mod output;
+mod plain;
 mod plan;
 mod predict;
 mod print;

@@ -13,7 +13,7 @@ use arrow::util::pretty::pretty_format_batches_with_schema;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 
-use super::{Format, TABLE_ROWS, told};
+use super::{Format, TABLE_ROWS, plain, told};
 use crate::error::StoreError;
 use crate::parquet_io::{NewParquet, as_json_lines};
 
@@ -29,7 +29,8 @@ enum Kind {
     Table(Vec<RecordBatch>),
     Csv,
     Json,
-    Parquet(Box<NewParquet>),
+    /// The file, and its columns where they are not the answer's own.
+    Parquet(Box<NewParquet>, Option<SchemaRef>),
 }
 
 impl<'o> Printer<'o> {
@@ -42,7 +43,11 @@ impl<'o> Printer<'o> {
             Format::Table => Kind::Table(Vec::new()),
             Format::Csv => Kind::Csv,
             Format::Json => Kind::Json,
-            Format::Parquet(path) => Kind::Parquet(Box::new(NewParquet::create(path, &schema)?)),
+            Format::Parquet(path) => {
+                let plain = plain::schema(&schema);
+                let file = NewParquet::create(path, plain.as_ref().unwrap_or(&schema))?;
+                Kind::Parquet(Box::new(file), plain)
+            }
         };
         Ok(Self { out, kind, schema, rows: 0 })
     }
@@ -73,7 +78,13 @@ impl<'o> Printer<'o> {
                 let text = as_json_lines(&batch).map_err(unprintable)?;
                 self.out.write_all(&text).map_err(to_out)?;
             }
-            Kind::Parquet(file) => file.write(&batch)?,
+            Kind::Parquet(file, None) => file.write(&batch)?,
+            Kind::Parquet(file, Some(plain)) => {
+                for start in (0..batch.num_rows()).step_by(plain::ROWS) {
+                    let rows = batch.slice(start, plain::ROWS.min(batch.num_rows() - start));
+                    file.write(&plain::rows(&rows, plain).map_err(unprintable)?)?;
+                }
+            }
         }
         Ok(())
     }
@@ -96,7 +107,7 @@ impl<'o> Printer<'o> {
                         .map_err(to_out)?;
                 }
             }
-            Kind::Parquet(file) => {
+            Kind::Parquet(file, _) => {
                 file.publish()?;
             }
             Kind::Csv | Kind::Json => {}

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Float64Array, Int32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use schemas::MicroBatch;
 
 use super::*;
 use crate::archive::testing::{batch, config, topic};
 use crate::archive::{Archive, Table, topic_folder};
-use crate::parquet_io::{NewParquet, ParquetRows};
+use crate::parquet_io::{NewParquet, ParquetRows, as_json_lines};
 
 /// Plenty for what these tests ask.
 const MEMORY_BYTES: usize = 1 << 30;
@@ -138,6 +138,39 @@ fn every_format_and_several_statements() {
     assert_eq!(rows.rows(), 20);
     let none = ask(root.path(), "select x from results where x < 0", &Format::Csv).unwrap();
     assert_eq!(none, "x\n");
+}
+
+#[test]
+fn a_parquet_file_of_answers_holds_text_and_bytes_and_no_views_of_them() {
+    let root = sample();
+    let path = root.path().join("answer.parquet");
+    let ask = |sql: &str| {
+        ask(root.path(), sql, &Format::Parquet(path.clone())).unwrap();
+        let rows = ParquetRows::open(&path, 4096).unwrap();
+        let schema = format!("{:?}", rows.schema());
+        assert!(!schema.contains("View"), "{schema}");
+        let batches: Vec<RecordBatch> = rows.map(Result::unwrap).collect();
+        std::fs::remove_file(&path).unwrap();
+        batches
+    };
+    let view = |text: &str| format!("arrow_cast('{text}', 'Utf8View')");
+    let answer = ask(&format!(
+        "select {} t, arrow_cast('b', 'BinaryView') b, make_array({}) l, named_struct('m', {}) s, 1 n",
+        view("a"),
+        view("c"),
+        view("d")
+    ));
+    let text = String::from_utf8(as_json_lines(&answer[0]).unwrap()).unwrap();
+    assert_eq!(text, "{\"t\":\"a\",\"b\":\"62\",\"l\":[\"c\"],\"s\":{\"m\":\"d\"},\"n\":1}\n");
+    // More rows than are made plain together.
+    let many =
+        "select arrow_cast(cast(value as varchar), 'Utf8View') t from generate_series(1, 5000)";
+    let mut texts: Vec<String> = Vec::new();
+    for batch in ask(many) {
+        texts.extend(batch["t"].as_string::<i32>().iter().map(|text| text.unwrap().to_owned()));
+    }
+    texts.sort_by_key(|text| text.parse::<u32>().unwrap());
+    assert_eq!(texts, (1..=5000).map(|value| value.to_string()).collect::<Vec<_>>());
 }
 
 #[test]

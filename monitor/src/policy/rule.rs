@@ -76,7 +76,7 @@ pub enum Measure {
     Lag,
     /// Seconds since the hop was last alive.
     HopDown,
-    /// 1 when the job's latest run failed for good, else 0.
+    /// 1 when the job's latest run failed for good, or one lately that no other makes good, else 0.
     JobFailed,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-use batch::jobs::{Calendar, Cron, JobSpec, Template, Trigger};
+use batch::jobs::{Calendar, Cron, JobSpec, Reads, Template, Trigger};
 use batch::location;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
@@ -84,14 +84,13 @@ impl<'a> Jobs<'a> {
             return None;
         }
         // An output tells runs apart in any case: what one reads says whether another stands for it.
-        let mut read = inputs.iter().chain(predicate.iter().flatten());
-        let each = read.any(|text| text.tells_days() || text.tells_runs());
+        let reads = reads(inputs.iter().chain(predicate.iter().flatten()));
         Some(Job {
             spec: JobSpec {
                 name: entry.name.clone(),
                 trigger: trigger?,
                 zone: zone?,
-                each,
+                reads,
                 retries: entry.retries.unwrap_or(3),
                 retry_after: SignedDuration::from_secs(entry.retry_seconds.unwrap_or(60).into()),
             },
@@ -254,6 +253,17 @@ fn template(key: &'static str, text: &str, say: Say<'_>) -> Option<Template> {
     }
 }
 
+/// What runs read whose inputs and condition are these.
+fn reads<'a>(all: impl Iterator<Item = &'a Template> + Clone) -> Reads {
+    if all.clone().any(Template::tells_runs) {
+        Reads::PerRun
+    } else if all.clone().any(Template::tells_days) {
+        Reads::PerDay
+    } else {
+        Reads::Same
+    }
+}
+
 fn numbers(entry: &JobEntry, say: Say<'_>) {
     for (key, value, low, high) in [
         ("threads", entry.threads.map(|threads| threads as u64), 0, 512),
@@ -280,26 +290,30 @@ fn schedule(entry: &JobEntry) -> String {
 
 #[cfg(test)]
 mod tests {
+    use batch::jobs::Reads;
+
     use crate::config::{load, resolved_jobs};
 
     #[test]
-    fn a_job_whose_input_or_condition_has_a_place_reads_something_each_time() {
+    fn places_in_input_and_condition_say_which_runs_read_the_same() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("tidegate.toml");
         for (reads, expected) in [
-            ("input = 'in'", false),
-            ("input = 'in/{{date}}'\nwhere = \"a > 1\"", false),
-            ("input = ['in', 'in/{date-1}/*.csv']", true),
-            ("input = 'in/{time}'", true),
-            ("input = 'in'\nwhere = \"a >= '{start}'\"", true),
+            ("input = 'in'", Reads::Same),
+            ("input = 'in/{{date}}'\nwhere = \"a > 1\"", Reads::Same),
+            ("input = ['in', 'in/{date-1}/*.csv']", Reads::PerDay),
+            ("input = 'in/{time}'", Reads::PerRun),
+            ("input = 'in/{date}/{time}'", Reads::PerRun),
+            ("input = 'in'\nwhere = \"a >= '{start}'\"", Reads::PerDay),
         ] {
             let job = "[[jobs]]\nname = 'a'\ncron = '@daily'\noutput = 'out/{date}/{time}'\n";
             let topics = "[input]\ntopic = 'a'\n[output]\ntopic = 'b'\n[dead_letters]\ntopic = 'c'\n\
                           [model]\nname = 'm'\nversion = '1'\n";
             std::fs::write(&file, format!("{topics}{job}{reads}\n")).expect("it is writable");
             let config = load(Some(&file), std::iter::empty(), &[]).expect(reads);
-            let each: Vec<bool> = resolved_jobs(&config).iter().map(|job| job.spec.each).collect();
-            assert_eq!(each, [expected], "{reads}");
+            let found: Vec<Reads> =
+                resolved_jobs(&config).iter().map(|job| job.spec.reads).collect();
+            assert_eq!(found, [expected], "{reads}");
         }
     }
 }

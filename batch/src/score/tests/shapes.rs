@@ -2,6 +2,15 @@
 
 use super::*;
 
+fn parquet_of(path: &Path, columns: Vec<(&str, ArrayRef)>) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let file = File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
 #[test]
 fn folders_name_columns_of_the_contract_in_every_format() {
     let folder = tempfile::tempdir().unwrap();
@@ -12,17 +21,13 @@ fn folders_name_columns_of_the_contract_in_every_format() {
     };
     write("lines/n=3/a.jsonl", "{\"id\":\"a\",\"x\":1}\n{\"id\":\"b\",\"x\":2}\nnot json\n");
     write("csv/n=3/a.csv", "id,x\na,1\nb,2\nc,word\n");
-    let path = folder.path().join("parquet/n=3/a.parquet");
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let columns: [(&str, ArrayRef); 2] = [
-        ("id", Arc::new(StringArray::from(vec![Some("a"), Some("b"), None]))),
-        ("x", Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0]))),
-    ];
-    let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let mut writer =
-        ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+    parquet_of(
+        &folder.path().join("parquet/n=3/a.parquet"),
+        vec![
+            ("id", Arc::new(StringArray::from(vec![Some("a"), Some("b"), None]))),
+            ("x", Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0]))),
+        ],
+    );
     for input in ["lines", "csv", "parquet"] {
         let asked = ScoreConfig {
             output: folder.path().join(input).with_extension("out"),
@@ -68,6 +73,38 @@ fn files_that_only_partly_name_a_folders_column_are_refused() {
     assert!(said.contains("n=2/b.csv") && said.contains("score them apart"), "{said}");
     run(config(folder.path(), &["in/n=1"])).unwrap();
     assert_eq!(texts(&rows(folder.path(), "results"), "n"), ["5"], "the file's own goes before");
+}
+
+#[test]
+fn a_file_without_a_required_column_is_refused_and_an_optional_one_may_be_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = |id: &str| -> ArrayRef { Arc::new(StringArray::from(vec![id])) };
+    let numbers = |number: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![number])) };
+    let csv = |name: &str, text: &str| {
+        let path = folder.path().join("csv").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    csv("a.csv", "id,x,n\na,1,5\n");
+    csv("b.csv", "id,x\nb,2\n");
+    let at = |name: &str| folder.path().join("parquet").join(name);
+    parquet_of(&at("a.parquet"), vec![("id", ids("a")), ("x", numbers(1)), ("n", numbers(5))]);
+    parquet_of(&at("b.parquet"), vec![("id", ids("b")), ("x", numbers(2))]);
+    for (input, file) in [("csv", "b.csv"), ("parquet", "b.parquet")] {
+        let said = refused(config(folder.path(), &[input]));
+        assert!(said.contains(file) && said.contains("no column \"n\""), "{said}");
+        assert!(!folder.path().join("out").exists(), "{input}: something was written");
+    }
+    // Without rows there is nothing that it could spoil.
+    let none: ArrayRef = Arc::new(StringArray::from(Vec::<String>::new()));
+    parquet_of(&at("b.parquet"), vec![("id", none)]);
+    csv("b.csv", "id,n\nb,2\n");
+    for (input, answers) in [("csv", vec!["2.0", ""]), ("parquet", vec!["2.0"])] {
+        run(config(folder.path(), &[input])).unwrap();
+        assert_eq!(texts(&rows(folder.path(), "results"), "prediction_twice"), answers, "{input}");
+        assert!(rows(folder.path(), "rejects").is_empty(), "{input}");
+        fs::remove_dir_all(folder.path().join("out")).unwrap();
+    }
 }
 
 #[test]

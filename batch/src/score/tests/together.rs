@@ -1,0 +1,45 @@
+//! Threads of a job: where one ends in disorder the others do not go on to their end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::*;
+
+/// A part each.
+const FILES: usize = 60;
+const UNLUCKY: f64 = 13.0;
+
+/// Doubles slowly, and panics where it meets that number.
+struct Panics;
+
+impl Predictor for Panics {
+    fn outputs(&self) -> SchemaRef {
+        Doubler.outputs()
+    }
+
+    fn predict(&mut self, events: &RecordBatch) -> Result<RecordBatch, PredictError> {
+        let values = events.column_by_name("x").unwrap().as_primitive::<Float64Type>();
+        assert!(!values.iter().flatten().any(|value| value == UNLUCKY), "an unlucky row");
+        std::thread::sleep(Duration::from_millis(20));
+        Doubler.predict(events)
+    }
+}
+
+#[test]
+fn a_panic_in_one_thread_stops_the_others_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("in")).unwrap();
+    for file in 0..FILES {
+        let x = if file == 0 { UNLUCKY } else { 1.0 };
+        let path = folder.path().join(format!("in/{file:03}.csv"));
+        fs::write(path, format!("id,x,n\na,{x},1\n")).unwrap();
+    }
+    let plain = Arc::into_inner(model(CONTRACT)).expect("nobody else's");
+    let sessions = Sessions::new(2, Box::new(|| Ok(Box::new(Panics))));
+    let mut job =
+        Job::open(config(folder.path(), &["in"]), Arc::new(Model { sessions, ..plain })).unwrap();
+    let run = || job.run(2, SystemTime::UNIX_EPOCH, &|_| {}, &|| false);
+    assert!(catch_unwind(AssertUnwindSafe(run)).is_err(), "the panic is the caller's");
+    let made = fs::read_dir(folder.path().join("out/results")).unwrap().count();
+    assert!(made < FILES / 2, "{made} of {FILES} parts were made after the panic");
+}
