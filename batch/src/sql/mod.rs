@@ -5,6 +5,7 @@
 
 mod archived;
 mod depth;
+mod growth;
 mod models;
 mod output;
 mod plain;

@@ -6,12 +6,12 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 
-use super::{references, told};
+use super::{growth, references, told};
 use crate::error::StoreError;
 
 /// Why a statement has no plan.
 pub(super) enum Refused {
-    /// It would read too much at once.
+    /// It would read too much at once, or grow too much.
     TooLarge(String),
     /// It is no query that can be answered.
     Query(DataFusionError),
@@ -32,6 +32,7 @@ pub(super) async fn plan(
         let error = error.strip_backtrace();
         Refused::Writes(format!("only queries are answered here ({error})"))
     })?;
+    growth::check(&plan).map_err(Refused::TooLarge)?;
     Ok(plan)
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::*;
 
-/// A part each.
-const FILES: usize = 60;
+/// A part each: seconds of work, so that a panic whose backtrace is printed first is still soon.
+const FILES: usize = 300;
 const UNLUCKY: f64 = 13.0;
 
 /// Doubles slowly, and panics where it meets that number.
