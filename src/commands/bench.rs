@@ -46,7 +46,8 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     let config = super::resolve(&args.config)?;
     let connection = pipeline::connection(&config);
     let names = Names::new(&config);
-    for topic in [&names.input, &names.output, &names.dead_letters] {
+    let parts = args.limits.then_some(&names.parts);
+    for topic in [&names.input, &names.output, &names.dead_letters].into_iter().chain(parts) {
         let new = CreateTopic {
             name: topic.clone(),
             partitions: args.partitions,
@@ -128,6 +129,8 @@ pub(crate) struct Names {
     pub(crate) input: String,
     pub(crate) output: String,
     pub(crate) dead_letters: String,
+    /// Results of the raw parts: a pipeline that begins wants an empty output.
+    pub(crate) parts: String,
 }
 
 impl Names {
@@ -139,6 +142,7 @@ impl Names {
             input: topic(&config.input.topic),
             output: topic(&config.output.topic),
             dead_letters: topic(&config.dead_letters.topic),
+            parts: topic(&format!("{}-parts", config.output.topic)),
         }
     }
 }

@@ -32,7 +32,8 @@ pub(crate) fn each_once(pipeline: &Pipeline, scored: u64, rejected: u64) {
     let expected = format!("{events},{events},{scored}");
     if rejected == 0 {
         // A pipeline without a reject has no such table in SQL.
-        let count = "SELECT count(*), count(DISTINCT (input_partition, input_offset)) FROM results";
+        let count = "SELECT count(*), count(DISTINCT \
+             CAST(input_partition AS BIGINT) * 1000000000000 + input_offset) FROM results";
         assert_eq!(pipeline.sql(count), format!("{events},{events}"), "{count}");
     } else {
         assert_eq!(pipeline.sql(COUNTS), expected, "{COUNTS}");

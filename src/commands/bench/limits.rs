@@ -75,7 +75,7 @@ impl fmt::Display for Produced {
     }
 }
 
-/// Times the parts; results go to the run's output topic, which the pipeline has not seen yet.
+/// Times the parts; results go to a topic of their own.
 pub(super) fn measure(
     pipeline: &Pipeline,
     connection: &Connection,
@@ -90,7 +90,7 @@ pub(super) fn measure(
     let (score, kept) = score(pipeline, &config)?;
     let pipe = pipeline.pipe();
     let produced = Produced::new(&pipe, kept.first().map_or(0, headers));
-    let produce = produce(connection, &pipe, &names.output, &kept, events)?;
+    let produce = produce(connection, &pipe, &names.parts, &kept, events)?;
     let [consume, decode_predict_encode, produce] = [consume, score, produce].map(per_event);
     let sum = consume + decode_predict_encode + produce;
     Ok(Limits { consume, decode_predict_encode, produce, produced, sum })
