@@ -246,7 +246,7 @@ mod tests {
         other.group.model_name = Some("other".into());
         let (alone, segment) = (column("1", None, 0.01), column("1", Some("se"), 0.9));
         for measure in [Measure::Psi, Measure::Ks] {
-            assert_eq!(found(&[alone.clone()], measure), [Some(0.01)]);
+            assert_eq!(found(std::slice::from_ref(&alone), measure), [Some(0.01)]);
             let two = [alone.clone(), canary.clone()];
             assert_eq!(found(&two, measure), [Some(0.02), Some(0.9)], "the budget is shared");
             let apart = [alone.clone(), segment.clone(), other.clone()];
