@@ -17,6 +17,8 @@ const COUNTS: &str = "SELECT count(*) AS rows, count(DISTINCT place) AS events, 
 const DUCKDB: &str = r#"
 import duckdb, os, sys
 data, question = sys.argv[1:]
+# It would be printed before the answer.
+duckdb.sql("SET enable_progress_bar = false")
 for table in ("results", "dead_letters"):
     files = f"read_parquet('{data}/{table}/**/*.parquet', union_by_name = true)"
     empty = "(SELECT NULL::INTEGER AS input_partition, NULL::BIGINT AS input_offset WHERE false)"
