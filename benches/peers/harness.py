@@ -88,8 +88,10 @@ class Topics:
     def __init__(self, address: str):
         from confluent_kafka.admin import AdminClient
 
+        self.address = address
         self.admin = AdminClient({"bootstrap.servers": address, "log_level": 3})
         self.made: list[str] = []
+        self.askers = {}
 
     def create(self, name: str, partitions: int) -> str:
         from confluent_kafka.admin import NewTopic
@@ -122,17 +124,12 @@ class Topics:
 
     def committed(self, group: str, topic: str, partitions: int) -> list[int]:
         """The group's committed position per partition; 0 where it has none, or none can be said yet."""
-        from confluent_kafka import (
-            ConsumerGroupTopicPartitions,
-            KafkaError,
-            KafkaException,
-            TopicPartition,
-        )
+        from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, at) for at in range(partitions)])
-        (done,) = self.admin.list_consumer_group_offsets([asked]).values()
         try:
-            answer = done.result(CALL_SECONDS).topic_partitions
+            answer = self._asker(group).committed(
+                [TopicPartition(topic, at) for at in range(partitions)], timeout=CALL_SECONDS
+            )
         except KafkaException as error:
             # A broker that has just started makes the offsets' topic at the first group.
             starting = "COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR"
@@ -141,6 +138,17 @@ class Topics:
             answer = []
         found = {at.partition: max(0, at.offset) for at in answer}
         return [found.get(at, 0) for at in range(partitions)]
+
+    def _asker(self, group: str):
+        """A consumer that never joins: AdminClient's question crashes librdkafka where the coordinator moves."""
+        from confluent_kafka import Consumer
+
+        if group not in self.askers:
+            for asker in self.askers.values():
+                asker.close()
+            address = {"bootstrap.servers": self.address, "log_level": 3}
+            self.askers = {group: Consumer({**address, "group.id": group, "enable.auto.commit": False})}
+        return self.askers[group]
 
 
 def cpu_seconds(pid: int) -> float:
