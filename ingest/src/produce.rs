@@ -2,7 +2,6 @@
 //!
 //! Idempotent, no transactions; the caller paces itself by what is outstanding.
 
-use std::ffi::CString;
 use std::time::{Duration, Instant};
 
 use rdkafka::producer::{BaseProducer, Producer as _};
@@ -10,7 +9,7 @@ use schemas::{MicroBatch, ScoredBatch, ScoredRow, Span};
 
 use crate::client::topic_name;
 use crate::connection::Connection;
-use crate::raw::{self, NotTaken, Reports, Sender, Single, Value};
+use crate::raw::{self, Headers, NotTaken, Reports, Sender, Single, Value};
 
 /// Records to send: values and keys back to back, as a batch.
 #[derive(Debug, Default)]
@@ -18,7 +17,7 @@ pub struct Outgoing {
     values: Vec<u8>,
     keys: Vec<u8>,
     records: Vec<Record>,
-    headers: Vec<(CString, Option<Vec<u8>>)>,
+    headers: Vec<(String, Vec<u8>)>,
     /// Whether some record has a time of its own.
     stamped: bool,
 }
@@ -65,8 +64,8 @@ impl Outgoing {
     /// # Panics
     /// When the name holds a NUL.
     pub fn header(&mut self, name: &str, value: &[u8]) {
-        let name = CString::new(name).expect("a header's name holds no NUL");
-        self.headers.push((name, Some(value.to_vec())));
+        assert!(!name.contains('\0'), "a header's name holds no NUL");
+        self.headers.push((name.to_owned(), value.to_vec()));
     }
 
     /// Number of records.
@@ -176,11 +175,7 @@ impl Producer {
     }
 
     /// Enqueues a held batch with headers or timestamps, which a batch call does not take.
-    fn one_by_one(
-        &mut self,
-        number: u64,
-        headers: &[(CString, Option<Vec<u8>>)],
-    ) -> Result<(), NotTaken> {
+    fn one_by_one(&mut self, number: u64, headers: &[(String, Vec<u8>)]) -> Result<(), NotTaken> {
         let records: Vec<_> = {
             let batch = self.sender.batch(number).expect("just held");
             let results = batch.results().iter();
@@ -193,10 +188,12 @@ impl Producer {
                 row: result.row,
                 value: Value::Result(result.value),
                 timestamp_ms: record.timestamp_ms,
-                headers,
+                headers: Headers::of(
+                    headers.iter().map(|(name, value)| (name.as_bytes(), Some(&value[..]))),
+                ),
                 with_key: true,
             };
-            self.sender.produce_single(number, &single, self.limit)?;
+            self.sender.produce_single(number, single, self.limit)?;
         }
         Ok(())
     }

@@ -2,8 +2,6 @@
 //!
 //! One that is too large for the topic keeps what fits, and says so.
 
-use std::ffi::CString;
-
 use schemas::dead_letter as names;
 use schemas::{MicroBatch, Originals, Stage};
 
@@ -16,8 +14,8 @@ const FRAME_BYTES: usize = 61 + 40;
 /// Bytes around a header's name and value, at most: two varints.
 const HEADER_FRAME_BYTES: usize = 10;
 
-/// A header ready for the C call: it is copied there.
-pub(super) type Header = (CString, Option<Vec<u8>>);
+/// A header's name and value.
+pub(super) type Header = (Vec<u8>, Option<Vec<u8>>);
 
 /// A dead letter; its key, if it has one, is the original's.
 pub(super) struct DeadLetter {
@@ -33,7 +31,7 @@ pub(super) fn record_bytes(key: Option<&[u8]>, value_bytes: usize, headers: &[He
 }
 
 fn header_bytes((name, value): &Header) -> usize {
-    HEADER_FRAME_BYTES + name.as_bytes().len() + value.as_ref().map_or(0, Vec::len)
+    HEADER_FRAME_BYTES + name.len() + value.as_ref().map_or(0, Vec::len)
 }
 
 /// Bytes that the source record's headers take in a record that carries them on, at most.
@@ -44,15 +42,8 @@ pub(super) fn carried_bytes(source: &MicroBatch, row: u32) -> usize {
     source.headers(row as usize).map(bytes).sum()
 }
 
-/// Headers of the source record, for a record that carries them on.
-pub(super) fn carried(source: &MicroBatch, row: u32) -> Vec<Header> {
-    copied(source.headers(row as usize))
-}
-
 fn copied<'h>(headers: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>) -> Vec<Header> {
-    headers
-        .filter_map(|(name, value)| Some((CString::new(name).ok()?, value.map(<[u8]>::to_vec))))
-        .collect()
+    headers.map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec))).collect()
 }
 
 /// Writes the dead letter of `row`, at most `limit` bytes long with its key.
@@ -98,8 +89,7 @@ pub(super) fn write(
 }
 
 fn header(name: &str, value: &[u8]) -> Header {
-    let name = CString::new(name).expect("names are constants or checked configuration");
-    (name, Some(value.to_vec()))
+    (name.as_bytes().to_vec(), Some(value.to_vec()))
 }
 
 #[cfg(test)]
@@ -114,7 +104,7 @@ mod tests {
     }
 
     fn value_of(letter: &DeadLetter, name: &str) -> Option<String> {
-        let found = letter.headers.iter().find(|(have, _)| have.as_bytes() == name.as_bytes())?;
+        let found = letter.headers.iter().find(|(have, _)| have == name.as_bytes())?;
         Some(String::from_utf8(found.1.clone()?).unwrap())
     }
 

@@ -15,7 +15,7 @@ use super::dead_letter::{self, record_bytes};
 use super::shared::{Failure, Shared};
 use crate::client::topic_name;
 use crate::events::PipeEvents;
-use crate::raw::{self, NotTaken, Opaque, Reports, Sender, Single, Value};
+use crate::raw::{self, Headers, NotTaken, Opaque, Reports, Sender, Single, Value};
 
 /// Largest records the two topics take, in bytes; none may be larger than the producer's queue.
 #[derive(Clone, Copy, Debug)]
@@ -175,8 +175,8 @@ impl<'a> Outbox<'a> {
         let result = batch.results()[index as usize];
         let record = batch.source().records()[result.row as usize];
         let headers = match self.config.carry_headers {
-            true => dead_letter::carried(batch.source(), result.row),
-            false => Vec::new(),
+            true => Headers::of(batch.source().headers(result.row as usize)),
+            false => Headers::none(),
         };
         let single = Single {
             topic: RESULTS,
@@ -187,10 +187,10 @@ impl<'a> Outbox<'a> {
             row: result.row,
             value: Value::Result(result.value),
             timestamp_ms: if self.config.carry_timestamp { record.timestamp_ms.max(0) } else { 0 },
-            headers: &headers,
+            headers,
             with_key: true,
         };
-        let taken = self.sender.produce_single(number, &single, self.config.timeouts.call);
+        let taken = self.sender.produce_single(number, single, self.config.timeouts.call);
         taken.map_err(|failed| self.not_taken(&[failed]))
     }
 
@@ -206,10 +206,12 @@ impl<'a> Outbox<'a> {
             row,
             value: letter.value,
             timestamp_ms: 0,
-            headers: &letter.headers,
+            headers: Headers::of(
+                letter.headers.iter().map(|(name, value)| (&name[..], value.as_deref())),
+            ),
             with_key: letter.with_key,
         };
-        let taken = self.sender.produce_single(number, &single, self.config.timeouts.call);
+        let taken = self.sender.produce_single(number, single, self.config.timeouts.call);
         taken.map_err(|failed| self.not_taken(&[failed]))
     }
 

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)] // the wrapper has no batch calls; see each block's SAFETY
 
 mod allocator;
+mod headers;
 mod metadata;
 mod produce;
 mod queue;
@@ -16,6 +17,7 @@ mod turns;
 mod wake;
 
 pub use allocator::tune_allocator;
+pub(crate) use headers::Headers;
 pub(crate) use metadata::GroupMetadata;
 pub(crate) use produce::{NotTaken, Sender, Single, Value};
 pub(crate) use queue::{Entry, ForwardQueue, cached_high_watermark};

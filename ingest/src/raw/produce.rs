@@ -14,6 +14,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer};
 use schemas::{ScoredBatch, Span};
 
+use super::headers::Headers;
 use super::report::{Opaque, Reports};
 use super::transaction::Native;
 use super::turns::{self, Turns};
@@ -60,7 +61,7 @@ pub(crate) enum Value {
 }
 
 /// A record produced on its own: with headers, a timestamp, or to the dead letters.
-pub(crate) struct Single<'r> {
+pub(crate) struct Single {
     /// Index of the topic in [`Sender::new`]'s list.
     pub(crate) topic: usize,
     /// Target partition; -1 lets the partitioner choose.
@@ -70,7 +71,7 @@ pub(crate) struct Single<'r> {
     pub(crate) value: Value,
     /// Milliseconds since the epoch; 0 means now.
     pub(crate) timestamp_ms: i64,
-    pub(crate) headers: &'r [(CString, Option<Vec<u8>>)],
+    pub(crate) headers: Headers,
     /// Whether it carries the source record's key.
     pub(crate) with_key: bool,
 }
@@ -187,11 +188,11 @@ impl Sender {
         send_lanes(&self.producer, handle, &mut self.lanes, limit)
     }
 
-    /// Enqueues one record; its value is not copied, key and headers are.
+    /// Enqueues one record; its value is not copied, its key is.
     pub(crate) fn produce_single(
         &mut self,
         number: u64,
-        single: &Single<'_>,
+        mut single: Single,
         limit: Duration,
     ) -> Result<(), NotTaken> {
         let index = (number - self.first) as usize;
@@ -199,7 +200,7 @@ impl Sender {
         let opaque = Opaque { number, row: single.row };
         let mut waited = Duration::ZERO;
         loop {
-            let code = match self.produceva(index, single, opaque) {
+            let code = match self.produceva(index, &mut single, opaque) {
                 Ok(()) => return Ok(()),
                 Err(code) => code,
             };
@@ -214,7 +215,7 @@ impl Sender {
     fn produceva(
         &self,
         index: usize,
-        single: &Single<'_>,
+        single: &mut Single,
         opaque: Opaque,
     ) -> Result<(), RDKafkaErrorCode> {
         use sys::rd_kafka_vtype_t as V;
@@ -229,30 +230,23 @@ impl Sender {
             }
         };
         let vu = |vtype, u| sys::rd_kafka_vu_t { vtype, u };
-        let mut list = Vec::with_capacity(6 + single.headers.len());
-        list.push(vu(V::RD_KAFKA_VTYPE_RKT, U { rkt: self.topics[single.topic].0 }));
-        list.push(vu(V::RD_KAFKA_VTYPE_PARTITION, U { i32_: single.partition }));
         let key = single.with_key.then(|| batch.source().key(row)).flatten();
-        list.push(vu(V::RD_KAFKA_VTYPE_KEY, memory(key)));
-        list.push(vu(V::RD_KAFKA_VTYPE_VALUE, memory(value)));
-        list.push(vu(V::RD_KAFKA_VTYPE_TIMESTAMP, U { i64_: single.timestamp_ms }));
-        list.push(vu(V::RD_KAFKA_VTYPE_OPAQUE, U { ptr: opaque.pack() as *mut c_void }));
-        for (name, value) in single.headers {
-            let (val, size) =
-                value.as_ref().map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
-            let header = sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 {
-                name: name.as_ptr(),
-                val: val.cast(),
-                size: size as isize,
-            };
-            list.push(vu(V::RD_KAFKA_VTYPE_HEADER, U { header }));
-        }
-        // SAFETY: every pointer in the list lives until the call returns; key and headers are
-        // copied by it; the value lies in a held batch (see `enqueue`). The error object, if any,
-        // is ours: read, then destroyed once.
+        let list = [
+            vu(V::RD_KAFKA_VTYPE_RKT, U { rkt: self.topics[single.topic].0 }),
+            vu(V::RD_KAFKA_VTYPE_PARTITION, U { i32_: single.partition }),
+            vu(V::RD_KAFKA_VTYPE_KEY, memory(key)),
+            vu(V::RD_KAFKA_VTYPE_VALUE, memory(value)),
+            vu(V::RD_KAFKA_VTYPE_TIMESTAMP, U { i64_: single.timestamp_ms }),
+            vu(V::RD_KAFKA_VTYPE_OPAQUE, U { ptr: opaque.pack() as *mut c_void }),
+            vu(V::RD_KAFKA_VTYPE_HEADERS, U { headers: single.headers.as_ptr() }),
+        ];
+        // SAFETY: every pointer in the list lives until the call returns; the key is copied by it, the
+        // headers are its own where it succeeds and ours where not; the value lies in a held batch (see
+        // `enqueue`). The error object, if any, is ours: read, then destroyed once.
         unsafe {
             let error = sys::rd_kafka_produceva(self.producer.native(), list.as_ptr(), list.len());
             if error.is_null() {
+                single.headers.taken();
                 if key.is_none() {
                     self.turns[single.topic].take(value.map_or(0, <[u8]>::len));
                 }
