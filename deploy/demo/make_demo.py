@@ -3,7 +3,8 @@
 Writes flights.parquet (20 flights of each day of 2013) and models/. The same versions on the same
 kind of machine give the same bytes. `python make_demo.py --year FOLDER [--rows N] [--json]` writes
 the whole year, or N flights by going round it, for load tests; see `make flights`. With `--winter FILE`
-it writes what the demo's monitor takes for usual: flights of January and February; see reference.sh.
+it writes what the demo's monitor takes for usual: flights of January and February; see reference.sh. With
+`--months FOLDER` it writes all of them as winter.parquet, and each later month; see months.sh.
 """
 
 import argparse
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--year", metavar="FOLDER", type=pathlib.Path)
     parser.add_argument("--rows", type=int, help="flights to write, going round the year (default: the year once)")
     parser.add_argument("--winter", metavar="FILE", type=pathlib.Path)
+    parser.add_argument("--months", metavar="FOLDER", type=pathlib.Path)
     parser.add_argument("--json", action="store_true", help="JSON lines instead of Parquet")
     said = parser.parse_args()
     year = flights.year()
@@ -34,8 +36,14 @@ def main() -> None:
         (flights.write_json_lines if said.json else flights.write_parquet)(rows, path)
         print(path)
         return
+    winter = year[year.departed_at < "2013-03-01T00:00:00Z"]
+    if said.months:
+        flights.write_parquet(winter, said.months / "winter.parquet")
+        for month in range(3, 13):
+            of_month = year.departed_at.dt.month == month
+            flights.write_parquet(year[of_month & (year.departed_at.dt.year == 2013)], said.months / f"2013-{month:02}.parquet")
+        return
     if said.winter:
-        winter = year[year.departed_at < "2013-03-01T00:00:00Z"]
         flights.write_parquet(flights.a_few_each_day(winter, REFERENCE_PER_DAY), said.winter)
         return
     import models
