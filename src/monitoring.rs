@@ -229,8 +229,8 @@ pub(crate) fn window_time(contract: &Contract) -> &'static str {
     }
 }
 
-/// The monitor's tables under their SQL names: those of counts and reports where there is a reference,
-/// and what is wrong with that is not for a query to say.
+/// The monitor's tables under their SQL names, those of counts and reports where there is a reference. One that cannot be
+/// read is said on standard error: the other tables can be asked all the same.
 pub(crate) fn sql_tables(pipeline: &Pipeline) -> Vec<SqlTable> {
     let config = &pipeline.config;
     let mut tables = Vec::new();
@@ -238,16 +238,25 @@ pub(crate) fn sql_tables(pipeline: &Pipeline) -> Vec<SqlTable> {
         Ok(episodes) => tables.push(SqlTable::rows("alerts", table::rows(&episodes))),
         Err(error) => eprintln!("tidegate: there is no table alerts: {error}"),
     }
-    let watched = watched(pipeline).unwrap_or_default();
-    if let Some(one) = watched.last() {
-        let folder = one.counter.folder().to_path_buf();
-        tables.push(SqlTable::folder("counts", folder, Some(monitor::count::schema())));
-        if let Ok(reports) = reports(config) {
-            let folder = reports.folder().to_path_buf();
-            tables.push(SqlTable::folder("reports", folder, Some(report_schema())));
-        }
+    match counted(pipeline) {
+        Ok(counted) => tables.extend(counted),
+        Err(error) => eprintln!("tidegate: there are no tables counts and reports: {error:#}"),
     }
     tables
+}
+
+/// Counts and reports; none where there is no reference.
+fn counted(pipeline: &Pipeline) -> anyhow::Result<Vec<SqlTable>> {
+    let watched = watched(pipeline)?;
+    let Some(one) = watched.last() else { return Ok(Vec::new()) };
+    let table = |name: &str, folder: &Path, schema| {
+        SqlTable::folder(name, folder.to_path_buf(), Some(schema))
+    };
+    let reports = reports(&pipeline.config)?;
+    Ok(vec![
+        table("counts", one.counter.folder(), monitor::count::schema()),
+        table("reports", reports.folder(), report_schema()),
+    ])
 }
 
 /// Episodes of the state file; none before there is one.

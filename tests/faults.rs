@@ -44,8 +44,7 @@ fn ended_at_every_step_of_a_commit_and_of_a_file() {
     let child = pipeline.run("a");
     assert!(producer.wait(SOON).success(), "{}", producer.log());
     assert!(other.wait(SOON).success(), "{}", other.log());
-    ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
-    each_once(&pipeline, good, bad);
+    all_arrived(&pipeline, good, bad);
     drop(child);
 }
 
@@ -75,8 +74,7 @@ fn a_process_frozen_past_its_session_is_fenced_in_topic_and_parquet() {
             .or_else(|| line_with(lines, &["hop failed", "\"hop\":\"results\""]))
     });
     assert!(producer.wait(SOON).success(), "{}", producer.log());
-    ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
-    each_once(&pipeline, 12 * FLIGHTS, 0);
+    all_arrived(&pipeline, 12 * FLIGHTS, 0);
     drop((frozen, other));
 }
 
@@ -102,9 +100,8 @@ fn a_commit_that_hangs_is_left_behind_and_its_hop_goes_on() {
     let mut child = pipeline.run_hanging("a", "pipe.before_offsets", 5);
     child.wait_for("send_offsets_to_transaction does not return", SOON);
     assert!(producer.wait(SOON).success(), "{}", producer.log());
-    ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
+    all_arrived(&pipeline, 8 * FLIGHTS, 0);
     assert!(child.running(), "a call that hung ended it:\n{}", child.log());
-    each_once(&pipeline, 8 * FLIGHTS, 0);
 }
 
 /// It cannot be left behind: two consumers cannot be one member.
@@ -122,9 +119,8 @@ fn a_consumer_that_hangs_ends_the_process_and_the_next_one_goes_on() {
     stuck.wait_for("\"call\":\"close of the consumer\"", SOON);
     let mut child = pipeline.run("a");
     assert!(producer.wait(SOON).success(), "{}", producer.log());
-    ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
+    all_arrived(&pipeline, 8 * FLIGHTS, 0);
     assert!(child.running(), "it ended:\n{}", child.log());
-    each_once(&pipeline, 8 * FLIGHTS, 0);
 }
 
 #[test]
@@ -136,8 +132,7 @@ fn one_partition_and_twelve() {
         assert!(producer.wait(SOON).success(), "{}", producer.log());
         let first = pipeline.run("a");
         let second = pipeline.run("b");
-        ended_with(&pipeline.command(&["verify"], &["--wait", "60"]), 0);
-        each_once(&pipeline, 2 * FLIGHTS, 0);
+        all_arrived(&pipeline, 2 * FLIGHTS, 0);
         drop((first, second));
     }
 }
@@ -151,13 +146,12 @@ fn partitions_added_while_it_runs_are_read_and_archived() {
     let mut before = pipeline.produce(FLIGHTS, None);
     let mut child = pipeline.run("a");
     assert!(before.wait(SOON).success(), "{}", before.log());
-    ended_with(&pipeline.command(&["verify"], &["--wait", "60"]), 0);
+    all_arrived(&pipeline, FLIGHTS, 0);
     pipeline.add_partitions(4);
     let mut after = pipeline.produce(FLIGHTS, None);
     assert!(after.wait(SOON).success(), "{}", after.log());
-    ended_with(&pipeline.command(&["verify"], &["--wait", "60"]), 0);
+    all_arrived(&pipeline, 2 * FLIGHTS, 0);
     assert!(child.running(), "new partitions ended it:\n{}", child.log());
-    each_once(&pipeline, 2 * FLIGHTS, 0);
 }
 
 #[test]
@@ -173,8 +167,14 @@ fn a_full_disk_stops_the_archive_until_there_is_space() {
     ended_with(&pipeline.command(&["verify"], &["--topics-only", "--wait", "60"]), 0);
     assert!(child.running(), "a full disk ended it:\n{}", child.log());
     disk.empty();
-    ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
+    all_arrived(&pipeline, 20 * FLIGHTS, 0);
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
-    each_once(&pipeline, 20 * FLIGHTS, 0);
+}
+
+/// Soon every event is in topic and archive, once: `verify`, SQL and DuckDB say so.
+#[track_caller]
+fn all_arrived(pipeline: &Pipeline, good: u64, bad: u64) {
+    ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
+    each_once(pipeline, good, bad);
 }

@@ -13,6 +13,9 @@ use monitor::evaluate::{ReportRow, Rules, judge};
 use monitor::policy::{Book, Class, Reference, Rule, Severity, Transition};
 use monitor::profile::{FitOptions, Profile, fit};
 use monitor::window::{ColumnSums, GroupSums};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_distr::{Distribution as _, Exp1, StandardNormal};
+use rand_pcg::Pcg64Mcg;
 
 use crate::config::{self, Config};
 use crate::findings;
@@ -64,47 +67,11 @@ pub(crate) const CHANGES: [(&str, Change); 6] = [
     ("one outlier of 1e6", Change::OneOutlier),
 ];
 
-pub(crate) struct Dice {
-    state: u64,
-    spare: Option<f64>,
-}
+/// A seed gives the same numbers on every machine and in every version.
+type Dice = Pcg64Mcg;
 
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        let mut dice = Self {
-            state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x1234_5678_9ABC_DEF1,
-            spare: None,
-        };
-        (0..8).for_each(|_| {
-            dice.uniform();
-        });
-        dice
-    }
-
-    /// xorshift64*: in (0, 1).
-    fn uniform(&mut self) -> f64 {
-        self.state ^= self.state >> 12;
-        self.state ^= self.state << 25;
-        self.state ^= self.state >> 27;
-        let bits = self.state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11;
-        (bits as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-
-    /// Marsaglia's polar method.
-    fn normal(&mut self) -> f64 {
-        if let Some(spare) = self.spare.take() {
-            return spare;
-        }
-        loop {
-            let (x, y) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
-            let square = x * x + y * y;
-            if square < 1.0 && square > 0.0 {
-                let factor = (-2.0 * square.ln() / square).sqrt();
-                self.spare = Some(y * factor);
-                return x * factor;
-            }
-        }
-    }
+fn normal(dice: &mut Dice) -> f64 {
+    StandardNormal.sample(dice)
 }
 
 /// One column going on.
@@ -116,22 +83,25 @@ struct Column {
 
 impl Column {
     fn new(stream: Stream, dice: &mut Dice) -> Self {
-        Self { stream, last: dice.normal(), row: 0 }
+        Self { stream, last: normal(dice), row: 0 }
     }
 
     fn next(&mut self, dice: &mut Dice) -> f64 {
         self.row += 1;
         match self.stream {
-            Stream::Independent => dice.normal(),
+            Stream::Independent => normal(dice),
             Stream::Remembers(memory) => {
-                self.last = memory * self.last + (1.0 - memory * memory).sqrt() * dice.normal();
+                self.last = memory * self.last + (1.0 - memory * memory).sqrt() * normal(dice);
                 self.last
             }
             Stream::Seasonal => {
                 let turn = self.row as f64 / (DAY * ROWS) as f64 * std::f64::consts::TAU;
-                turn.sin() + dice.normal()
+                turn.sin() + normal(dice)
             }
-            Stream::HeavyTailed => dice.normal() / (-dice.uniform().ln()).sqrt(),
+            Stream::HeavyTailed => {
+                let exponential: f64 = Exp1.sample(dice);
+                normal(dice) / exponential.sqrt()
+            }
         }
     }
 }
@@ -184,7 +154,7 @@ impl Model {
                         Some(Change::Shift(by)) => values.iter_mut().for_each(|x| *x += by),
                         Some(Change::Scale(by)) => values.iter_mut().for_each(|x| *x *= by),
                         Some(Change::Nulls(share)) => values.iter_mut().for_each(|x| {
-                            *x = if dice.uniform() < share { f64::NAN } else { *x };
+                            *x = if dice.random_bool(share) { f64::NAN } else { *x };
                         }),
                         Some(Change::OneOutlier) => values[0] = 1e6,
                         Some(Change::NewCategory(_)) | None => {}
@@ -196,7 +166,7 @@ impl Model {
                 Kind::Categorical(shape) => {
                     for _ in 0..ROWS {
                         let new =
-                            matches!(change, Some(Change::NewCategory(p)) if dice.uniform() < p);
+                            matches!(change, Some(Change::NewCategory(p)) if dice.random_bool(p));
                         let name = if new { "new" } else { NAMES[category(dice)] };
                         cells[shape.categories.bin(Some(name))] += 1;
                     }
@@ -211,7 +181,7 @@ impl Model {
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 fn category(dice: &mut Dice) -> usize {
-    ((dice.uniform() * dice.uniform()) * NAMES.len() as f64) as usize
+    ((dice.random::<f64>() * dice.random::<f64>()) * NAMES.len() as f64) as usize
 }
 
 /// `default.toml`, what it leaves open, and these changes.
@@ -298,7 +268,7 @@ impl Watch {
 
 /// What is told in one week without drift, after a day that does not count.
 pub(crate) fn week(config: &Config, stream: Stream, columns: usize, seed: u64) -> Told {
-    let mut dice = Dice::new(seed);
+    let mut dice = Dice::seed_from_u64(seed);
     let mut model = Model::new(stream, columns, false, &mut dice);
     let mut watch = Watch::new(config, stream);
     let mut next = || {
@@ -319,7 +289,7 @@ pub(crate) fn delay(
     patience: usize,
     seed: u64,
 ) -> (Option<usize>, Option<usize>) {
-    let mut dice = Dice::new(seed);
+    let mut dice = Dice::seed_from_u64(seed);
     let mut model = Model::new(Stream::Independent, columns, true, &mut dice);
     let mut watch = Watch::new(config, Stream::Independent);
     for _ in 0..DAY {

@@ -47,6 +47,12 @@ struct Lent {
     made: usize,
 }
 
+/// One of them for a while, counted in `made`; none where it could not be made.
+struct Loan<'a> {
+    from: &'a Sessions,
+    session: Option<Box<dyn Predictor>>,
+}
+
 /// What a batch became: a row each.
 pub(crate) struct Scored {
     /// Null where the row was refused, and where the answer is not finite, as in the output topic.
@@ -69,32 +75,41 @@ impl Sessions {
         &self,
         use_it: impl FnOnce(&mut dyn Predictor) -> Result<T, PredictError>,
     ) -> Result<T, PredictError> {
+        let mut loan = self.lend();
+        if loan.session.is_none() {
+            loan.session = Some((self.make)().map_err(PredictError::Model)?);
+        }
+        use_it(&mut **loan.session.as_mut().expect("made above"))
+    }
+
+    /// An idle session, or the right to make one.
+    fn lend(&self) -> Loan<'_> {
         let mut state = self.state.lock().expect("nobody panics with it");
-        let mut session = loop {
+        loop {
             if let Some(session) = state.idle.pop() {
-                drop(state);
-                break session;
+                return Loan { from: self, session: Some(session) };
             }
             if state.made < self.most {
                 state.made += 1;
-                drop(state);
-                break self.another()?;
+                return Loan { from: self, session: None };
             }
             state = self.returned.wait(state).expect("nobody panics with it");
-        };
-        let answer = use_it(&mut *session);
-        self.state.lock().expect("nobody panics with it").idle.push(session);
-        self.returned.notify_one();
-        answer
+        }
     }
+}
 
-    fn another(&self) -> Result<Box<dyn Predictor>, PredictError> {
-        (self.make)().map_err(|reason| {
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        // What a panic left behind is not lent again.
+        let session = self.session.take().filter(|_| !std::thread::panicking());
+        let mut state = self.from.state.lock().expect("nobody panics with it");
+        match session {
+            Some(session) => state.idle.push(session),
             // Whoever waits for this one makes, and fails with, their own.
-            self.state.lock().expect("nobody panics with it").made -= 1;
-            self.returned.notify_one();
-            PredictError::Model(reason)
-        })
+            None => state.made -= 1,
+        }
+        drop(state);
+        self.from.returned.notify_one();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Threads of a job: where one ends in disorder the others do not go on to their end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -42,4 +43,30 @@ fn a_panic_in_one_thread_stops_the_others_soon() {
     assert!(catch_unwind(AssertUnwindSafe(run)).is_err(), "the panic is the caller's");
     let made = fs::read_dir(folder.path().join("out/results")).unwrap().count();
     assert!(made < FILES / 2, "{made} of {FILES} parts were made after the panic");
+}
+
+#[test]
+fn a_session_that_panics_makes_room_for_another() {
+    let sessions = Sessions::new(1, Box::new(|| Ok(Box::new(Doubler))));
+    for _ in 0..2 {
+        let panics = || sessions.with::<()>(|_| panic!("an unlucky row"));
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+    }
+    sessions.with(|_| Ok(())).expect("there is room for one");
+}
+
+#[test]
+fn a_session_that_cannot_be_made_makes_room_for_another() {
+    let tried = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&tried);
+    let make = move || -> Result<Box<dyn Predictor>, String> {
+        match count.fetch_add(1, Ordering::Relaxed) {
+            0 => Err("the file is gone".into()),
+            _ => Ok(Box::new(Doubler)),
+        }
+    };
+    let sessions = Sessions::new(1, Box::new(make));
+    assert!(sessions.with(|_| Ok(())).is_err(), "the first is not made");
+    (0..2).for_each(|_| sessions.with(|_| Ok(())).expect("the second is"));
+    assert_eq!(tried.load(Ordering::Relaxed), 2, "and lent again");
 }
