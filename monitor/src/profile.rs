@@ -55,6 +55,8 @@ pub struct Phi {
     pub evenness: f64,
     /// At least 1; p-values of D are deflated by it.
     pub order: f64,
+    /// At least 1, of null or not alone; p-values of a rise of nulls are deflated by it.
+    pub nulls: f64,
     /// Chunks that could be compared with the others; 0 when none could.
     pub chunks: u32,
     /// Rows of a chunk.

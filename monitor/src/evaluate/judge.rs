@@ -147,7 +147,7 @@ impl<'a> Side<'a> {
             statistics: Statistics::of(report),
             null_share: share(nulls, n),
             reference_null_share: share(reference_nulls, reference_n),
-            null_p: null_rise_p(nulls, n, reference_nulls, reference_n),
+            null_p: null_rise_p(nulls, n, reference_nulls, reference_n, profile.phi.nulls),
             new_share: new.and_then(|new| share(new, n)),
             out_of_range_share: self
                 .column

@@ -4,8 +4,9 @@ use super::Rules;
 use super::row::State;
 use crate::stats::normal_sf;
 
-/// The chance of so many more nulls than the reference has; `None` without rows. φ is not taken off: it is of
-/// the values, and a wave of a day in them would hide a column that is all nulls.
+/// The chance of so many more nulls than the reference has, where nulls come in runs as the over-dispersion `phi` of
+/// null or not says; `None` without rows. That of the values is not for this: a wave of a day in them would hide a
+/// column that is all nulls.
 ///
 /// Two proportions, pooled. Half a row is added to the nulls so that a reference without any still has
 /// a variance.
@@ -14,6 +15,7 @@ pub(super) fn null_rise_p(
     n: u64,
     reference_nulls: u64,
     reference_n: u64,
+    phi: f64,
 ) -> Option<f64> {
     if n == 0 || reference_n == 0 {
         return None;
@@ -21,7 +23,7 @@ pub(super) fn null_rise_p(
     let (n, m) = (n as f64, reference_n as f64);
     let rise = nulls as f64 / n - reference_nulls as f64 / m;
     let pooled = (nulls as f64 + reference_nulls as f64 + 0.5) / (n + m + 1.0);
-    let variance = pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m);
+    let variance = phi.max(1.0) * pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m);
     Some(normal_sf(rise / variance.sqrt()))
 }
 
@@ -51,10 +53,18 @@ mod tests {
     #[test]
     fn a_rise_of_nulls_needs_rows() {
         for (nulls, n, low, high) in [(0, 500, 0.4, 0.6), (25, 500, 1e-7, 1e-6)] {
-            let p = null_rise_p(nulls, n, 0, 500).unwrap();
+            let p = null_rise_p(nulls, n, 0, 500, 1.0).unwrap();
             assert!((low..=high).contains(&p), "{nulls} of {n}: {p}");
         }
-        assert_eq!(null_rise_p(0, 0, 0, 10), None);
+        assert_eq!(null_rise_p(0, 0, 0, 10, 1.0), None);
+    }
+
+    #[test]
+    fn nulls_that_come_in_runs_need_a_larger_rise() {
+        // In the reference one hour of fifty is half nulls, the others have none.
+        let p = |nulls, phi| null_rise_p(nulls, 500, 250, 25_000, phi).unwrap();
+        assert!(p(50, 1.0) < 1e-60 && p(50, 250.0) > 1e-6, "{} {}", p(50, 1.0), p(50, 250.0));
+        assert!(p(500, 250.0) < 1e-12, "a column that is all nulls is seen: {}", p(500, 250.0));
     }
 
     #[test]

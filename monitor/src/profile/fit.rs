@@ -81,12 +81,18 @@ pub fn fit(
 impl Phi {
     /// Nothing is known: rows are taken as independent.
     fn unknown(chunk_rows: u64) -> Self {
-        Self { value: 1.0, evenness: 1.0, order: 1.0, chunks: 0, chunk_rows }
+        Self { value: 1.0, evenness: 1.0, order: 1.0, nulls: 1.0, chunks: 0, chunk_rows }
     }
 
-    fn of(chunks: &[Vec<u64>], chunk_rows: u64) -> Self {
+    /// Of chunks whose cell `null` holds the nulls.
+    fn of(chunks: &[Vec<u64>], null: usize, chunk_rows: u64) -> Self {
         let Dispersion { phi, ratios, evenness } = overdispersion(chunks);
-        Self { value: phi, evenness, order: 1.0, chunks: ratios.len() as u32, chunk_rows }
+        let nulls: Vec<Vec<u64>> = chunks
+            .iter()
+            .map(|chunk| vec![chunk[null], chunk.iter().sum::<u64>() - chunk[null]])
+            .collect();
+        let nulls = overdispersion(&nulls).phi;
+        Self { value: phi, evenness, order: 1.0, nulls, chunks: ratios.len() as u32, chunk_rows }
     }
 }
 
@@ -118,7 +124,9 @@ fn phi_of_numbers(values: &[f64], shape: &NumericShape, chunk_rows: u64) -> Phi 
         cells.extend([chunk.null, chunk.infinite]);
         cells
     });
-    let phi = Phi::of(&tested.collect::<Vec<_>>(), chunk_rows);
+    let tested: Vec<Vec<u64>> = tested.collect();
+    let null = tested.first().map_or(0, Vec::len).saturating_sub(2);
+    let phi = Phi::of(&tested, null, chunk_rows);
     let ordered: Vec<Vec<u64>> = chunks.into_iter().map(|chunk| chunk.bins).collect();
     Phi { order: overdispersion_of_order(&ordered), ..phi }
 }
@@ -149,7 +157,7 @@ fn categorical(values: &Texts, hashed: bool, chunk_rows: u64) -> (Phi, Shape) {
             chunk[cell] += 1;
         }
     }
-    let phi = Phi::of(&whole(chunks, values.rows(), chunk_rows), chunk_rows);
+    let phi = Phi::of(&whole(chunks, values.rows(), chunk_rows), null, chunk_rows);
     let shape = CategoricalShape {
         other: counts[other],
         counts: counts[..other].to_vec(),

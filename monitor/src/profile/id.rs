@@ -31,7 +31,7 @@ impl Canonical {
 
 pub(super) fn id_of(profile: &Profile) -> String {
     let mut out = Canonical(Sha256::new());
-    out.text("tidegate profile 1");
+    out.text("tidegate profile 2");
     out.count(profile.rows);
     out.count(profile.columns.len() as u64);
     for column in &profile.columns {
@@ -43,6 +43,7 @@ pub(super) fn id_of(profile: &Profile) -> String {
         out.number(column.phi.value);
         out.number(column.phi.evenness);
         out.number(column.phi.order);
+        out.number(column.phi.nulls);
         shape(&mut out, &column.shape);
     }
     out.0.finalize()[..8].iter().fold(String::new(), |mut hex, byte| {

@@ -115,6 +115,7 @@ fn column(column: &ColumnProfile) -> Value {
             "value": column.phi.value,
             "evenness": column.phi.evenness,
             "order": column.phi.order,
+            "nulls": column.phi.nulls,
             "chunks": column.phi.chunks,
             "chunk_rows": column.phi.chunk_rows,
         }),

@@ -17,7 +17,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::{CategoricalShape, ColumnProfile, Moments, NumericShape, Profile, Shape};
 
 /// Version of the layout, under `tidegate.profile.format` in the schema's metadata.
-pub const FORMAT: &str = "1";
+pub const FORMAT: &str = "2";
 
 const FORMAT_KEY: &str = "tidegate.profile.format";
 const ID_KEY: &str = "tidegate.profile.id";
@@ -29,7 +29,7 @@ pub enum ProfileError {
     /// It was not written by `baseline fit`.
     #[error("this is no profile; `tidegate baseline fit` writes one")]
     NotOne,
-    /// A later Tidegate wrote it.
+    /// An earlier or a later Tidegate wrote it.
     #[error("the profile's format is {0:?} and this build reads {FORMAT:?}; fit it again")]
     Format(String),
     /// A value is missing or impossible.
@@ -75,15 +75,10 @@ impl Profile {
             ("mean", moments(columns, |of| of.mean)),
             ("std", moments(columns, |of| of.std)),
             ("iqr", moments(columns, Moments::iqr)),
-            ("phi", Arc::new(Float64Array::from_iter(columns.iter().map(|c| Some(c.phi.value))))),
-            (
-                "phi_evenness",
-                Arc::new(Float64Array::from_iter(columns.iter().map(|c| Some(c.phi.evenness)))),
-            ),
-            (
-                "phi_order",
-                Arc::new(Float64Array::from_iter(columns.iter().map(|c| Some(c.phi.order)))),
-            ),
+            ("phi", numbers(columns, |column| column.phi.value)),
+            ("phi_evenness", numbers(columns, |column| column.phi.evenness)),
+            ("phi_order", numbers(columns, |column| column.phi.order)),
+            ("phi_nulls", numbers(columns, |column| column.phi.nulls)),
             ("phi_chunks", integers(columns, |column| Some(column.phi.chunks.into()))),
             ("phi_chunk_rows", integers(columns, |column| Some(column.phi.chunk_rows))),
             ("edges", edges(columns)),
@@ -162,6 +157,10 @@ fn strings<'a, T: AsRef<str> + ?Sized + 'a>(
 fn integers(columns: &[ColumnProfile], of: impl Fn(&ColumnProfile) -> Option<u64>) -> ArrayRef {
     let values = columns.iter().map(|column| of(column).map(u64::cast_signed));
     Arc::new(Int64Array::from_iter(values))
+}
+
+fn numbers(columns: &[ColumnProfile], of: impl Fn(&ColumnProfile) -> f64) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values(columns.iter().map(of)))
 }
 
 fn moments(columns: &[ColumnProfile], of: impl Fn(&Moments) -> f64) -> ArrayRef {

@@ -130,6 +130,20 @@ fn over_dispersion_is_learned_from_the_order() {
     assert_eq!(numeric("x", &[1.0; 100]).phi.value, 1.0);
 }
 
+#[test]
+fn over_dispersion_of_nulls_is_not_that_of_values() {
+    let value = |n: u32| if n / 500 == 7 && n % 2 == 0 { f64::NAN } else { f64::from(n % 500) };
+    let phi = numeric("x", &(0..10_000).map(value).collect::<Vec<_>>()).phi;
+    assert!(phi.nulls > 10.0, "half of one chunk: {phi:?}");
+    let value = |n: u32| if n % 40 == 0 { f64::NAN } else { f64::from(n / 500) };
+    let phi = numeric("x", &(0..10_000).map(value).collect::<Vec<_>>()).phi;
+    assert!(phi.value > 100.0 && phi.nulls == 1.0, "nulls all the time, values in steps: {phi:?}");
+    let names: Vec<Option<&str>> =
+        (0..10_000).map(|n| if n / 500 == 7 { None } else { Some(["a", "b"][n % 2]) }).collect();
+    assert!(categorical("c", &names).phi.nulls > 10.0);
+    assert_eq!(numeric("x", &[1.0; 100]).phi.nulls, 1.0);
+}
+
 proptest! {
     #[test]
     fn counts_add_up_and_survive_the_table(values in prop::collection::vec(

@@ -33,11 +33,12 @@ impl Row<'_> {
             value: self.number("phi")?,
             evenness: self.number("phi_evenness")?,
             order: self.number("phi_order")?,
+            nulls: self.number("phi_nulls")?,
             chunks: u32::try_from(chunks).map_err(|_| self.damaged("phi_chunks is too large"))?,
             chunk_rows: self.count("phi_chunk_rows")?,
         };
         let even = phi.evenness > 0.0 && phi.evenness <= 1.0;
-        if !(phi.value.is_finite() && phi.value >= 1.0 && phi.order >= 1.0 && even) {
+        if [phi.value, phi.order, phi.nulls].iter().any(|phi| *phi < 1.0) || !even {
             return Err(self.damaged("phi is below 1, or its evenness not in 0 to 1"));
         }
         Ok(ColumnProfile {
