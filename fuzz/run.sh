@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets, each for so many seconds; what they find is written to fuzz/found/ and fails.
 #
-#   fuzz/run.sh [SECONDS] [TARGET...]     30 seconds, all targets but config, which builds every member anew
+#   fuzz/run.sh [SECONDS] [TARGET...]     30 seconds, all targets but config, which needs the whole workspace built
 #
 # Needs nothing but stable Rust and a C++ compiler: the coverage counters come from rustc itself.
 # Inputs that reached something new are kept in the cache folder and are where the next run begins.
@@ -21,14 +21,20 @@ counters=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
   -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=1)
 
-# The configuration is the root package's, which stands on everything: the workspace's own code gets counters, and
-# with --workspace what it stands on has the features of every other build, so that it is there already.
+# The configuration is the root package's, which stands on everything: only its own code gets counters, and with
+# --workspace the rest has the features of every other build, so that it is there already.
 if [[ " ${targets[*]} " == *" config "* ]]; then
   mkdir -p "$cache"
-  printf '#!/bin/sh\nexec "$@" %s\n' "${counters[*]} -Cdebug-assertions -Coverflow-checks" >"$cache/rustc"
+  cat >"$cache/rustc" <<SH
+#!/bin/sh
+case " \$* " in
+*" --crate-name fuzz_config "*) exec "\$@" ${counters[*]} -Cdebug-assertions -Coverflow-checks ;;
+*) exec "\$@" ;;
+esac
+SH
   chmod +x "$cache/rustc"
-  CARGO_TARGET_DIR=$target RUSTC_WORKSPACE_WRAPPER=$cache/rustc cargo build --manifest-path ../Cargo.toml --release \
-    --locked --workspace --features tidegate/fuzzing --example fuzz-config
+  CARGO_TARGET_DIR=$target RUSTC_WRAPPER=$cache/rustc cargo build --manifest-path ../Cargo.toml --release --locked \
+    --workspace --features tidegate/fuzzing --example fuzz-config
 fi
 # With --target the flags are not for build scripts.
 CARGO_TARGET_DIR=$cache RUSTFLAGS="${counters[*]}" cargo build --release --locked --target "$host"

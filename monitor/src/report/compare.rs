@@ -156,7 +156,7 @@ fn numeric(
     counts: &NumericCounts,
     samples: Option<(&Sample, &Sample)>,
     phi: Phi,
-) -> Result<Pair, Undefined> {
+) -> Result<Pair<'static>, Undefined> {
     let coarse = shape.coarse();
     let cells = |bins: &[u64], nulls, infinite| {
         let mut cells = coarse.fold(bins);
@@ -194,7 +194,7 @@ fn categorical(
     shape: &CategoricalShape,
     (counts, reference_new): (&CategoryCounts, u64),
     phi: Phi,
-) -> Result<Pair, Undefined> {
+) -> Result<Pair<'static>, Undefined> {
     let special = [shape.other, reference.nulls, reference_new];
     let before: Vec<u64> = shape.counts.iter().copied().chain(special).collect();
     let special = [counts.other, counts.null, counts.new];
@@ -207,7 +207,7 @@ fn categorical(
 /// Rare values together with `<other>`, the cell at `other`; nulls and new values stay alone.
 ///
 /// Chosen by the rows of both sides together, which say nothing about how the two differ.
-fn pooled(pair: &Pair, other: usize) -> Result<Pair, Undefined> {
+fn pooled(pair: &Pair<'_>, other: usize) -> Result<Pair<'static>, Undefined> {
     let smaller = pair.rows_reference().min(pair.rows_current()) as f64;
     let rows = pair.rows_reference() as f64 + pair.rows_current() as f64;
     let both: Vec<u64> = pair.cells().map(|(r, c)| r + c).collect();
@@ -232,7 +232,7 @@ fn pooled(pair: &Pair, other: usize) -> Result<Pair, Undefined> {
     Ok(Pair::new(&before, &after)?.occupied())
 }
 
-fn of_bins(report: &mut ColumnReport, pair: &Pair, phi: Phi) {
+fn of_bins(report: &mut ColumnReport, pair: &Pair<'_>, phi: Phi) {
     let (value, null) = (psi_smoothed(pair), PsiNull::new(pair));
     let p = null.p(value, phi.value);
     report.psi = Some(Psi {

@@ -17,11 +17,9 @@ pub fn psi_of(reference: &[f64], current: &[f64]) -> Option<f64> {
         cells.extend(special);
         cells
     };
-    let pair = Pair::new(
-        &cells(&before.bins, [before.null, before.infinite]),
-        &cells(&after.bins, [after.null, after.infinite]),
-    );
-    let pair = pair.ok()?.occupied();
+    let before = cells(&before.bins, [before.null, before.infinite]);
+    let after = cells(&after.bins, [after.null, after.infinite]);
+    let pair = Pair::new(&before, &after).ok()?.occupied();
     Some((psi_smoothed(&pair) - PsiNull::new(&pair).bias()).max(0.0))
 }
 

@@ -2,11 +2,11 @@
 //!
 //! Learned from the reference alone, so that every window is folded in the same way.
 
-/// Which stored bin goes to which coarse bin; neighbours stay together.
+/// Where each coarse bin ends among the stored ones; neighbours stay together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coarse {
-    group: Vec<usize>,
-    groups: usize,
+    /// Ascending, the last is the number of stored bins; none without any.
+    ends: Vec<usize>,
 }
 
 impl Coarse {
@@ -14,38 +14,27 @@ impl Coarse {
     ///
     /// A bin above that share (an atom) stays alone, so there may be a few more groups than asked for.
     pub fn fit(reference: &[u64], groups: usize) -> Self {
-        let wanted = groups.max(1) as u128;
-        let rows: u128 = reference.iter().map(|&count| u128::from(count)).sum();
-        let above = |count: u128| count * wanted > rows;
-        let (mut group, mut index, mut held) = (Vec::with_capacity(reference.len()), 0, None);
-        for &count in reference {
-            let count = u128::from(count);
-            let full = |held: u128| held * wanted >= rows || above(count);
-            match held {
-                Some(rows_held) if rows_held > 0 && full(rows_held) => {
-                    index += 1;
-                    held = Some(count);
-                }
-                Some(rows_held) => held = Some(rows_held + count),
-                None => held = Some(count),
+        let wanted = groups.max(1) as u64;
+        let rows = reference.iter().fold(0_u64, |sum, &count| sum.saturating_add(count));
+        let (share, atom) = (rows.div_ceil(wanted), rows / wanted);
+        let (mut ends, mut held) = (Vec::with_capacity(groups + 2), 0_u64);
+        for (bin, &count) in reference.iter().enumerate() {
+            // A group ends when it has its share, and where an atom begins.
+            if held > 0 && (held >= share || count > atom) {
+                ends.push(bin);
+                held = 0;
             }
-            group.push(index);
+            held = held.saturating_add(count);
         }
-        let groups = group.last().map_or(0, |last| last + 1);
-        Self { group, groups }
+        if !reference.is_empty() {
+            ends.push(reference.len());
+        }
+        Self { ends }
     }
 
     /// Number of coarse bins.
     pub fn groups(&self) -> usize {
-        self.groups
-    }
-
-    /// The coarse bin of a stored one.
-    ///
-    /// # Panics
-    /// When there is no such stored bin.
-    pub fn group(&self, bin: usize) -> usize {
-        self.group[bin]
+        self.ends.len()
     }
 
     /// Sums stored bins into coarse ones.
@@ -53,11 +42,9 @@ impl Coarse {
     /// # Panics
     /// When the counts are not of the bins this was fitted on: that is a mistake of the caller.
     pub fn fold(&self, counts: &[u64]) -> Vec<u64> {
-        assert_eq!(counts.len(), self.group.len(), "counts are not of the bins that were grouped");
-        let mut folded = vec![0; self.groups];
-        for (&group, &count) in self.group.iter().zip(counts) {
-            folded[group] += count;
-        }
-        folded
+        let bins = self.ends.last().copied().unwrap_or(0);
+        assert_eq!(counts.len(), bins, "counts are not of the bins that were grouped");
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| counts[start..end].iter().sum()).collect()
     }
 }

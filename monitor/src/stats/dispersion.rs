@@ -74,7 +74,7 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 /// `of` each chunk beside the sum of the others.
-fn left_out(chunks: &[Vec<u64>], mut of: impl FnMut(Pair) -> Option<f64>) -> Vec<f64> {
+fn left_out(chunks: &[Vec<u64>], mut of: impl FnMut(Pair<'_>) -> Option<f64>) -> Vec<f64> {
     let bins = chunks.first().map_or(0, Vec::len);
     let mut all = vec![0_u64; bins];
     let usable: Vec<&Vec<u64>> = chunks.iter().filter(|chunk| chunk.len() == bins).collect();
@@ -83,11 +83,13 @@ fn left_out(chunks: &[Vec<u64>], mut of: impl FnMut(Pair) -> Option<f64>) -> Vec
             *sum += count;
         }
     }
+    let mut others = vec![0; bins];
     usable
         .iter()
         .filter_map(|chunk| {
-            let others: Vec<u64> =
-                all.iter().zip(chunk.iter()).map(|(sum, own)| sum - own).collect();
+            for ((others, all), own) in others.iter_mut().zip(&all).zip(chunk.iter()) {
+                *others = all - own;
+            }
             of(Pair::new(&others, chunk).ok()?)
         })
         .collect()

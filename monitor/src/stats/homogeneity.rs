@@ -24,7 +24,7 @@ pub struct Homogeneity {
 }
 
 /// Tests the table; categories empty on both sides take no part.
-pub fn homogeneity(pair: &Pair) -> Homogeneity {
+pub fn homogeneity(pair: &Pair<'_>) -> Homogeneity {
     let (n, m) = (pair.rows_reference() as f64, pair.rows_current() as f64);
     let rows = n + m;
     let (mut chi2, mut filled, mut min_expected) = (0.0, 0_usize, f64::MAX);

@@ -66,7 +66,7 @@ pub fn ks_distance(pair: &SamplePair<'_>) -> KsDistance {
 
 /// D seen through ordered bins: never above the D of the rows, and below it by at most the share of the
 /// fullest bin. Special bins have no order and must not be in the pair.
-pub fn ks_binned(pair: &Pair) -> KsDistance {
+pub fn ks_binned(pair: &Pair<'_>) -> KsDistance {
     let (n, m) = (pair.rows_reference(), pair.rows_current());
     let (mut ahead, mut gap) = (0_i128, 0);
     for (r, c) in pair.cells() {

@@ -2,6 +2,8 @@
 //!
 //! The gate of every statistic: what passes has rows on both sides, so what follows cannot fail.
 
+use std::borrow::Cow;
+
 use super::sample::Sample;
 
 /// Why two sides have no statistic. A report prints this instead of a number.
@@ -27,16 +29,16 @@ pub enum Undefined {
 
 /// Counts of the same bins on both sides, neither side empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pair {
-    reference: Vec<u64>,
-    current: Vec<u64>,
+pub struct Pair<'a> {
+    reference: Cow<'a, [u64]>,
+    current: Cow<'a, [u64]>,
     rows_reference: u64,
     rows_current: u64,
 }
 
-impl Pair {
+impl<'a> Pair<'a> {
     /// Puts two sides together; bins empty on both sides are kept and count as bins.
-    pub fn new(reference: &[u64], current: &[u64]) -> Result<Self, Undefined> {
+    pub fn new(reference: &'a [u64], current: &'a [u64]) -> Result<Self, Undefined> {
         if reference.len() != current.len() {
             return Err(Undefined::BinsDiffer {
                 reference: reference.len(),
@@ -51,20 +53,18 @@ impl Pair {
         if rows_current == 0 {
             return Err(Undefined::EmptyCurrent);
         }
-        Ok(Self {
-            reference: reference.to_vec(),
-            current: current.to_vec(),
-            rows_reference,
-            rows_current,
-        })
+        let (reference, current) = (reference.into(), current.into());
+        Ok(Self { reference, current, rows_reference, rows_current })
     }
 
     /// The same rows without the bins that are empty on both sides.
     ///
     /// The special bins always exist; where nothing fell in them they must not cost degrees of freedom.
-    pub fn occupied(&self) -> Self {
-        let (reference, current) = self.cells().filter(|&(r, c)| r > 0 || c > 0).unzip();
-        Self { reference, current, ..*self }
+    pub fn occupied(&self) -> Pair<'static> {
+        let filled = self.cells().filter(|&(r, c)| r > 0 || c > 0);
+        let (reference, current): (Vec<u64>, Vec<u64>) = filled.unzip();
+        let (rows_reference, rows_current) = (self.rows_reference, self.rows_current);
+        Pair { reference: reference.into(), current: current.into(), rows_reference, rows_current }
     }
 
     /// Counts of each bin, reference first.

@@ -3,6 +3,8 @@
 //! PSI of two samples of one population is not 0: it is about (B−1)(1/n + 1/m), and divided by that
 //! rate it follows a chi-square with B−1 degrees of freedom (Yurdakul 2018). Both are shown.
 
+use std::sync::LazyLock;
+
 use super::laws::{chi_square_quantile, chi_square_sf};
 use super::pair::Pair;
 
@@ -12,12 +14,12 @@ pub const PROPORTION_FLOOR: f64 = 1e-4;
 /// PSI with each proportion raised to [`PROPORTION_FLOOR`], not renormalised; at least 0.
 ///
 /// For comparison with other tools: an empty bin gives the same jump whatever the number of rows.
-pub fn psi_floored(pair: &Pair) -> f64 {
+pub fn psi_floored(pair: &Pair<'_>) -> f64 {
     pair.shares().map(|(p, q)| term(p.max(PROPORTION_FLOOR), q.max(PROPORTION_FLOOR))).sum()
 }
 
 /// PSI with half a row added to every bin on both sides; at least 0. The one that alarms use.
-pub fn psi_smoothed(pair: &Pair) -> f64 {
+pub fn psi_smoothed(pair: &Pair<'_>) -> f64 {
     let extra = 0.5 * pair.bins() as f64;
     let n = pair.rows_reference() as f64 + extra;
     let m = pair.rows_current() as f64 + extra;
@@ -37,7 +39,7 @@ pub struct PsiNull {
 
 impl PsiNull {
     /// The law for this many bins and rows; every bin of the pair costs a degree of freedom.
-    pub fn new(pair: &Pair) -> Self {
+    pub fn new(pair: &Pair<'_>) -> Self {
         Self { rate: pair.rate(), dof: (pair.bins() - 1) as f64 }
     }
 
@@ -66,5 +68,14 @@ pub fn min_rows(bins: usize, threshold: f64) -> u64 {
     if !reachable {
         return u64::MAX;
     }
-    (chi_square_quantile(0.99, bins.saturating_sub(1) as f64) / threshold).ceil().max(1.0) as u64
+    let dof = bins.saturating_sub(1);
+    let bound = QUANTILES.get(dof).copied().unwrap_or_else(|| quantile(dof));
+    (bound / threshold).ceil().max(1.0) as u64
+}
+
+/// A search each, and every column of every window asks for one of the first few.
+static QUANTILES: LazyLock<[f64; 64]> = LazyLock::new(|| std::array::from_fn(quantile));
+
+fn quantile(dof: usize) -> f64 {
+    chi_square_quantile(0.99, dof as f64)
 }

@@ -64,7 +64,7 @@ pub fn wasserstein_over_std(pair: &SamplePair<'_>) -> f64 {
 ///
 /// The open tails have no width and are left out, so one outlier cannot move it; `edges` has one value
 /// less than the pair has bins, otherwise the answer is of the edges both have.
-pub fn wasserstein_binned(edges: &[f64], pair: &Pair) -> f64 {
+pub fn wasserstein_binned(edges: &[f64], pair: &Pair<'_>) -> f64 {
     let mut shares = pair.shares();
     let Some((p, q)) = shares.next() else { return 0.0 };
     let (mut area, mut gap) = (0.0, p - q);

@@ -33,7 +33,7 @@ fn counts() -> impl Strategy<Value = (Vec<u64>, Vec<u64>)> {
     vec((cell(), cell()), 1..20).prop_map(|cells| cells.into_iter().unzip())
 }
 
-fn every_distance(pair: &Pair) -> [f64; 12] {
+fn every_distance(pair: &Pair<'_>) -> [f64; 12] {
     let test = homogeneity(pair);
     let null = PsiNull::new(pair);
     let psi = psi_smoothed(pair);

@@ -172,7 +172,7 @@ fn numeric_case(case: &Value, pair: SamplePair<'_>) {
     expect.finish(&["ks_p_scipy_asymp", "ref_mean", "cur_mean"]);
 }
 
-fn distances(expect: &mut Expect<'_>, pair: &Pair) {
+fn distances(expect: &mut Expect<'_>, pair: &Pair<'_>) {
     expect.near("psi_floor_1e4", psi_floored(pair));
     expect.near("psi_smooth_half", psi_smoothed(pair));
     expect.near("psi_null_mean", PsiNull::new(pair).bias());
