@@ -70,7 +70,7 @@ fn add(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
 fn statistics(reference: &[f64], current: &[f64]) -> (f64, f64) {
     let (a, b) = (Sample::new(reference.iter().copied()), Sample::new(current.iter().copied()));
     let bins = Bins::fit(&a, BINS);
-    let pair = Pair::new(&bins.count_sorted(&a).bins, &bins.count_sorted(&b).bins)
+    let pair = Pair::new(bins.count_sorted(&a).bins, bins.count_sorted(&b).bins)
         .expect("both sides have rows");
     let psi = psi_smoothed(&pair);
     let p = PsiNull::new(&pair).p(psi, 1.0);

@@ -164,8 +164,8 @@ fn numeric(
         cells
     };
     let pair = Pair::new(
-        &cells(&shape.counts, reference.nulls, shape.infinite),
-        &cells(&counts.bins, counts.null, counts.infinite),
+        cells(&shape.counts, reference.nulls, shape.infinite),
+        cells(&counts.bins, counts.null, counts.infinite),
     )?
     .occupied();
     of_bins(report, &pair, phi);

@@ -90,7 +90,7 @@ fn left_out(chunks: &[Vec<u64>], mut of: impl FnMut(Pair<'_>) -> Option<f64>) ->
             for ((others, all), own) in others.iter_mut().zip(&all).zip(chunk.iter()) {
                 *others = all - own;
             }
-            of(Pair::new(&others, chunk).ok()?)
+            of(Pair::new(&others, *chunk).ok()?)
         })
         .collect()
 }

@@ -38,22 +38,25 @@ pub struct Pair<'a> {
 
 impl<'a> Pair<'a> {
     /// Puts two sides together; bins empty on both sides are kept and count as bins.
-    pub fn new(reference: &'a [u64], current: &'a [u64]) -> Result<Self, Undefined> {
+    pub fn new(
+        reference: impl Into<Cow<'a, [u64]>>,
+        current: impl Into<Cow<'a, [u64]>>,
+    ) -> Result<Self, Undefined> {
+        let (reference, current) = (reference.into(), current.into());
         if reference.len() != current.len() {
             return Err(Undefined::BinsDiffer {
                 reference: reference.len(),
                 current: current.len(),
             });
         }
-        let rows_reference = total(reference);
-        let rows_current = total(current);
+        let rows_reference = total(&reference);
+        let rows_current = total(&current);
         if rows_reference == 0 {
             return Err(Undefined::EmptyReference);
         }
         if rows_current == 0 {
             return Err(Undefined::EmptyCurrent);
         }
-        let (reference, current) = (reference.into(), current.into());
         Ok(Self { reference, current, rows_reference, rows_current })
     }
 

@@ -66,7 +66,7 @@ proptest! {
         if let Ok(pair) = SamplePair::new(&a, &b) {
             prop_assert!(wasserstein(&pair).is_finite() && wasserstein_scaled(&pair).value.is_finite());
             prop_assert!((0.0..=1.0).contains(&ks_distance(&pair).value()));
-            let pair = Pair::new(&counts_a.with_special(), &counts_b.with_special()).unwrap();
+            let pair = Pair::new(counts_a.with_special(), counts_b.with_special()).unwrap();
             prop_assert!(wasserstein_binned(bins.edges(), &pair).is_finite());
         } else {
             prop_assert!(a.sorted().is_empty() || b.sorted().is_empty());
@@ -94,7 +94,7 @@ proptest! {
     fn order_of_bins_matters_only_where_it_means_something((a, b) in counts(), turn in 0_usize..20) {
         let Ok(pair) = Pair::new(&a, &b) else { return Ok(()) };
         let turned = |side: &[u64]| { let mut side = side.to_vec(); let by = turn % side.len(); side.rotate_left(by); side };
-        let other = Pair::new(&turned(&a), &turned(&b)).unwrap();
+        let other = Pair::new(turned(&a), turned(&b)).unwrap();
         for (index, (x, y)) in every_distance(&pair).iter().zip(every_distance(&other)).enumerate() {
             prop_assert!(index == 6 || (x - y).abs() <= 1e-9 * x.abs().max(1e-6), "{index}: {x} {y}");
         }

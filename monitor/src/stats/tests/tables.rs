@@ -165,7 +165,7 @@ fn binned_wasserstein_follows_a_shift_and_ignores_an_outlier() {
         let counts = |of: &[f64]| bins.count(of.iter().copied()).bins;
         wasserstein_binned(
             bins.edges(),
-            &Pair::new(&counts(reference.sorted()), &counts(&current)).unwrap(),
+            &Pair::new(counts(reference.sorted()), counts(&current)).unwrap(),
         )
     };
     let moved = against(values.iter().map(|v| v + 0.1).collect());
@@ -183,7 +183,7 @@ fn null_law_of_psi_holds_its_level() {
     let (mut alarms, mut mean) = (0, 0.0);
     for _ in 0..1000 {
         let window: Vec<f64> = (0..500).map(|_| lcg.normal()).collect();
-        let pair = Pair::new(&fitted, &bins.count(window).bins).unwrap();
+        let pair = Pair::new(&fitted, bins.count(window).bins).unwrap();
         let null = PsiNull::new(&pair);
         alarms += u32::from(null.p(psi_smoothed(&pair), 1.0) < 0.05);
         mean += psi_smoothed(&pair) / null.bias() / 1000.0;

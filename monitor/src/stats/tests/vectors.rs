@@ -149,8 +149,8 @@ fn numeric_case(case: &Value, pair: SamplePair<'_>) {
     expect.p("psi_chi2_p", null.p(psi_smoothed(&counts), 1.0));
     let with_nulls = |counts: &[u64], nulls: u64| [counts, &[nulls]].concat();
     let nan_bin = Pair::new(
-        &with_nulls(&reference_counts.bins, reference.nulls()),
-        &with_nulls(&current_counts.bins, current.nulls()),
+        with_nulls(&reference_counts.bins, reference.nulls()),
+        with_nulls(&current_counts.bins, current.nulls()),
     );
     expect.near("psi_floor_1e4_with_nan_bin", psi_floored(&nan_bin.expect("not empty").occupied()));
 
@@ -195,7 +195,7 @@ fn categorical_cases() {
                 |name: &Value| case[key].get(name.as_str().expect("name")).and_then(Value::as_u64);
             names.iter().map(|name| count(name).unwrap_or(0)).collect()
         };
-        let pair = Pair::new(&side("ref_counts"), &side("cur_counts")).expect("not empty");
+        let pair = Pair::new(side("ref_counts"), side("cur_counts")).expect("not empty");
         distances(&mut expect, &pair);
         let test = homogeneity(&pair);
         expect.near("chi2", test.chi2);
