@@ -25,14 +25,19 @@ counters=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
 # --workspace the rest has the features of every other build, so that it is there already.
 if [[ " ${targets[*]} " == *" config "* ]]; then
   mkdir -p "$cache"
-  cat >"$cache/rustc" <<SH
+  cat >"$cache/rustc.new" <<SH
 #!/bin/sh
 case " \$* " in
 *" --crate-name fuzz_config "*) exec "\$@" ${counters[*]} -Cdebug-assertions -Coverflow-checks ;;
 *) exec "\$@" ;;
 esac
 SH
-  chmod +x "$cache/rustc"
+  # Cargo does not know what the wrapper adds.
+  if ! cmp -s "$cache/rustc.new" "$cache/rustc"; then
+    rm -f "$target"/release/deps/fuzz_config-*
+    mv "$cache/rustc.new" "$cache/rustc"
+    chmod +x "$cache/rustc"
+  fi
   CARGO_TARGET_DIR=$target RUSTC_WRAPPER=$cache/rustc cargo build --manifest-path ../Cargo.toml --release --locked \
     --workspace --features tidegate/fuzzing --example fuzz-config
 fi

@@ -170,6 +170,7 @@ fn a_full_disk_stops_the_archive_until_there_is_space() {
     all_arrived(&pipeline, 20 * FLIGHTS, 0);
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
+    each_once(&pipeline, 20 * FLIGHTS, 0);
 }
 
 /// Soon every event is in topic and archive, once: `verify`, SQL and DuckDB say so.

@@ -53,6 +53,21 @@ fn refused(folder: &Path, query: &str) -> String {
 }
 
 #[test]
+fn a_reference_that_cannot_be_read_takes_only_its_tables_away() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    archive(&data, 0..2, 99);
+    let asked = |query: &str| {
+        sql(&data, &["--set", "monitor.reference=nowhere.parquet", "-c", query, "--format", "csv"])
+    };
+    let output = asked("SELECT count(*) > 0 FROM results");
+    ended_with(&output, 0);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("no tables counts and reports") && said.contains("nowhere"), "{said}");
+    ended_with(&asked("SELECT count(*) FROM reports"), 1);
+}
+
+#[test]
 fn predict_is_the_job_is_the_model() {
     let folder = folder();
     let data = folder.path().join("data");

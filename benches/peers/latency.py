@@ -257,7 +257,7 @@ def main() -> None:
                     say(f"FAILED {problems[-1]}")
             if said.bench:
                 found.append({"round": round, **bench(binary, said, address)})
-                say(line(found[-1]))
+                say(line(found[-1]) + (" · warm-up" if round < 1 else ""))
     counted = [one for one in found if one["round"] > 0]
     print(f"{said.rate:,.0f} events/s for {said.seconds:.0f} s; ms, min / median / max of the rounds\n\n{table(counted)}")
     harness.write_json(said.json, {"machine": about, "latency": found, "problems": problems})

@@ -67,7 +67,7 @@ pub(crate) const CHANGES: [(&str, Change); 6] = [
     ("one outlier of 1e6", Change::OneOutlier),
 ];
 
-/// A seed gives the same numbers on every machine and in every version.
+/// A seed gives the same numbers with the versions of Cargo.lock.
 type Dice = Pcg64Mcg;
 
 fn normal(dice: &mut Dice) -> f64 {

@@ -112,6 +112,15 @@ impl Profile {
     }
 }
 
+impl Phi {
+    /// Over-dispersion of nulls among so many rows: less than in a chunk where they are fewer, as the design effect
+    /// 1 + (n − 1)ρ of rows that resemble each other (Kish 1965), and no row counts for less than one of them all.
+    pub fn of_nulls(&self, rows: u64) -> f64 {
+        let part = (rows as f64 / self.chunk_rows.max(1) as f64).min(1.0);
+        (1.0 + (self.nulls - 1.0) * part).min(rows.max(1) as f64)
+    }
+}
+
 impl NumericShape {
     /// The bins that PSI and its kin are computed on.
     pub fn coarse(&self) -> Coarse {

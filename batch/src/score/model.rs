@@ -47,7 +47,7 @@ struct Lent {
     made: usize,
 }
 
-/// One of them for a while, counted in `made`; none where it could not be made.
+/// One of them for a while, counted in `made`; none until it is made.
 struct Loan<'a> {
     from: &'a Sessions,
     session: Option<Box<dyn Predictor>>,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Rules;
-use super::quality::{null_rise_p, volume};
+use super::quality::{Nulls, null_rise_p, volume};
 use super::row::{GroupNames, Reference, ReportRow, State, Statistics};
 use crate::count::{CountedColumn, Group, Kind, Settings};
 use crate::profile::{CategoricalShape, ColumnProfile, NumericShape, Shape};
@@ -132,6 +132,13 @@ impl<'a> Side<'a> {
                 (before.rows, before.cells[self.column.kind.null_cell()])
             }
         };
+        // What the profile learned is of all rows: not of a segment, which alone is judged for its nulls beside *previous*.
+        let phi = |rows| match reference {
+            Reference::Training => profile.phi.of_nulls(rows),
+            Reference::Previous => 1.0,
+        };
+        let [now_nulls, nulls_before] = [(nulls, n), (reference_nulls, reference_n)]
+            .map(|(nulls, rows)| Nulls { nulls, rows, phi: phi(rows) });
         let finite = self.now.and_then(|now| now.numbers);
         let values = self.now.map_or(0, |now| finite_rows(&self.column.kind, now));
         let few = n > 0 && n < rules.min_rows;
@@ -147,7 +154,7 @@ impl<'a> Side<'a> {
             statistics: Statistics::of(report),
             null_share: share(nulls, n),
             reference_null_share: share(reference_nulls, reference_n),
-            null_p: null_rise_p(nulls, n, reference_nulls, reference_n, profile.phi.nulls),
+            null_p: null_rise_p(now_nulls, nulls_before),
             new_share: new.and_then(|new| share(new, n)),
             out_of_range_share: self
                 .column

@@ -4,27 +4,29 @@ use super::Rules;
 use super::row::State;
 use crate::stats::normal_sf;
 
-/// The chance of so many more nulls than the reference has, where nulls come in runs as the over-dispersion `phi` of
-/// null or not says; `None` without rows. That of the values is not for this: a wave of a day in them would hide a
-/// column that is all nulls.
+/// Nulls of so many rows, which vary `phi` times as much as those of independent rows.
+#[derive(Clone, Copy)]
+pub(super) struct Nulls {
+    pub(super) nulls: u64,
+    pub(super) rows: u64,
+    pub(super) phi: f64,
+}
+
+/// The chance of so many more nulls than `before`; `None` without rows. The φ is that of null or not: a wave of a day
+/// in the values is nothing to hide a column behind that is all nulls.
 ///
 /// Two proportions, pooled. Half a row is added to the nulls so that a reference without any still has
 /// a variance.
-pub(super) fn null_rise_p(
-    nulls: u64,
-    n: u64,
-    reference_nulls: u64,
-    reference_n: u64,
-    phi: f64,
-) -> Option<f64> {
-    if n == 0 || reference_n == 0 {
+pub(super) fn null_rise_p(now: Nulls, before: Nulls) -> Option<f64> {
+    if now.rows == 0 || before.rows == 0 {
         return None;
     }
-    let (n, m) = (n as f64, reference_n as f64);
-    let rise = nulls as f64 / n - reference_nulls as f64 / m;
-    let pooled = (nulls as f64 + reference_nulls as f64 + 0.5) / (n + m + 1.0);
-    let variance = phi.max(1.0) * pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m);
-    Some(normal_sf(rise / variance.sqrt()))
+    let share = |of: Nulls| of.nulls as f64 / of.rows as f64;
+    let rate = |of: Nulls| of.phi / of.rows as f64;
+    let pooled = (now.nulls as f64 + before.nulls as f64 + 0.5)
+        / (now.rows as f64 + before.rows as f64 + 1.0);
+    let variance = pooled * (1.0 - pooled) * (rate(now) + rate(before));
+    Some(normal_sf((share(now) - share(before)) / variance.sqrt()))
 }
 
 /// What the number of rows says, beside the same hours before. Segments come and go: only whole arms
@@ -50,21 +52,29 @@ pub(super) fn volume(n: u64, before: u64, rules: Rules, is_segment: bool) -> (St
 mod tests {
     use super::*;
 
+    fn p(now: (u64, u64, f64), before: (u64, u64, f64)) -> f64 {
+        let [now, before] = [now, before].map(|(nulls, rows, phi)| Nulls { nulls, rows, phi });
+        null_rise_p(now, before).unwrap()
+    }
+
     #[test]
     fn a_rise_of_nulls_needs_rows() {
-        for (nulls, n, low, high) in [(0, 500, 0.4, 0.6), (25, 500, 1e-7, 1e-6)] {
-            let p = null_rise_p(nulls, n, 0, 500, 1.0).unwrap();
-            assert!((low..=high).contains(&p), "{nulls} of {n}: {p}");
+        for (nulls, low, high) in [(0, 0.4, 0.6), (25, 1e-7, 1e-6)] {
+            let p = p((nulls, 500, 1.0), (0, 500, 1.0));
+            assert!((low..=high).contains(&p), "{nulls} of 500: {p}");
         }
-        assert_eq!(null_rise_p(0, 0, 0, 10, 1.0), None);
+        let none = Nulls { nulls: 0, rows: 0, phi: 1.0 };
+        assert_eq!(null_rise_p(none, Nulls { rows: 10, ..none }), None);
     }
 
     #[test]
     fn nulls_that_come_in_runs_need_a_larger_rise() {
-        // In the reference one hour of fifty is half nulls, the others have none.
-        let p = |nulls, phi| null_rise_p(nulls, 500, 250, 25_000, phi).unwrap();
-        assert!(p(50, 1.0) < 1e-60 && p(50, 250.0) > 1e-6, "{} {}", p(50, 1.0), p(50, 250.0));
-        assert!(p(500, 250.0) < 1e-12, "a column that is all nulls is seen: {}", p(500, 250.0));
+        // Of 50 hours of 500 rows five are all nulls: another one is nothing new, though it would be if rows were
+        // independent. Of 50 hours one: that alarms.
+        let often = p((500, 500, 500.0), (2500, 25_000, 500.0));
+        assert!(often > 1e-3 && p((500, 500, 1.0), (2500, 25_000, 1.0)) < 1e-100, "{often}");
+        let once = p((500, 500, 500.0), (500, 25_000, 500.0));
+        assert!(once < 1e-6, "{once}");
     }
 
     #[test]

@@ -97,7 +97,7 @@ pub struct ReportRow {
     pub n: u64,
     /// Rows of the reference.
     pub reference_n: u64,
-    /// Over-dispersion that p-values are deflated by.
+    /// Over-dispersion that p of chi-square and PSI are deflated by; those of D and of nulls stand in the profile.
     pub phi: Option<f64>,
     /// Statistics; see [`ColumnReport`].
     #[serde(flatten)]
@@ -106,7 +106,7 @@ pub struct ReportRow {
     pub null_share: Option<f64>,
     /// The reference's.
     pub reference_null_share: Option<f64>,
-    /// The chance of a rise of nulls like this, φ taken off.
+    /// The chance of a rise of nulls like this; beside the profile with its φ of nulls taken off.
     pub null_p: Option<f64>,
     /// Share of rows with a new category.
     pub new_share: Option<f64>,

@@ -80,7 +80,7 @@ pub fn fit(
 
 impl Phi {
     /// Nothing is known: rows are taken as independent.
-    fn unknown(chunk_rows: u64) -> Self {
+    pub(super) fn unknown(chunk_rows: u64) -> Self {
         Self { value: 1.0, evenness: 1.0, order: 1.0, nulls: 1.0, chunks: 0, chunk_rows }
     }
 
@@ -124,9 +124,7 @@ fn phi_of_numbers(values: &[f64], shape: &NumericShape, chunk_rows: u64) -> Phi 
         cells.extend([chunk.null, chunk.infinite]);
         cells
     });
-    let tested: Vec<Vec<u64>> = tested.collect();
-    let null = tested.first().map_or(0, Vec::len).saturating_sub(2);
-    let phi = Phi::of(&tested, null, chunk_rows);
+    let phi = Phi::of(&tested.collect::<Vec<_>>(), coarse.groups(), chunk_rows);
     let ordered: Vec<Vec<u64>> = chunks.into_iter().map(|chunk| chunk.bins).collect();
     Phi { order: overdispersion_of_order(&ordered), ..phi }
 }

@@ -87,6 +87,7 @@ fn what_was_changed_is_refused() {
     assert_eq!(Profile::from_table(&later, &[]), Err(ProfileError::Format("9".into())));
     for (column, value) in [
         ("phi", Arc::new(Float64Array::from(vec![f64::NAN; 6])) as ArrayRef),
+        ("phi_nulls", Arc::new(Float64Array::from(vec![0.5; 6]))),
         ("rows", Arc::new(Int64Array::from(vec![-1; 6]))),
         ("kind", Arc::new(StringArray::from(vec!["sketch"; 6]))),
         ("name", Arc::new(Int64Array::from(vec![1; 6]))),
@@ -142,6 +143,19 @@ fn over_dispersion_of_nulls_is_not_that_of_values() {
         (0..10_000).map(|n| if n / 500 == 7 { None } else { Some(["a", "b"][n % 2]) }).collect();
     assert!(categorical("c", &names).phi.nulls > 10.0);
     assert_eq!(numeric("x", &[1.0; 100]).phi.nulls, 1.0);
+}
+
+#[test]
+fn a_window_is_never_worth_less_than_one_row() {
+    let phi = Phi { nulls: 50_000.0, chunk_rows: 50_000, ..Phi::unknown(1) };
+    for (rows, low, high) in
+        [(0, 1.0, 1.0), (1, 1.0, 1.0), (500, 500.0, 501.0), (1_000_000, 49_999.0, 50_001.0)]
+    {
+        let of = phi.of_nulls(rows);
+        assert!((low..=high).contains(&of), "{rows}: {of}");
+    }
+    let phi = Phi { nulls: 11.0, ..phi };
+    assert!((1.09..1.11).contains(&phi.of_nulls(500)) && phi.of_nulls(60_000) == 11.0);
 }
 
 proptest! {

@@ -17,7 +17,8 @@ use crate::stats::{
 };
 
 /// Rows that know nothing of each other.
-const INDEPENDENT: Phi = Phi { value: 1.0, evenness: 1.0, order: 1.0, nulls: 1.0, chunks: 0, chunk_rows: 1 };
+const INDEPENDENT: Phi =
+    Phi { value: 1.0, evenness: 1.0, order: 1.0, nulls: 1.0, chunks: 0, chunk_rows: 1 };
 
 /// Expected rows below which a cell is pooled with other rare ones (Cochran's rule).
 const MIN_EXPECTED: f64 = 5.0;

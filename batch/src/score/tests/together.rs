@@ -47,12 +47,19 @@ fn a_panic_in_one_thread_stops_the_others_soon() {
 
 #[test]
 fn a_session_that_panics_makes_room_for_another() {
-    let sessions = Sessions::new(1, Box::new(|| Ok(Box::new(Doubler))));
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&made);
+    let make = move || -> Result<Box<dyn Predictor>, String> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Doubler))
+    };
+    let sessions = Sessions::new(1, Box::new(make));
     for _ in 0..2 {
         let panics = || sessions.with::<()>(|_| panic!("an unlucky row"));
         assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
     }
     sessions.with(|_| Ok(())).expect("there is room for one");
+    assert_eq!(made.load(Ordering::Relaxed), 3, "what panicked is not lent again");
 }
 
 #[test]
