@@ -165,6 +165,8 @@ fn psi_and_ks_are_those_of_a_report() {
     assert!(
         refused(&data, &format!("SELECT psi(origin, {before}) FROM results")).contains("no number")
     );
+    let distinct = refused(&data, &format!("SELECT psi(DISTINCT temp, {before}) FROM results"));
+    assert!(distinct.contains("DISTINCT"), "{distinct}");
 }
 
 #[test]

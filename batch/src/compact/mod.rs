@@ -121,7 +121,7 @@ pub struct Compaction {
 }
 
 /// Where the files of a compaction lie.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Folders {
     root: PathBuf,
     source: PathBuf,

@@ -11,7 +11,7 @@ use crate::positions::{self, Coordinates};
 use crate::source;
 
 /// See the module; a later record changes nothing in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     record: Record,
     folders: Folders,

@@ -326,6 +326,44 @@ fn what_is_not_counted_or_waits_for_labels_stays() {
     assert_eq!(everything(root)[..2], [48, 48]);
 }
 
+fn session(root: &Path) -> sql::Session {
+    let config = sql::SqlConfig {
+        tables: vec![SqlTable::archive("results", root.to_path_buf(), TOPIC, schema(true))],
+        models: None,
+        statistics: vec![],
+        memory_bytes: 256 << 20,
+        spill_bytes: 256 << 20,
+    };
+    sql::Session::open(&config).unwrap()
+}
+
+#[test]
+fn an_open_session_reads_every_row_once_whatever_is_compacted_and_removed() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    ten_days(root);
+    let session = session(root);
+    let rows = || {
+        let counts = "SELECT count(*), count(DISTINCT \"partition\" * 1000000 + \"offset\"), \
+                      count(DISTINCT source_partition) FROM results WHERE \"offset\" >= 0";
+        let mut said = Vec::new();
+        session.query(counts, &sql::Format::Csv, &mut said).unwrap();
+        String::from_utf8(said).unwrap().lines().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(rows(), "60,60,3");
+    for (more, expected) in [(0, "60,60,3"), (10, "70,70,3"), (5, "75,75,3")] {
+        if more > 0 {
+            archive(root, 1, true, &days(120, more));
+        }
+        assert_eq!(rows(), expected, "archived");
+        run(root);
+        assert_eq!(rows(), expected, "compacted");
+        open(root).expire(&expiry(0, 1000)).unwrap();
+        assert_eq!(rows(), expected, "the originals removed");
+    }
+    assert_eq!(lying(&root.join("results")), 3, "each partition's newest file");
+}
+
 #[test]
 fn a_query_leaves_other_days_and_partitions_unread() {
     let root = tempfile::tempdir().unwrap();
@@ -341,15 +379,7 @@ fn a_query_leaves_other_days_and_partitions_unread() {
     let within = format!("event_time >= {from} AND event_time < {to}");
     assert_eq!(ask(root, &format!("SELECT count(*) FROM results WHERE {within}")), [3]);
     assert_eq!(ask(root, "SELECT count(*) FROM results WHERE source_partition = 2"), [20]);
-    let table = SqlTable::archive("results", root.to_path_buf(), TOPIC, schema(true));
-    let config = sql::SqlConfig {
-        tables: vec![table],
-        models: None,
-        statistics: vec![],
-        memory_bytes: 256 << 20,
-        spill_bytes: 256 << 20,
-    };
-    let session = sql::Session::open(&config).unwrap();
+    let session = session(root);
     for (condition, read) in [(within.as_str(), 1), ("source_partition = 7", 0)] {
         let mut said = Vec::new();
         let query = format!("EXPLAIN ANALYZE SELECT \"offset\" FROM results WHERE {condition}");

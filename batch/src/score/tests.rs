@@ -306,6 +306,23 @@ fn a_file_that_goes_or_changes_midway_ends_the_job_and_is_named() {
 }
 
 #[test]
+fn a_text_file_that_is_cut_short_while_it_is_read_ends_its_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, model) = (folder.path().join("in.jsonl"), model(CONTRACT));
+    fs::write(&path, LINES).unwrap();
+    let mut planned = parts::plan(&[path], &model.contract).unwrap();
+    // As if the rest had been there when the job was planned, and when the part was begun.
+    planned.parts[0].range.end += 100;
+    let columns = Columns::new(&model, &planned.shape.schema, &[], false, b"").unwrap();
+    let plan = plan(&model, &ScoreConfig::default(), &planned, &columns).unwrap();
+    let worker = Worker::here(&model, plan, &planned, &columns).unwrap();
+    let folders = Folders::below(&folder.path().join("out")).unwrap();
+    folders.make(&[]).unwrap();
+    let cut = worker.part(0, &folders, 0, &|_| {}, &|| false).unwrap_err().to_string();
+    assert!(cut.contains(&format!("ends at byte {}", LINES.len())), "{cut}");
+}
+
+#[test]
 fn asked_to_end_it_leaves_whole_files_and_goes_on_later() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["a.parquet", "b.parquet"] {

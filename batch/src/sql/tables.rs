@@ -13,9 +13,9 @@ use datafusion::datasource::listing::{
 };
 use datafusion::prelude::SessionContext;
 
-use super::{Rows, SqlTable, archived, explain};
-use crate::archive::{parse_partition, partition_files, topic_folder};
-use crate::compact::Snapshot;
+use super::archived::Archived;
+use super::{Rows, SqlTable, explain};
+use crate::archive::{parse_partition, partition_files};
 use crate::error::StoreError;
 use crate::files::{self, url_of_folder};
 
@@ -45,19 +45,12 @@ pub(super) async fn provider(
         }
         Rows::Folder { folder, schema } => of_folder(context, name, folder, schema.as_ref()).await,
         Rows::Archive { root, topic, schema } => {
-            let folder = topic_folder(root, name, topic);
-            match Snapshot::read(root, name, topic)? {
-                None => of_folder(context, name, &folder, Some(schema)).await,
-                Some(snapshot) => match archived::provider(context, &snapshot, schema)? {
-                    Some(both) => Ok(both),
-                    None => empty(name, &folder, Some(schema)),
-                },
-            }
+            Ok(Arc::new(Archived::open(context, root, name, topic, schema).await?))
         }
     }
 }
 
-async fn of_folder(
+pub(super) async fn of_folder(
     context: &SessionContext,
     name: &str,
     folder: &Path,
@@ -141,7 +134,7 @@ pub(super) fn with_new_columns(found: &SchemaRef, now: Option<&SchemaRef>) -> Sc
     Arc::new(Schema::new(fields))
 }
 
-fn has_files(folder: &Path) -> Result<bool, StoreError> {
+pub(super) fn has_files(folder: &Path) -> Result<bool, StoreError> {
     let files = files::of(folder)?;
     let entries = match files.list(folder) {
         Ok(entries) => entries,

@@ -72,7 +72,11 @@ impl AggregateUDFImpl for TwoSample {
         Ok(vec![side("reference"), side("current")])
     }
 
-    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+    fn accumulator(&self, arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        if arguments.is_distinct {
+            let name = &self.name;
+            return plan_err!("{name}: DISTINCT is not for a statistic of samples; leave it out");
+        }
         let statistic = Arc::clone(&self.statistic);
         Ok(Box::new(Sides { statistic, reference: Vec::new(), current: Vec::new() }))
     }

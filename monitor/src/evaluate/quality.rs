@@ -2,7 +2,7 @@
 
 use super::Rules;
 use super::row::State;
-use crate::stats::normal_sf;
+use crate::stats::{binomial_sf, normal_sf};
 
 /// Nulls of so many rows, which vary `phi` times as much as those of independent rows.
 #[derive(Clone, Copy)]
@@ -15,8 +15,8 @@ pub(super) struct Nulls {
 /// The chance of so many more nulls than `before`; `None` without rows. The φ is that of null or not: a wave of a day
 /// in the values is nothing to hide a column behind that is all nulls.
 ///
-/// Two proportions, pooled. Half a row is added to the nulls so that a reference without any still has
-/// a variance.
+/// Two proportions, pooled; half a row is added to the nulls so that a reference without any still has a variance. Of few
+/// nulls that law's tail is far too thin, so the chance of a binomial one counts where it is larger.
 pub(super) fn null_rise_p(now: Nulls, before: Nulls) -> Option<f64> {
     if now.rows == 0 || before.rows == 0 {
         return None;
@@ -26,7 +26,9 @@ pub(super) fn null_rise_p(now: Nulls, before: Nulls) -> Option<f64> {
     let pooled = (now.nulls as f64 + before.nulls as f64 + 0.5)
         / (now.rows as f64 + before.rows as f64 + 1.0);
     let variance = pooled * (1.0 - pooled) * (rate(now) + rate(before));
-    Some(normal_sf((share(now) - share(before)) / variance.sqrt()))
+    let pooled = normal_sf((share(now) - share(before)) / variance.sqrt());
+    let usual = (before.nulls as f64 + 0.5) / (before.rows as f64 + 1.0);
+    Some(pooled.max(binomial_sf(now.nulls, now.rows, usual)))
 }
 
 /// What the number of rows says, beside the same hours before. Segments come and go: only whole arms
@@ -59,12 +61,19 @@ mod tests {
 
     #[test]
     fn a_rise_of_nulls_needs_rows() {
-        for (nulls, low, high) in [(0, 0.4, 0.6), (25, 1e-7, 1e-6)] {
+        for (nulls, low, high) in [(0, 1.0, 1.0), (25, 1e-7, 1e-6)] {
             let p = p((nulls, 500, 1.0), (0, 500, 1.0));
             assert!((low..=high).contains(&p), "{nulls} of 500: {p}");
         }
         let none = Nulls { nulls: 0, rows: 0, phi: 1.0 };
         assert_eq!(null_rise_p(none, Nulls { rows: 10, ..none }), None);
+    }
+
+    #[test]
+    fn few_nulls_are_chance_more_often_than_a_normal_law_says() {
+        // 120 rows an hour, one in 200 null: five of them are 3.7e-4 by the binomial law, 9e-9 by the normal one.
+        let five = p((5, 120, 1.0), (250, 50_000, 1.0));
+        assert!((3e-4..1e-3).contains(&five), "{five}");
     }
 
     #[test]

@@ -72,6 +72,12 @@ impl Lines {
         let most = MAX_EVENT_BYTES as u64 + 2;
         let read = (&mut self.reader).take(most).read_until(b'\n', &mut self.line);
         let read = read.map_err(|e| StoreError::io("read", &self.path, e))? as u64;
+        if read == 0 {
+            // Otherwise the end would never be reached.
+            let reason = format!("it ends at byte {} and had {}", self.position, self.end);
+            let cut = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, reason);
+            return Err(StoreError::io("read", &self.path, cut));
+        }
         self.position += read;
         if self.line.last() == Some(&b'\n') {
             self.line.pop();

@@ -4,7 +4,7 @@ use super::assert_near;
 use super::generate::Lcg;
 use crate::stats::{
     Bins, Categories, Coarse, EdgesError, KsDistance, KsMethod, MAX_TAIL, Pair, PsiNull, Sample,
-    SamplePair, Scale, Undefined, homogeneity, ks_distance, ks_p, min_rows, normal_sf,
+    SamplePair, Scale, Undefined, binomial_sf, homogeneity, ks_distance, ks_p, min_rows, normal_sf,
     overdispersion, psi_smoothed, quantile, wasserstein, wasserstein_binned, wasserstein_scaled,
 };
 
@@ -62,6 +62,26 @@ fn ks_p_names_its_law() {
     assert!(ks_p(&apart, 1.0).p < 1e-290);
     let enormous = KsDistance { gap: 1, n: u64::MAX, m: u64::MAX };
     assert_eq!(ks_p(&enormous, 1.0).p, 1.0);
+}
+
+#[test]
+fn the_binomial_tail_is_near_the_exact_one_and_not_far_below_it() {
+    // Exact: summed in Python with `math.lgamma`.
+    for (count, rows, share, exact) in [
+        (5, 120, 0.005, 3.6971e-4),
+        (80, 500, 0.1, 2.0143e-5),
+        (25, 500, 0.02, 3.7500e-5),
+        (300, 500, 0.5, 4.4700e-6),
+        (3, 100, 0.001, 1.5038e-4),
+        (2, 500, 0.0001, 1.2068e-3),
+        (100, 100, 0.3, 5.1538e-53),
+    ] {
+        let ratio = binomial_sf(count, rows, share) / exact;
+        assert!((0.9..3.0).contains(&ratio), "{count} of {rows} at {share}: {ratio}");
+    }
+    for (count, rows, share) in [(0, 100, 0.1), (0, 0, 0.5), (5, 4, 0.5), (5, 10, 0.0)] {
+        assert_eq!(binomial_sf(count, rows, share), 1.0, "{count} of {rows} at {share}");
+    }
 }
 
 #[test]
