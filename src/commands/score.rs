@@ -20,6 +20,8 @@ struct Summary<'a> {
     rejected: u64,
     left_out: u64,
     files: usize,
+    /// Files that came into the input since the job was begun, and are not scored.
+    files_new: usize,
     parts: usize,
     /// Parts that an earlier start had done.
     parts_before: usize,
@@ -59,6 +61,7 @@ pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<Exit> {
         rejected: scored.after.counts.rejected,
         left_out: scored.after.counts.left_out(),
         files: scored.after.files,
+        files_new: scored.after.files_new,
         parts: scored.after.parts,
         parts_before: scored.before.parts_done,
         rows_now: scored.now.0,

@@ -95,7 +95,8 @@ impl Maker<'_> {
         if self.anew && begun {
             score::clear(&growing).with_context(|| format!("removing {}", growing.display()))?;
         }
-        // The input that a run began with is its input: half of another is not put beside half of this.
+        // The input that a run began with is its input: half of another is not put beside half of this, and
+        // what came since is not its own.
         let scoring = self.open(job, moment, &growing);
         let scoring = if begun && !self.anew {
             scoring.with_context(|| {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use batch::StoreError;
 use batch::score::cluster::Cluster;
-use batch::score::{self, Model, REPORTS, ScoreConfig, State, Step};
+use batch::score::{self, Found, Model, REPORTS, ScoreConfig, State, Step};
 use infer::Package;
 use monitor::report::{Report, Rule, Source, Verdict, html};
 use schemas::Contract;
@@ -90,13 +90,20 @@ impl Scoring {
         };
         let readers = asked.cluster.as_ref().map_or(threads, |_| cores);
         let reading = reading(config, contract, readers, asked.shown);
+        let output = &asked.files.output;
+        let unreported = reference.is_some() && !score::holds(output, REPORTS[0]).map_err(usage)?;
+        let begun = unreported && score::found(output).map_err(usage)? != Found::Nothing;
         if let Some(path) = &reference
-            && !score::holds(&asked.files.output, REPORTS[0]).map_err(usage)?
+            && unreported
         {
             // Said now, not after an hour of scoring.
             let can = || -> anyhow::Result<()> {
                 if baseline::find(path)?.is_none() {
                     check(std::slice::from_ref(path), None, &reading)?;
+                }
+                if begun {
+                    // Which files of the input are its own is known when it is open.
+                    return Ok(());
                 }
                 check(&asked.files.inputs, asked.files.predicate.as_deref(), &reading)
             };
@@ -104,6 +111,11 @@ impl Scoring {
         }
         let model = Arc::new(models::model(&package, contract, threads));
         let job = score::Job::open(asked.files.clone(), Arc::clone(&model)).map_err(usage)?;
+        if begun {
+            let predicate = asked.files.predicate.as_deref();
+            check(&job.inputs(), predicate, &reading).context(REPORT)?;
+        }
+        tell_new(job.state().files_new, &asked);
         Ok(Self { asked, package, reference, reading, threads, model, job })
     }
 
@@ -179,7 +191,8 @@ impl Scoring {
     fn report(&self, path: &Path) -> anyhow::Result<Report> {
         let (files, reading) = (&self.asked.files, &self.reading);
         let (reference, of_reference) = reference(path, None, reading)?;
-        let current = Input::open(&files.inputs, files.predicate.as_deref(), reading, &[])?;
+        let inputs = self.job.inputs();
+        let current = Input::open(&inputs, files.predicate.as_deref(), reading, &[])?;
         let names: Vec<String> = files.inputs.iter().map(|input| said(input)).collect();
         let of_current = Source { name: names.join(", "), rows: current.count(), profile: None };
         let mut columns = against(reference, &current, reading, Rule::default())?;
@@ -201,6 +214,23 @@ fn reading(config: &Config, contract: &Contract, threads: usize, shown: bool) ->
         memory_bytes: DRIFT_BYTES,
         threads,
         shown,
+    }
+}
+
+/// Says how many files came into the input since the output was begun: a success must not pass for theirs.
+fn tell_new(files_new: usize, asked: &Asked) {
+    if files_new == 0 {
+        return;
+    }
+    let output = asked.files.output.display();
+    let hint = "name another output for them, or start over: remove this one, or `tidegate jobs run` with \
+                --anew while it is unfinished";
+    if asked.shown {
+        eprintln!(
+            "tidegate: {files_new} files came into the input since {output} was begun, and are not scored: {hint}"
+        );
+    } else {
+        tracing::warn!(%output, files_new, hint, "files that came into the input since are not scored");
     }
 }
 

@@ -10,7 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use batch::parquet_io::{NewParquet, ParquetRows};
 
-use super::{Jobs, SOON, names, rows, stop};
+use super::{Jobs, SOON, names, rows, said, stop};
 use crate::harness::{FLIGHTS, ended_with, root};
 
 /// Files of an input.
@@ -72,6 +72,35 @@ fn damage_that_only_reading_finds_fails_the_run_and_mended_the_retry_goes_on() {
     assert!(output.join("_SUCCESS").is_file());
     assert_eq!(rows(&output), FILES as u64 * FLIGHTS);
     assert_eq!(time(&output), before, "what was done was done again");
+}
+
+#[test]
+fn files_that_came_since_do_not_keep_a_killed_run_from_its_end() {
+    let flights = root().join("deploy/demo/flights.parquet");
+    let jobs = Jobs::new(&format!(
+        "[[jobs]]\nname = 'one'\ncron = '0 0 1 1 *'\ninput = 'in'\noutput = 'out/{{date}}'\nthreads = 1\n\
+         include = ['source']\ndrift = true\nreference = '{}'\nretries = 0\n",
+        flights.display()
+    ));
+    jobs.flights(FILES);
+    let run = ["jobs", "run", "one", "--date", DAY];
+    // Cut off between its parts, and when its output is published and that is not written down.
+    for (place, came) in [("archive.published=2", "half.parquet"), ("jobs.made", "more.parquet")] {
+        let mut child = jobs.spawn(&run, &[("TIDEGATE_FAILPOINT", place)]);
+        assert!(!child.wait(SOON).success(), "{place} was passed:\n{}", child.log());
+        // Whoever opens it, for the drift report too, fails.
+        fs::write(jobs.path("in").join(came), "PAR1 and no more").expect("writable");
+    }
+    assert_eq!(names(&jobs.path("out")), [DAY]);
+    let again = jobs.run(&[&run[..], &["--json"]].concat());
+    ended_with(&again, 0);
+    let told = said(&again);
+    assert!(told.contains("2 files came into the input since"), "{told}");
+    let made: serde_json::Value = serde_json::from_slice(&again.stdout).expect("JSON");
+    assert_eq!((&made["outcome"], &made["starts"]), (&"succeeded".into(), &3.into()));
+    assert_eq!(made["made"]["scored"], FILES as u64 * FLIGHTS);
+    assert_eq!(made["made"]["drift"], false, "files against their own copy");
+    assert_eq!(rows(&jobs.path(&format!("out/{DAY}"))), FILES as u64 * FLIGHTS);
 }
 
 /// The demo's flights with their delay as text.

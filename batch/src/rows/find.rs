@@ -35,9 +35,35 @@ pub(crate) struct Found {
     pub(crate) kind: FileKind,
 }
 
+/// A file that an input means.
+struct Listed {
+    /// As it was named.
+    path: PathBuf,
+    absolute: PathBuf,
+    kind: FileKind,
+}
+
 /// The files that `inputs` mean, each once, however many inputs or parts of a pattern mean it.
 pub(crate) fn find(inputs: &[PathBuf]) -> Result<Found, StoreError> {
-    let mut files: Vec<(PathBuf, FileKind)> = Vec::new();
+    of_one_kind(list(inputs)?)
+}
+
+/// As [`find`], and only those of `wanted`, which are absolute; the number is of the others, which may be of any
+/// kind. Where none of `wanted` is there any more, all files are answered.
+pub(crate) fn find_of(
+    inputs: &[PathBuf],
+    wanted: &HashSet<&Path>,
+) -> Result<(Found, usize), StoreError> {
+    let (those, others): (Vec<Listed>, Vec<Listed>) =
+        list(inputs)?.into_iter().partition(|file| wanted.contains(file.absolute.as_path()));
+    if those.is_empty() {
+        return Ok((of_one_kind(others)?, 0));
+    }
+    Ok((of_one_kind(those)?, others.len()))
+}
+
+fn list(inputs: &[PathBuf]) -> Result<Vec<Listed>, StoreError> {
+    let mut files = Vec::new();
     let mut known = HashSet::new();
     for input in inputs {
         let mut found = Vec::new();
@@ -50,22 +76,27 @@ pub(crate) fn find(inputs: &[PathBuf]) -> Result<Found, StoreError> {
         }
         // Within one input by path; inputs keep the order in which they were named.
         found.sort();
-        for file in found {
-            let path = files::absolute(&file.0).map_err(|e| StoreError::io("find", &file.0, e))?;
-            if known.insert(path) {
-                files.push(file);
+        for (path, kind) in found {
+            let absolute = files::absolute(&path).map_err(|e| StoreError::io("find", &path, e))?;
+            if known.insert(absolute.clone()) {
+                files.push(Listed { path, absolute, kind });
             }
         }
     }
-    let Some((first, kind)) = files.first().cloned() else {
+    Ok(files)
+}
+
+fn of_one_kind(files: Vec<Listed>) -> Result<Found, StoreError> {
+    let Some(first) = files.first() else {
         return Err(StoreError::Query("no input is named".into()));
     };
-    if let Some((other, _)) = files.iter().find(|(_, other)| *other != kind) {
-        let reason =
-            format!("is not of the same format as {}; name one at a time", first.display());
-        return Err(refused(other, &reason));
+    let kind = first.kind;
+    if let Some(other) = files.iter().find(|file| file.kind != kind) {
+        let first = first.path.display();
+        let reason = format!("is not of the same format as {first}; name one at a time");
+        return Err(refused(&other.path, &reason));
     }
-    Ok(Found { files: files.into_iter().map(|(file, _)| file).collect(), kind })
+    Ok(Found { files: files.into_iter().map(|file| file.path).collect(), kind })
 }
 
 fn collect(input: &Path, files: &mut Vec<(PathBuf, FileKind)>) -> Result<(), StoreError> {

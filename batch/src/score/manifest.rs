@@ -1,7 +1,8 @@
 //! What a job was asked to do, kept beside its output, so that starting it again goes on with it.
 //!
 //! The manifest is written once, before the first row, and never changed: which parts are done is what
-//! lies in the output folder. A job that was asked something else is refused.
+//! lies in the output folder. A job that was asked something else is refused, and so is one whose files
+//! changed or went away. Files that came into its input since are not its own.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -65,6 +66,11 @@ impl Manifest {
             inputs: planned.inputs.clone(),
             parts: parts.collect(),
         }
+    }
+
+    /// The files with which the job began.
+    pub(super) fn inputs(&self) -> &[Input] {
+        &self.inputs
     }
 
     /// Writes the manifest of a job that begins; refuses to go on with another one.
@@ -151,6 +157,11 @@ pub(super) fn lock(folder: &Path) -> Result<Option<File>, StoreError> {
     })
 }
 
+/// What the job in these folders was asked when it began; `None` where none did.
+pub(super) fn begun(folders: &Folders) -> Result<Option<Manifest>, StoreError> {
+    read(&*folders.files, &folders.root.join(NAME))
+}
+
 /// How many parts the job in these folders has; `None` where no manifest says it.
 pub(super) fn parts(folders: &Folders) -> Option<usize> {
     let found = read(&*folders.files, &folders.root.join(NAME)).ok().flatten();
@@ -165,7 +176,10 @@ fn read(files: &dyn Files, path: &Path) -> Result<Option<Manifest>, StoreError> 
     let found = match files.stat(path) {
         Ok(found) if found.bytes > MAX_BYTES => return Err(damaged(path, "it is too large")),
         Ok(found) => found,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        // An output folder that is a file is refused where the folders are made.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(StoreError::io("read", path, error)),
     };
     let text = files.read(path, 0, found.bytes as usize);

@@ -5,7 +5,7 @@
 //! finished one does nothing. The output folder holds
 //!
 //! ```text
-//! manifest.json          what was asked: another job is refused
+//! manifest.json          what was asked, and of which files: another job is refused
 //! results/000000.parquet one file a part: the input's columns, then the model's
 //! rejects/000000.parquet rows that contract or model refused, with the reason; only where there are
 //! report.json, .html     how the input has drifted, where that was asked
@@ -87,6 +87,8 @@ pub struct Job {
     model: Arc<Model>,
     config: ScoreConfig,
     planned: Planned,
+    /// Files that came into the input since it was begun.
+    files_new: usize,
     columns: Columns,
     folders: Folders,
     done: Vec<Option<Counts>>,
@@ -109,6 +111,8 @@ pub struct Step {
 pub struct State {
     /// Input files.
     pub files: usize,
+    /// Files that came into the input since the job was begun: they are not scored.
+    pub files_new: usize,
     /// Parts of them.
     pub parts: usize,
     /// Parts that are published.
@@ -122,9 +126,14 @@ pub struct State {
 }
 
 impl Job {
-    /// Plans the job and takes its output folder: begins it, or goes on with what is there. Blocks.
+    /// Plans the job and takes its output folder: begins it, or goes on with what is there, with the files with
+    /// which it was begun. Blocks.
     pub fn open(config: ScoreConfig, model: Arc<Model>) -> Result<Self, StoreError> {
-        let planned = parts::plan(&config.inputs, &model.contract)?;
+        let folders = Folders::below(&config.output)?;
+        let (planned, files_new) = match manifest::begun(&folders)? {
+            Some(begun) => parts::plan_again(&config.inputs, begun.inputs(), &model.contract)?,
+            None => (parts::plan(&config.inputs, &model.contract)?, 0),
+        };
         let shape = &planned.shape;
         let all = shape.schema.fields().iter().map(|field| field.as_ref().clone());
         let all = all.chain(shape.hive.iter().cloned()).collect::<Vec<_>>();
@@ -133,7 +142,6 @@ impl Job {
             Columns::new(&model, &all, &config.columns, config.coordinates, &config.salt)?;
         // What does not go with the contract or the condition is said before anything is written.
         answer(&plan(&model, &config, &planned, &columns)?, &planned)?;
-        let folders = Folders::below(&config.output)?;
         folders.make(&config.inputs)?;
         let lock = manifest::lock(&folders.root)?;
         // Without a lock they may be another job's, and a store keeps none of a killed one.
@@ -155,7 +163,7 @@ impl Job {
             folders.sweep(&folders.rejects, &|name| folders::part(name).is_some_and(undone))?;
         }
         let office = None;
-        Ok(Self { model, config, planned, columns, folders, done, office, _lock: lock })
+        Ok(Self { model, config, planned, files_new, columns, folders, done, office, _lock: lock })
     }
 
     /// Has the rows scored by a cluster from now on; the files are written here all the same. Refuses columns
@@ -186,11 +194,21 @@ impl Job {
         let left = || parts.clone().filter(|(_, done)| done.is_none()).map(|(part, _)| part);
         State {
             files: self.planned.inputs.len(),
+            files_new: self.files_new,
             parts: self.done.len(),
             parts_done: self.done.iter().flatten().count(),
             rows_left: left().map(|part| part.rows).sum(),
             bytes_left: left().map(|part| part.range.end - part.range.start).sum(),
             counts,
+        }
+    }
+
+    /// What it reads: the inputs as they were named, or its files one by one where others came since it was begun.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        match self.files_new {
+            0 => self.config.inputs.clone(),
+            _ => self.planned.inputs.iter().map(|input| input.path.clone()).collect(),
         }
     }
 

@@ -4,6 +4,7 @@
 //! CSV file (a quoted cell may hold line ends, so none can be told from the middle). The same files
 //! give the same parts, in the same order.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use super::hive;
 use super::lacking::Lacking;
 use crate::error::StoreError;
 use crate::files;
-use crate::rows::find::{FileKind, find};
+use crate::rows::find::{FileKind, Found, find, find_of};
 
 /// Rows of a part of a Parquet file, about: a killed job does at most so many again, and a thread.
 const PART_ROWS: u64 = 1 << 20;
@@ -91,7 +92,22 @@ impl Input {
 
 /// Finds the files, reads what they say of themselves and cuts them.
 pub(super) fn plan(inputs: &[PathBuf], contract: &Contract) -> Result<Planned, StoreError> {
-    let found = find(inputs)?;
+    cut(&find(inputs)?, contract)
+}
+
+/// As [`plan`], of a job that began with these files: what came since is counted, and not read, since it may still
+/// be written. Where none of them is there any more it is another input, which is planned as such.
+pub(super) fn plan_again(
+    inputs: &[PathBuf],
+    begun: &[Input],
+    contract: &Contract,
+) -> Result<(Planned, usize), StoreError> {
+    let begun: HashSet<&Path> = begun.iter().map(|input| input.path.as_path()).collect();
+    let (found, new) = find_of(inputs, &begun)?;
+    Ok((cut(&found, contract)?, new))
+}
+
+fn cut(found: &Found, contract: &Contract) -> Result<Planned, StoreError> {
     let hive = hive::keys(&found.files, contract)?;
     let (mut inputs, mut parts) = (Vec::new(), Vec::new());
     let mut schema: Option<Schema> = None;

@@ -248,10 +248,13 @@ fn another_job_is_refused_and_told_what_differs() {
         let said = refused(config);
         assert!(said.contains(expected) && said.contains("name another folder"), "{said}");
     }
+    // Of its files none is there: it is another input, whatever its folder is called.
+    let (own, away) = (folder.path().join("in/a.parquet"), folder.path().join("away.parquet"));
+    fs::rename(&own, &away).unwrap();
     parquet(&folder.path().join("in/b.parquet"), 4, 4);
     assert!(refused(asked()).contains("b.parquet is new"));
-    fs::remove_file(folder.path().join("in/b.parquet")).unwrap();
-    parquet(&folder.path().join("in/a.parquet"), 0, 5);
+    fs::rename(&away, &own).unwrap();
+    parquet(&own, 0, 5);
     assert!(refused(asked()).contains("a.parquet changed"));
 }
 

@@ -116,3 +116,70 @@ fn parts_without_a_manifest_are_nobodys() {
     assert!(said.contains("results/000000.parquet") && said.contains("no job's"), "{said}");
     assert!(asked.output.join("results/000000.parquet").exists());
 }
+
+/// Puts beside the job's files one that goes before them, one that is being written and one of another format.
+fn more_came(folder: &Path) {
+    parquet(&folder.join("in/0.parquet"), 100, 4);
+    fs::write(folder.join("in/half.parquet"), "PAR1 and no more").unwrap();
+    fs::write(folder.join("in/z.csv"), "id,x,n\na,1,1\n").unwrap();
+}
+
+#[test]
+fn what_came_into_the_input_since_is_counted_and_not_scored() {
+    let (folder, asked) = prepared();
+    parquet(&folder.path().join("in/b.parquet"), 4, 4);
+    let mut job = Job::open(asked.clone(), model(CONTRACT)).unwrap();
+    assert_eq!((job.state().files_new, job.inputs()), (0, asked.inputs.clone()));
+    let results = asked.output.join("results");
+    let one_is_there = || fs::read_dir(&results).unwrap().count() > 0;
+    job.run(1, SystemTime::now(), &|_| {}, &one_is_there).unwrap();
+    assert_eq!(job.state().parts_done, 1);
+    drop(job);
+    let manifest = || fs::read(asked.output.join("manifest.json")).unwrap();
+    let before = manifest();
+    more_came(folder.path());
+    let done = run(asked.clone()).unwrap();
+    assert_eq!((done.files, done.files_new, done.parts, done.parts_done), (2, 3, 2, 2));
+    assert_eq!(done.counts, Counts { rows: 8, scored: 8, rejected: 0 });
+    let ids = texts(&rows(folder.path(), "results"), "id");
+    assert_eq!(ids, (0..8).map(|n| format!("r{n}")).collect::<Vec<_>>());
+    // Finished, it does nothing and is a success all the same.
+    let job = Job::open(asked.clone(), model(CONTRACT)).unwrap();
+    assert_eq!(job.state(), done);
+    let own = ["a.parquet", "b.parquet"].map(|name| folder.path().join("in").join(name));
+    assert_eq!(job.inputs(), own);
+    job.mark_whole().unwrap();
+    assert_eq!(found(&asked.output).unwrap(), Found::Whole);
+    assert_eq!(manifest(), before, "what was asked stays");
+}
+
+#[test]
+fn beside_what_came_since_what_differs_is_refused_as_before() {
+    let (folder, asked) = prepared();
+    let file = |name: &str| folder.path().join("in").join(name);
+    parquet(&file("b.parquet"), 4, 4);
+    run(asked.clone()).unwrap();
+    more_came(folder.path());
+    let other = |change: fn(&mut ScoreConfig)| {
+        let mut config = asked.clone();
+        change(&mut config);
+        refused(config)
+    };
+    for (said, expected) in [
+        (other(|it| it.predicate = Some("n > 1".into())), "--where: none then, n > 1 now)"),
+        (other(|it| it.columns = vec!["id".into()]), "--columns"),
+        (other(|it| it.coordinates = true), "--include"),
+    ] {
+        assert!(said.contains("another job") && said.contains(expected), "{said}");
+        assert!(!said.contains("is new"), "{said}");
+    }
+    let said = Job::open(asked.clone(), described("bb")).err().expect("refused").to_string();
+    assert!(said.contains("model.toml's SHA-256"), "{said}");
+    fs::rename(file("b.parquet"), folder.path().join("away.parquet")).unwrap();
+    let said = refused(asked.clone());
+    assert!(said.contains("2 files then, 1 files now; "), "{said}");
+    assert!(said.contains("b.parquet is gone)"), "{said}");
+    parquet(&file("b.parquet"), 4, 5);
+    let said = refused(asked);
+    assert!(said.contains("another job") && said.contains("b.parquet changed)"), "{said}");
+}
