@@ -4,10 +4,12 @@
 //!
 //! What is not known is not judged: a process that only monitors knows nothing of the other hops.
 
+mod rejects;
 #[cfg(test)]
 mod tests;
 
 use crate::policy::{Finding, JudgedWindow, Measure, Rule, Subject, Time};
+use rejects::Rejects;
 
 /// From one [`Pulse`] to the next.
 pub const EVERY_MS: i64 = 60_000;
@@ -66,6 +68,8 @@ pub struct Pulses {
     before: Option<Pulse>,
     /// Since when records wait and none is committed.
     stuck_since_ms: Option<i64>,
+    /// A minute of a slow stream is too little to judge.
+    rejects: Rejects,
 }
 
 /// A number that a rule may be about.
@@ -102,16 +106,19 @@ impl Pulses {
         // A clock that went back leaves no stretch of time between the two.
         let before = self.before.take().filter(|before| before.now_ms < pulse.now_ms);
         let start_ms = before.as_ref().map_or(pulse.now_ms - EVERY_MS, |before| before.now_ms);
+        let mut findings = Vec::new();
         if let Some(before) = before {
             measured.extend(rates(&before, &pulse));
             measured.extend(self.lag(&before, &pulse));
+            findings = self.rejects.judge(&before, &pulse, model, rules);
+        } else {
+            self.rejects = Rejects::default();
         }
-        let findings = measured.iter().flat_map(|one| {
+        findings.extend(measured.iter().flat_map(|one| {
             let about =
                 |rule: &&Rule| rule.measure == one.measure && rule.applies(model, &one.subject);
             rules.iter().filter(about).map(|rule| one.finding(rule, model))
-        });
-        let findings = findings.collect();
+        }));
         let end_ms = pulse.now_ms;
         self.before = Some(pulse);
         JudgedWindow { start_ms, end_ms, time: Time::Wall, findings }
@@ -185,18 +192,6 @@ fn liveness(pulse: &Pulse, rules: &[Rule]) -> Vec<Measured> {
 fn rates(before: &Pulse, now: &Pulse) -> Vec<Measured> {
     let mut measured = Vec::new();
     if let (Some(had), Some(have)) = (before.totals, now.totals) {
-        let read = have.read.saturating_sub(had.read);
-        let rejected = have.rejected.saturating_sub(had.rejected);
-        if read > 0 {
-            measured.push(Measured {
-                measure: Measure::RejectRate,
-                subject: "input".to_owned(),
-                // A dead letter may be of a record that was read before.
-                value: (rejected as f64 / read as f64).min(1.0),
-                rows: read,
-                reason: format!("{rejected} of {read} records became dead letters"),
-            });
-        }
         measured.extend(latency(&had, &have));
     }
     let errors = now.errors.saturating_sub(before.errors);

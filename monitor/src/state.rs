@@ -16,6 +16,7 @@ mod silence;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod told;
 mod view;
 
 use std::path::{Path, PathBuf};

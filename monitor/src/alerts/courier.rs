@@ -140,7 +140,7 @@ impl Alerts {
     fn deliver_next(&self, route: &Route) -> Result<bool, AlertsError> {
         let now_ms = (self.clock)();
         let target = route.target.fingerprint();
-        let (delivery, disabled) = {
+        let (delivery, message, disabled) = {
             let mut inner = self.lock();
             let Some(delivery) = inner.store.next_due(&route.name, now_ms)? else {
                 return Ok(false);
@@ -149,11 +149,12 @@ impl Alerts {
             if disabled.is_none() && inner.is_held(route, now_ms) {
                 return self.pass_by(&mut inner, route, &delivery, now_ms);
             }
-            (delivery, disabled)
+            let message = inner.message_for(route, &delivery)?;
+            (delivery, message, disabled)
         };
         let outcome = match disabled {
             Some(reason) => Some(Outcome::Gone { error: format!("disabled: {reason}") }),
-            None => self.say(&route.target, &delivery.message, now_ms),
+            None => self.say(&route.target, &message, now_ms),
         };
         // The attempt took its time.
         let now_ms = (self.clock)().max(now_ms);
@@ -312,6 +313,19 @@ impl Inner {
         if let Some(wait) = retry_after_ms.filter(|wait| *wait > 0) {
             self.held_ms.insert(route.name.clone(), now_ms + wait.min(MAX_RETRY_AFTER_MS));
         }
+    }
+
+    /// The message as `route` is to take it. An Alertmanager tells alerts apart by their severity: what it was
+    /// told before a silence ends with another one's beginning, and with the episode.
+    fn message_for(&self, route: &Route, delivery: &Delivery) -> Result<Message, StateError> {
+        let mut message = delivery.message.clone();
+        if matches!(route.target, Target::Alertmanager { .. })
+            && matches!(message.kind, Kind::Fired | Kind::Resolved)
+        {
+            let now = message.episode.as_ref().map(|episode| episode.severity);
+            message.before = self.store.told(delivery)?.filter(|told| Some(*told) != now);
+        }
+        Ok(message)
     }
 
     fn is_held(&self, route: &Route, now_ms: i64) -> bool {

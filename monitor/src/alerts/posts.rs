@@ -2,7 +2,7 @@
 
 use super::Alerts;
 use crate::deliver::{Kind, Message};
-use crate::policy::{Book, Changes, Episode, Reference, Transition};
+use crate::policy::{Book, Changes, Episode, Reference, Severity, Transition};
 use crate::state::{Note, Post, Silence, To};
 
 /// What follows from a window besides the state itself.
@@ -121,9 +121,10 @@ pub(super) fn note(episode: &Episode, what: &'static str, detail: String) -> Not
     }
 }
 
-/// Whether any column drifted from what the model was trained on.
+/// Whether any column drifted from what the model was trained on. One that is worth a note is no reason
+/// to train, whatever else is in its episode.
 pub(super) fn is_against_training(episode: &Episode, book: &Book) -> bool {
-    episode.concerns.iter().any(|concern| {
+    episode.concerns.iter().filter(|concern| concern.severity >= Severity::Warning).any(|concern| {
         book.rule(&concern.of.rule).is_some_and(|rule| rule.reference == Reference::Training)
     })
 }

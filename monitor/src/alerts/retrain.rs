@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Alerts, AlertsError, Inner, posts};
 use crate::deliver::{Kind, Message, ModelFacts, Withheld, add_offsets, retraining_request};
-use crate::policy::{Class, Episode, Group, MAX_NAME_BYTES, Severity, clean};
+use crate::policy::{Class, Episode, Group, MAX_NAME_BYTES, clean};
 use crate::state::REQUESTED;
 
 /// A request that is to be made, but for its offsets.
@@ -27,10 +27,7 @@ impl Alerts {
         for of in facts {
             let group = Group { model: clean(&of.model, MAX_NAME_BYTES), class: Class::Drift };
             let Some(episode) = inner.book.open_of(&group).cloned() else { continue };
-            // A note is no reason to train.
-            if episode.severity < Severity::Warning
-                || !posts::is_against_training(&episode, &inner.book)
-            {
+            if !posts::is_against_training(&episode, &inner.book) {
                 continue;
             }
             let said = inner.store.retraining_of(&episode.id)?;

@@ -26,12 +26,14 @@ pub(super) fn alerts(message: &Message, how: &Rendering, now_ms: i64) -> Option<
     let firing = || firing(episode, &message.pipeline, how, now_ms);
     let ended = |severity| alert(episode, &message.pipeline, severity, how, now_ms);
     match message.kind {
-        Kind::Fired | Kind::Test => Some(vec![firing()]),
+        // Of one that was told before a silence and became worse in it, the old alert ends.
+        Kind::Fired => Some(message.before.map(ended).into_iter().chain([firing()]).collect()),
+        Kind::Test => Some(vec![firing()]),
         Kind::Upgraded => {
             let before = message.before.unwrap_or(Severity::Warning);
             Some(vec![ended(before), firing()])
         }
-        Kind::Resolved => Some(vec![ended(episode.severity)]),
+        Kind::Resolved => Some(vec![ended(message.before.unwrap_or(episode.severity))]),
         Kind::Acknowledged | Kind::Heartbeat | Kind::Retraining => None,
     }
 }

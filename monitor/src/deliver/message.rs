@@ -41,7 +41,8 @@ pub struct Message {
     pub pipeline: String,
     /// The alarm, where it is about one.
     pub episode: Option<Episode>,
-    /// In an upgrade: the severity so far.
+    /// In an upgrade: the severity so far. In other messages, on their way to an Alertmanager: the one that it
+    /// was told, where that is another.
     pub before: Option<Severity>,
     /// In an acknowledgement: by whom.
     pub by: Option<String>,

@@ -130,6 +130,55 @@ fn rates_are_between_two_pulses() {
 }
 
 #[test]
+fn rejects_of_a_slow_stream_are_gathered_until_they_are_enough() {
+    let few = Rule { min_rows: 100, ..rule("few", Measure::RejectRate, 0.01) };
+    let many = Rule { min_rows: 200, ..rule("many", Measure::RejectRate, 0.01) };
+    let (rules, mut pulses) = ([few, many], Pulses::default());
+    let mut at = |minute: i64, read: u64, rejected: u64| {
+        let totals = Some(Totals { read, rejected, ..Totals::default() });
+        let now_ms = NOW_MS + minute * EVERY_MS;
+        let window = pulses.judge(Pulse { now_ms, totals, ..Pulse::default() }, "m", &rules);
+        ["few", "many"].map(|name| {
+            let mut found = window.findings.iter().filter(|one| one.of.rule == name);
+            found.next().map(|one| (one.value, one.rows))
+        })
+    };
+    assert_eq!(at(0, 0, 0), [None, None]);
+    assert_eq!(at(1, 60, 30), [None, None]);
+    assert_eq!(at(2, 120, 60), [Some((0.5, 120)), None]);
+    assert_eq!(at(3, 180, 60), [None, None], "begun anew");
+    assert_eq!(at(4, 240, 60), [Some((0.0, 120)), Some((0.25, 240))]);
+    // What was rejected more than an hour ago is no news.
+    assert_eq!(at(5, 250, 70), [None, None]);
+    assert_eq!(at(65, 260, 70), [None, None], "let go");
+    assert_eq!(at(66, 350, 70), [None, None]);
+    assert_eq!(at(67, 360, 70), [Some((0.0, 100)), None]);
+    // Nor is what was gathered before a clock went back.
+    assert_eq!(at(68, 410, 120), [None, None]);
+    assert_eq!(at(60, 420, 120), [None, None]);
+    assert_eq!(at(61, 520, 120), [Some((0.0, 100)), None]);
+}
+
+#[test]
+fn an_alarm_about_rejects_begins_and_ends_at_sixty_records_a_minute() {
+    let rules = [Rule { min_rows: 100, ..rule("rejects", Measure::RejectRate, 0.01) }];
+    let (mut book, mut pulses) = (Book::new(rules.clone()), Pulses::default());
+    let mut told = Vec::new();
+    for minute in 0..=8_u64 {
+        let read = minute * 60;
+        let totals = Some(Totals { read, rejected: (read / 2).min(120), ..Totals::default() });
+        let now_ms = NOW_MS + minute as i64 * EVERY_MS;
+        let window = pulses.judge(Pulse { now_ms, totals, ..Pulse::default() }, "m", &rules);
+        told.extend(book.judge(&window).iter().map(|it| match it {
+            Transition::Fired(_) => (minute, "fired"),
+            Transition::Resolved(_) => (minute, "resolved"),
+            other => panic!("{other:?}"),
+        }));
+    }
+    assert_eq!(told, [(2, "fired"), (6, "resolved")]);
+}
+
+#[test]
 fn latency_is_of_commits_and_a_backlog_is_not_slow_but_behind() {
     let mut pulses = Pulses::default();
     let mut at = |minute: i64, committed: u64, lag: u64, commits: u64, latency_s: f64| {

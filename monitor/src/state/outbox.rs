@@ -4,7 +4,6 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::{StateError, Store, parsed, text_of};
 use crate::deliver::{Kind, MAX_RETRY_AFTER_MS, Message};
-use crate::policy::Episode;
 
 /// Whether the receiver has the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +47,7 @@ pub(crate) enum Attempt {
 }
 
 /// Kinds that a resolve answers.
-const TRIGGERS: &str = "('alert.fired', 'alert.upgraded')";
+pub(super) const TRIGGERS: &str = "('alert.fired', 'alert.upgraded')";
 
 /// A route that has the episode, or will, or may have.
 const KNOWS: &str = "(state = 'waiting' OR heard <> 'no')";
@@ -129,20 +128,6 @@ impl Store {
                  WHERE state = 'waiting' AND route NOT IN (SELECT value FROM json_each(?1))",
                 params![text_of(&routes), now_ms],
             )
-        })
-    }
-
-    /// Episodes that `route` has heard of and that still fire, for receivers that forget.
-    pub(crate) fn to_resend(&self, route: &str) -> Result<Vec<Episode>, StateError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare(&format!(
-                "SELECT body FROM episodes WHERE state = 'firing' AND silenced = 0 AND EXISTS (
-                   SELECT 1 FROM outbox WHERE outbox.episode = episodes.id AND route = ?1
-                     AND kind IN {TRIGGERS} AND state = 'delivered')
-                 ORDER BY fired_at_ms, id"
-            ))?;
-            let rows = statement.query_map([route], |row| parsed(&row.get::<_, String>(0)?, 0))?;
-            rows.collect()
         })
     }
 

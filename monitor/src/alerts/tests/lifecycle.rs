@@ -146,6 +146,76 @@ fn a_silence_holds_back_and_what_still_fires_is_told_at_its_end() {
     assert_eq!(types(&receiver.received()), ["alert.fired", "alert.resolved"]);
 }
 
+/// The severity of each alert of the newest request to an Alertmanager, and whether it lasts.
+fn newest(receiver: &Receiver, hand: &Hand) -> Vec<(String, bool)> {
+    let request = receiver.received().pop().expect("a request").json();
+    let alerts = request.as_array().expect("a list").iter();
+    let shown = alerts.map(|alert| {
+        let ends = alert["endsAt"].as_str().expect("a text");
+        let ends: jiff::Timestamp = ends.parse().expect("a time");
+        let severity = alert["labels"]["severity"].as_str().expect("a text");
+        (severity.to_owned(), ends.as_millisecond() > hand.now())
+    });
+    shown.collect()
+}
+
+#[test]
+fn what_gets_worse_under_a_silence_is_not_over_at_alertmanager() {
+    let alert = |severity: &str, lasts: bool| (severity.to_owned(), lasts);
+    for outlasts in [false, true] {
+        let (folder, hand, receiver) =
+            (tempfile::tempdir().unwrap(), Hand::at(NOON_MS), Receiver::fine());
+        let target = Target::Alertmanager { url: Secret::new(receiver.url("")), headers: vec![] };
+        let state = folder.path().join("s");
+        let route = Route { target, ..webhook("am", &receiver) };
+        let alerts = open(&state, &hand, vec![route]);
+        // What is due is told, and told again, so that the next request is the next news.
+        let minutes = |minutes: i64| {
+            pass(&alerts, &hand, minutes);
+            alerts.deliver_due().unwrap();
+            receiver.received().len()
+        };
+        alerts.judge(&window(0, "psi", 0.3), &[]).unwrap();
+        let before = minutes(2);
+        let mut beside = Store::beside(&state).unwrap();
+        let number = beside.silence(&silence(&hand, "", HOUR_MS)).unwrap();
+        alerts.judge(&window(1, "psi", 0.9), &[]).unwrap();
+        assert!(beside.episodes(false).unwrap()[0].silenced);
+        assert!(minutes(5) >= before + 4, "told again every minute");
+        assert_eq!(newest(&receiver, &hand), [alert("warning", true)]);
+        let told = if outlasts { "critical" } else { "warning" };
+        if outlasts {
+            beside.unsilence(number, hand.now()).unwrap();
+            alerts.tick().unwrap();
+            alerts.deliver_due().unwrap();
+            let both = [alert("warning", false), alert("critical", true)];
+            assert_eq!(newest(&receiver, &hand), both);
+            minutes(2);
+            assert_eq!(newest(&receiver, &hand), [alert("critical", true)]);
+        }
+        alerts.judge(&window(2, "psi", 0.0), &[]).unwrap();
+        alerts.deliver_due().unwrap();
+        assert_eq!(newest(&receiver, &hand), [alert(told, false)]);
+        let ended = receiver.received().len();
+        assert_eq!(minutes(5), ended, "over");
+    }
+}
+
+#[test]
+fn what_was_never_told_is_not_told_again_under_a_silence() {
+    let (folder, hand, receiver) =
+        (tempfile::tempdir().unwrap(), Hand::at(NOON_MS), Receiver::fine());
+    let target = Target::Alertmanager { url: Secret::new(receiver.url("")), headers: vec![] };
+    let state = folder.path().join("s");
+    let alerts = open(&state, &hand, vec![Route { target, ..webhook("am", &receiver) }]);
+    Store::beside(&state).unwrap().silence(&silence(&hand, "", HOUR_MS)).unwrap();
+    for (hours, value) in [(0, 0.3), (1, 0.9)] {
+        alerts.judge(&window(hours, "psi", value), &[]).unwrap();
+        pass(&alerts, &hand, 3);
+    }
+    assert_eq!(receiver.received().len(), 0);
+}
+
 #[test]
 fn an_acknowledgement_from_beside_reaches_who_heard() {
     let (folder, hand) = (tempfile::tempdir().unwrap(), Hand::at(NOON_MS));

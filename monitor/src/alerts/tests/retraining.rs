@@ -139,6 +139,29 @@ fn a_step_against_the_previous_hours_is_no_reason_to_train() {
 }
 
 #[test]
+fn a_note_beside_an_alarm_about_something_else_is_no_reason_to_train() {
+    let (folder, hand, receiver) =
+        (tempfile::tempdir().unwrap(), Hand::at(NOON_MS), Receiver::fine());
+    let hook = Route { events: vec![Event::Retraining], ..webhook("hook", &receiver) };
+    let step = Rule { reference: Reference::Previous, ..rule("step", Measure::Psi) };
+    let shape = Rule { severity: Severity::Info, ..rule("shape", Measure::Psi) };
+    let rules = vec![step, shape, rule("psi", Measure::Psi)];
+    let settings = settings(&folder.path().join("s"), &hand, vec![hook]);
+    let alerts = Alerts::open(Settings { rules, ..settings }).unwrap();
+    let mut both = window(0, "step", 0.3);
+    both.findings.extend(window(0, "shape", 0.3).findings);
+    alerts.judge(&both, &facts(1_000)).unwrap();
+    alerts.deliver_due().unwrap();
+    let episode = alerts.open_episodes().remove(0);
+    assert_eq!((episode.severity, episode.subjects), (Severity::Warning, 2));
+    assert_eq!(receiver.received().len(), 0);
+    // The same episode, once the drift itself is an alarm.
+    alerts.judge(&window(1, "psi", 0.3), &facts(1_000)).unwrap();
+    alerts.deliver_due().unwrap();
+    assert_eq!(types(&receiver.received()), ["retraining.requested"]);
+}
+
+#[test]
 fn a_route_to_a_topic_needs_a_way_to_it() {
     let (folder, hand, receiver) =
         (tempfile::tempdir().unwrap(), Hand::at(NOON_MS), Receiver::fine());
