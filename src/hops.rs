@@ -5,6 +5,7 @@ mod archive;
 mod facts;
 mod findings;
 mod jobs;
+mod late;
 mod pulse;
 mod stretch;
 mod together;

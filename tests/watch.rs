@@ -298,21 +298,83 @@ fn a_job_that_failed_wakes_somebody() {
     archive(&monitored.folder.path().join("data"), 0..2, 99);
     monitored.fit(&[]);
     let (address, heard) = receiver();
+    let jobs = nightly(&monitored);
+    fail_nightly(&monitored, &address, &jobs);
+    let watch = arguments(&["run", "--only", "monitor"], &monitored, &address, &jobs);
+    let child = Child::spawn(&watch.iter().map(String::as_str).collect::<Vec<_>>());
+    hears_of_nightly(&heard, &child, SOON);
+}
+
+/// A disk that fails, or a bucket that is away.
+#[test]
+fn a_job_that_failed_wakes_somebody_while_the_archive_cannot_be_read() {
+    let monitored = Monitored::new();
+    archive(&monitored.folder.path().join("data"), 0..4, 99);
+    monitored.fit(&[]);
+    let (address, heard) = receiver();
+    let jobs = nightly(&monitored);
+    let watch = arguments(&["run", "--only", "monitor"], &monitored, &address, &jobs);
+    let child = Child::spawn(&watch.iter().map(String::as_str).collect::<Vec<_>>());
+    child.wait_for("a window is judged", SOON);
+    let counts = monitored.path("data/counts");
+    std::fs::rename(&counts, monitored.path("away")).expect("the counts' folder");
+    std::fs::write(&counts, "no folder").expect("a file in its place");
+    child.wait_for("hop failed", SOON);
+    fail_nightly(&monitored, &address, &jobs);
+    // A pulse, and the longest wait from one life of the hop to the next.
+    hears_of_nightly(&heard, &child, 3 * SOON);
+}
+
+#[test]
+fn rows_whose_windows_are_judged_are_told() {
+    let monitored = Monitored::new();
+    let directory = monitored.folder.path().join("data");
+    archive(&directory, 0..9, 99);
+    monitored.fit(&[]);
+    let (address, _heard) = receiver();
+    let child = watching(&monitored, &address);
+    let server = address_in(&child.wait_for("serving /livez", SOON));
+    child.wait_for("a window is judged", SOON);
+    let told = || {
+        let metrics = get(&server, "/metrics");
+        let late = |line: &&str| line.starts_with("tidegate_monitor_rows_late_total");
+        let line = metrics.lines().find(late)?;
+        line.rsplit(' ').next()?.parse::<f64>().ok()
+    };
+    let is_told = |rows: f64| {
+        let end = Instant::now() + SOON;
+        while told() != Some(rows) {
+            assert!(Instant::now() < end, "{:?} and not {rows}:\n{}", told(), child.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    is_told(0.0);
+    archive(&directory, 2..4, 99);
+    is_told(1_200.0);
+    child.wait_for("rows came after their windows were judged", SOON);
+}
+
+/// A job that finds no input.
+fn nightly(monitored: &Monitored) -> [String; 2] {
     let (input, output) = (monitored.path("nowhere"), monitored.path("out"));
-    let jobs = [
+    [
         format!(
             "jobs=[{{name=\"nightly\",cron=\"0 0 1 1 *\",retries=0,input=\"{input}\",output=\"{output}/{{date}}\"}}]"
         ),
         format!("scheduler.state={}", monitored.path("jobs")),
-    ];
+    ]
+}
+
+fn fail_nightly(monitored: &Monitored, address: &str, jobs: &[String]) {
     let by_hand = ["jobs", "run", "nightly", "--date", "2026-01-01"];
-    let by_hand = arguments(&by_hand, &monitored, &address, &jobs);
+    let by_hand = arguments(&by_hand, monitored, address, jobs);
     let failed = run(&by_hand.iter().map(String::as_str).collect::<Vec<_>>());
     ended_with(&failed, 1);
-    let watch = arguments(&["run", "--only", "monitor"], &monitored, &address, &jobs);
-    let child = Child::spawn(&watch.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+fn hears_of_nightly(heard: &mpsc::Receiver<Request>, child: &Child, within: Duration) {
     let about = loop {
-        let request = heard.recv_timeout(SOON);
+        let request = heard.recv_timeout(within);
         let body = body(&request.unwrap_or_else(|_| panic!("not heard:\n{}", child.log())));
         // The archive's last record is old, which is told, too.
         if body.to_string().contains("nightly") {

@@ -134,6 +134,14 @@ impl Inner {
     fn expect_whole(&self) -> Result<(), AlertsError> {
         self.panicked.as_ref().map_or(Ok(()), |who| Err(AlertsError::Panicked(who.clone())))
     }
+
+    fn refresh(&mut self, rules: &[Rule]) -> Result<(), StateError> {
+        if self.stale {
+            self.book = self.store.load(rules.iter().cloned())?;
+            self.stale = false;
+        }
+        Ok(())
+    }
 }
 
 impl Alerts {
@@ -268,10 +276,7 @@ impl Alerts {
         let now_ms = (self.clock)();
         let mut inner = self.lock();
         inner.expect_whole()?;
-        if inner.stale {
-            inner.book = inner.store.load(self.rules.iter().cloned())?;
-            inner.stale = false;
-        }
+        inner.refresh(&self.rules)?;
         let changes = step(&mut inner.book);
         let stored = self.store_changes(&mut inner, &changes, now_ms);
         if stored.is_ok() && !changes.transitions.is_empty() {

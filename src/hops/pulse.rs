@@ -1,11 +1,13 @@
 //! Once a minute, what hop 3 sees by the clock on the wall: how old the newest data are, how the
 //! hops of this process fare, and which job failed. What follows is [`monitor::service`]'s to say.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use batch::jobs::{Ledger, Outcome, Reads, Run, Runs};
+use ingest::Stop;
 use jiff::{SignedDuration, Timestamp};
-use monitor::alerts::Alerts;
+use monitor::alerts::{Alerts, AlertsError};
 use monitor::evaluate::Watched;
 use monitor::policy::Rule;
 use monitor::service::{self, EVERY_MS, Newest, Pulses, Totals};
@@ -24,13 +26,64 @@ use crate::telemetry::{sum, told};
 /// hole, and one that nobody wants to fill is no alarm for ever.
 const HOLE_TOLD: SignedDuration = SignedDuration::from_hours(24);
 
-/// See the module.
+/// From one look at whether a pulse is due to the next.
+const NAP: Duration = Duration::from_secs(1);
+
+/// A round that is at it for longer is behind: what the one before it saw is no news of the stream any more.
+const NEWS: Duration = Duration::from_secs(300);
+
+/// What rounds have seen of the archive, for pulses, which do not wait for them.
+#[derive(Default)]
+pub(super) struct Seen(Mutex<Sight>);
+
+#[derive(Clone, Copy, Default)]
+struct Sight {
+    newest: Option<Newest>,
+    at_work_since: Option<Instant>,
+}
+
+impl Seen {
+    /// A round begins, or what comes before the first one.
+    pub(super) fn begin(&self, now: Instant) {
+        self.lock().at_work_since = Some(now);
+    }
+
+    /// A round has ended; everything archived is counted.
+    pub(super) fn end(&self, watched: &[Watched]) {
+        let newest = Some(newest(watched));
+        *self.lock() = Sight { newest, at_work_since: None };
+    }
+
+    /// No round is at work any more, and the last one may have failed: what was seen before it holds.
+    pub(super) fn stop(&self) {
+        self.lock().at_work_since = None;
+    }
+
+    /// Another process watches, and will see more.
+    pub(super) fn forget(&self) {
+        *self.lock() = Sight::default();
+    }
+
+    /// The newest data, where they are known at `now`.
+    fn newest(&self, now: Instant) -> Option<Newest> {
+        let Sight { newest, at_work_since } = *self.lock();
+        let is_behind = at_work_since.is_some_and(|at| now.saturating_duration_since(at) >= NEWS);
+        newest.filter(|_| !is_behind)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Sight> {
+        self.0.lock().expect("no panic holds this lock")
+    }
+}
+
+/// See the module. Lives as long as the hop, through its restarts: rates are between two pulses.
 pub(super) struct Pulse<'a> {
     health: &'a Health,
     registry: &'a Registry,
     model: String,
     jobs: Vec<(Ledger, Reads)>,
     pulses: Pulses,
+    begun: Instant,
     taken: Option<Instant>,
 }
 
@@ -41,19 +94,34 @@ impl<'a> Pulse<'a> {
         let ledgers = resolved_jobs(&pipeline.config).into_iter();
         let jobs =
             ledgers.map(|job| (Ledger::of(&state, &job.spec.name), job.spec.reads)).collect();
-        Self { health, registry, model, jobs, pulses: Pulses::default(), taken: None }
+        let (pulses, begun) = (Pulses::default(), Instant::now());
+        Self { health, registry, model, jobs, pulses, begun, taken: None }
     }
 
-    /// Takes the pulse when a minute has passed since the last; everything archived must be counted.
-    pub(super) fn take(
+    /// Takes the pulse once a minute until `over`, whatever rounds do.
+    pub(super) fn beat(
         &mut self,
-        watched: &[Watched],
+        seen: &Seen,
         rules: &[Rule],
         alerts: &Alerts,
-    ) -> anyhow::Result<()> {
+        over: &Stop,
+    ) -> Result<(), AlertsError> {
+        loop {
+            // Before the nap: a life of the hop that fails at once has one look at least.
+            self.take(seen, rules, alerts)?;
+            if over.sleep(NAP) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes the pulse when a minute has passed since the last. The first one waits as long for the first round.
+    fn take(&mut self, seen: &Seen, rules: &[Rule], alerts: &Alerts) -> Result<(), AlertsError> {
         let now = Instant::now();
+        let newest = seen.newest(now);
         let every = Duration::from_millis(EVERY_MS.unsigned_abs());
-        if self.taken.is_some_and(|taken| now - taken < every) {
+        let waited = now - self.taken.unwrap_or(self.begun);
+        if waited < every && (self.taken.is_some() || newest.is_none()) {
             return Ok(());
         }
         self.taken = Some(now);
@@ -64,7 +132,8 @@ impl<'a> Pulse<'a> {
         let clock = Timestamp::now();
         let pulse = service::Pulse {
             now_ms: clock.as_millisecond(),
-            newest: newest(watched),
+            // What is not known is not judged.
+            newest: newest.unwrap_or_default(),
             totals: scores.then(|| totals(&families)),
             errors: ["tidegate_hop_restarts_total", "tidegate_worker_failures_total"]
                 .map(|name| count(&families, name))
@@ -146,6 +215,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_was_seen_holds_through_failures_and_not_while_a_round_is_behind() {
+        let (seen, start) = (Seen::default(), Instant::now());
+        let is_known = |after: Duration| seen.newest(start + after).is_some();
+        seen.begin(start);
+        assert!(!is_known(Duration::ZERO), "nothing is counted yet");
+        seen.end(&[]);
+        assert!(is_known(2 * NEWS));
+        seen.begin(start);
+        assert!(is_known(NEWS / 2), "a round like any other");
+        assert!(!is_known(NEWS), "a back-fill");
+        seen.stop();
+        assert!(is_known(2 * NEWS), "the archive cannot be read");
+        seen.forget();
+        assert!(!is_known(Duration::ZERO), "another process watched");
+    }
 
     /// A run that was to start then, how it ended, and when.
     type Ended = (&'static str, &'static str, &'static str);

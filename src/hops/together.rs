@@ -1,4 +1,4 @@
-//! Rounds, ticks and deliveries of hop 3, each on a thread of its own: whichever ends first, in order, with
+//! Rounds, pulses, ticks and deliveries of hop 3, each on a thread of its own: whichever ends first, in order, with
 //! an error or by a panic, ends the others at once.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use ingest::Stop;
 use monitor::alerts::{Alerts, AlertsError, TICK_MS};
 
-/// Runs ticks and deliveries beside `rounds`, which goes on until `over` is raised at the latest.
+/// Runs ticks, deliveries and `pulses` beside `rounds`; both go on until `over` is raised at the latest.
 ///
 /// # Panics
 /// With the panic of whoever panicked, when all have ended.
@@ -15,9 +15,10 @@ pub(super) fn together(
     alerts: &Alerts,
     over: &Stop,
     rounds: impl FnOnce() -> anyhow::Result<()>,
+    pulses: impl FnOnce() -> Result<(), AlertsError> + Send,
 ) -> anyhow::Result<()> {
     std::thread::scope(|scope| {
-        // Made before the threads: where one cannot be started, the scope waits for the other.
+        // Made before the threads: where one cannot be started, the scope waits for the others.
         let ending = Ending { alerts, over };
         let deliveries = scope.spawn(|| {
             let _ending = Ending { alerts, over };
@@ -27,16 +28,24 @@ pub(super) fn together(
             let _ending = Ending { alerts, over };
             tick(alerts, over)
         });
+        let pulses = scope.spawn(|| {
+            let _ending = Ending { alerts, over };
+            pulses()
+        });
         let ended = rounds();
         drop(ending);
         let resume = |panic| std::panic::resume_unwind(panic);
         let ticked = ticks.join().unwrap_or_else(resume);
+        let beaten = pulses.join().unwrap_or_else(resume);
         let delivered = deliveries.join().unwrap_or_else(resume);
-        ended.and(ticked.map_err(Into::into)).and(delivered.context("delivering alerts"))
+        ended
+            .and(ticked.map_err(Into::into))
+            .and(beaten.context("judging the hops"))
+            .and(delivered.context("delivering alerts"))
     })
 }
 
-/// Ends rounds, ticks and deliveries when it is dropped.
+/// Ends rounds, pulses, ticks and deliveries when it is dropped.
 struct Ending<'a> {
     alerts: &'a Alerts,
     over: &'a Stop,
@@ -121,6 +130,12 @@ mod tests {
         Alerts::open(settings).expect("the state opens")
     }
 
+    /// Pulses that have nothing to judge.
+    fn waiting(over: &Stop) -> Result<(), AlertsError> {
+        over.sleep(Duration::from_secs(20));
+        Ok(())
+    }
+
     #[test]
     fn rounds_hear_at_once_that_a_tick_or_a_delivery_has_ended() {
         // Ticks have a thread without a name.
@@ -137,7 +152,8 @@ mod tests {
                 heard.set(over.sleep(Duration::from_secs(20)));
                 Ok(())
             };
-            let ended = catch_unwind(AssertUnwindSafe(|| together(&alerts, &over, rounds)));
+            let pulses = || waiting(&over);
+            let ended = catch_unwind(AssertUnwindSafe(|| together(&alerts, &over, rounds, pulses)));
             assert!(heard.get(), "{dies:?}: rounds went on");
             assert!(!matches!(ended, Ok(Ok(()))), "{dies:?}: the end is told");
         }
@@ -152,7 +168,7 @@ mod tests {
             heard.set(over.sleep(Duration::from_millis(300)));
             Ok(())
         };
-        together(&alerts, &over, rounds).expect("all end in order");
+        together(&alerts, &over, rounds, || waiting(&over)).expect("all end in order");
         assert!(!heard.get(), "nobody ended before the rounds");
     }
 }

@@ -24,7 +24,8 @@ use schemas::failpoint;
 use super::Waiting;
 use super::facts::{Newest, facts};
 use super::findings::{by_window, judged};
-use super::pulse::Pulse;
+use super::late::late;
+use super::pulse::{Pulse, Seen};
 use super::stretch::{Measured, Stretch};
 use super::together::together;
 use crate::alerting;
@@ -60,16 +61,23 @@ pub(crate) fn watch(
     let part = health.part("monitor");
     let rules = pipeline.config.alert_rules();
     let gauges = DriftGauges::default();
-    let mut said = false;
+    let (mut said, seen) = (false, Seen::default());
+    let mut pulse = Pulse::new(pipeline, health, registry);
     keep_running(&health.hop("monitor"), stop, || {
-        let Some(alerts) = open(pipeline, &rules, &part, stop, &mut said)? else { return Ok(()) };
+        let Some(alerts) = open(pipeline, &rules, &part, (stop, &seen), &mut said)? else {
+            return Ok(());
+        };
         part.set(true);
         let over = Stop::new();
-        let ended = together(&alerts, &over, || {
-            let pulse = Pulse::new(pipeline, health, registry);
+        let run = || {
             let goes_on = || !stop.is_raised() && !over.is_raised();
-            rounds(pipeline, &rules, &alerts, (&gauges, pulse, &health.waiting), &goes_on)
-        });
+            seen.begin(Instant::now());
+            let ended =
+                rounds(pipeline, &rules, &alerts, (&gauges, &seen, &health.waiting), &goes_on);
+            seen.stop();
+            ended
+        };
+        let ended = together(&alerts, &over, run, || pulse.beat(&seen, &rules, &alerts, &over));
         part.set(false);
         gauges.end();
         ended.map_err(Trouble::Again)
@@ -81,7 +89,7 @@ fn open(
     pipeline: &Pipeline,
     rules: &[Rule],
     part: &Part,
-    stop: &Stop,
+    (stop, seen): (&Stop, &Seen),
     said: &mut bool,
 ) -> Result<Option<Alerts>, Trouble> {
     loop {
@@ -96,6 +104,7 @@ fn open(
             Err(AlertsError::State(held @ StateError::Held { .. })) => {
                 // Standing by is what it is to do, too: whoever waits for this process must not wait for the other.
                 part.set(true);
+                seen.forget();
                 if !std::mem::replace(said, true) {
                     tracing::info!(reason = %held, "standing by: another process watches");
                 }
@@ -141,7 +150,7 @@ fn rounds(
     pipeline: &Pipeline,
     rules: &[Rule],
     alerts: &Alerts,
-    (gauges, mut pulse, waiting): (&DriftGauges, Pulse<'_>, &Waiting),
+    (gauges, seen, waiting): (&DriftGauges, &Seen, &Waiting),
     goes_on: &dyn Fn() -> bool,
 ) -> anyhow::Result<()> {
     let mut looked: Option<Instant> = None;
@@ -154,6 +163,7 @@ fn rounds(
     restore(&pipeline.config, rules, alerts, (&mut watched, &reports), goes_on)?;
     while goes_on() {
         if looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+            seen.begin(Instant::now());
             let known = (&newest, waiting);
             round(pipeline, rules, alerts, (&mut watched, &mut reports), known, goes_on)?;
             // Every reference counts all rows.
@@ -176,7 +186,7 @@ fn rounds(
                 }
             }
             looked = Some(Instant::now());
-            pulse.take(&watched, rules, alerts)?;
+            seen.end(&watched);
         }
         std::thread::sleep(NAP);
     }
@@ -225,8 +235,14 @@ fn round(
 ) -> anyhow::Result<()> {
     // Before the count: what it does not know of was published since, and is counted.
     let lagging = waiting.of(RESULTS);
-    for one in &mut *watched {
-        count(&mut one.counter, threads(&pipeline.config), &|_| {})?;
+    let judged_before = reports.position();
+    for (place, one) in watched.iter_mut().enumerate() {
+        let new = count(&mut one.counter, threads(&pipeline.config), &|_| {})?;
+        // Every reference counts all rows.
+        if let (0, Some(window)) = (place, judged_before) {
+            let from = monitoring::clock(&pipeline.config)?.windows.extent(window).start;
+            late(&new, one.counter.counted().count(), from)?;
+        }
     }
     let (mut empty, min_rows) = (Stretch::default(), pipeline.config.monitor.min_rows);
     let ended = judge(&pipeline.config, watched, reports, &lagging, |round| {

@@ -35,7 +35,7 @@ impl Past {
 }
 
 impl Alerts {
-    /// Where the state file has not taken any window in: what takes the past's windows.
+    /// Where the state file has not taken any window of data in: what takes the past's windows.
     ///
     /// # Errors
     /// When the state cannot be read.
@@ -57,6 +57,7 @@ impl Alerts {
         if !inner.store.is_new()? {
             return Ok(Vec::new());
         }
+        inner.refresh(&self.rules)?;
         let silences = inner.store.silences(now_ms)?;
         let open: Vec<Episode> = book.open().cloned().collect();
         let silenced = |episode: &Episode| posts::is_silenced(episode, &silences, now_ms);
@@ -74,7 +75,7 @@ impl Alerts {
         let notes: Vec<_> =
             open.iter().map(|episode| posts::note(episode, "fired", said.into())).collect();
         inner.store.record(&book.whole(), &told, &notes, &unheard, now_ms)?;
-        inner.book = book;
+        inner.book.adopt(book);
         self.metrics.standing(&inner.book);
         drop(inner);
         self.news.notify_all();

@@ -153,6 +153,11 @@ impl Book {
         changes
     }
 
+    /// Takes over the groups of another book; its own others stay.
+    pub(crate) fn adopt(&mut self, other: Self) {
+        self.groups.extend(other.groups);
+    }
+
     /// All that it remembers, for a store that has none of it.
     pub(crate) fn whole(&self) -> Changes {
         let memories = self.groups.values();

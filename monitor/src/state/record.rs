@@ -4,7 +4,7 @@ use rusqlite::{Transaction, params};
 
 use super::{StateError, Store, outbox, parsed, text_of};
 use crate::deliver::Message;
-use crate::policy::{Book, Changes, Episode, Group, Rule};
+use crate::policy::{Book, Changes, Class, Episode, Group, Rule};
 
 /// History and finished deliveries older than this are dropped.
 const KEEP_MS: i64 = 90 * 24 * 3_600_000;
@@ -63,10 +63,12 @@ impl Store {
         Ok(book)
     }
 
-    /// Whether no window was ever taken in.
+    /// Whether no window of data was ever taken in. Windows by the clock are at once, and must not keep what was
+    /// lost from being made again.
     pub(crate) fn is_new(&self) -> Result<bool, StateError> {
         self.read(|connection| {
-            connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM groups)", [], |row| row.get(0))
+            let query = "SELECT NOT EXISTS (SELECT 1 FROM groups WHERE class <> ?1)";
+            connection.query_row(query, [Class::Service.name()], |row| row.get(0))
         })
     }
 

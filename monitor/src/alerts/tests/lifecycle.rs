@@ -79,6 +79,24 @@ fn a_lost_state_does_not_page_twice() {
 }
 
 #[test]
+fn a_lost_state_is_made_again_behind_a_look_at_the_clock_whose_alarm_stays() {
+    let (folder, hand, receiver) =
+        (tempfile::tempdir().unwrap(), Hand::at(NOON_MS), Receiver::fine());
+    let mut settings = settings(&folder.path().join("s"), &hand, vec![webhook("ops", &receiver)]);
+    settings.rules.push(rule("down", Measure::HopDown));
+    let alerts = Alerts::open(settings).unwrap();
+    let look = JudgedWindow { time: Time::Wall, ..window(0, "down", 300.0) };
+    assert_eq!(alerts.judge(&look, &[]).unwrap().len(), 1);
+    let mut past = alerts.past().unwrap().expect("no window of data was taken in");
+    past.take(&window(0, "psi", 0.3));
+    assert_eq!(alerts.restore(past).unwrap().len(), 1);
+    assert!(alerts.past().unwrap().is_none());
+    let classes: Vec<Class> =
+        alerts.open_episodes().into_iter().map(|episode| episode.group.class).collect();
+    assert_eq!(classes, [Class::Drift, Class::Service]);
+}
+
+#[test]
 fn a_lost_state_tells_an_upgrade_as_one_and_holds_what_is_silenced_back() {
     let (folder, hand, receiver) =
         (tempfile::tempdir().unwrap(), Hand::at(NOON_MS), Receiver::fine());
