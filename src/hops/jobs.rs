@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use super::Waiting;
 use crate::config::{Job, resolved_jobs};
 use crate::exit;
-use crate::health::Health;
-use crate::jobs::{Board, Events, Maker, Watermark, problems, state, who};
+use crate::health::{Health, Part};
+use crate::jobs::{Blocked, Board, Events, Maker, Step, Watermark, problems, state, who};
 use crate::pipeline::{Pipeline, RESULTS};
 use crate::supervise::{Trouble, keep_running};
 
@@ -30,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 type Making<'scope> = ScopedJoinHandle<'scope, anyhow::Result<()>>;
 /// When a job was started last: one with many runs behind it takes turns with the others.
 type Turns<'scope> = BTreeMap<&'scope str, Instant>;
+/// The watermark, or why it is not known.
+type Mark = anyhow::Result<Option<Timestamp>>;
 
 /// Starts runs until `stop`.
 pub(crate) fn jobs(pipeline: &Pipeline, health: &Health, stop: &Stop) -> anyhow::Result<()> {
@@ -55,9 +57,9 @@ pub(crate) fn jobs(pipeline: &Pipeline, health: &Health, stop: &Stop) -> anyhow:
             events: &events,
             waiting: &health.waiting,
         };
-        let ended = hop.run(stop);
+        hop.run(&part, stop);
         part.set(false);
-        ended.map_err(Trouble::Again)
+        Ok(())
     })
 }
 
@@ -95,37 +97,50 @@ struct Hop<'a> {
     waiting: &'a Waiting,
 }
 
+/// What is known from one look to the next.
+struct Known<'a> {
+    board: Board<'a>,
+    watermark: Watermark,
+    blocked: Blocked,
+}
+
 impl<'a> Hop<'a> {
-    fn run(&self, stop: &Stop) -> anyhow::Result<()> {
-        let mut board = Board::open(self.jobs, self.state, Timestamp::now())?;
-        let mut watermark = Watermark::new();
+    /// Until `stop`; `part` is up unless all jobs are held up.
+    fn run(&self, part: &Part, stop: &Stop) {
+        let mut known = Known {
+            board: Board::of(self.jobs, self.state),
+            watermark: Watermark::new(),
+            blocked: Blocked::default(),
+        };
         for job in self.jobs {
-            self.events.known(job, board.runs(&job.spec.name)?.values());
+            match known.board.runs(&job.spec.name) {
+                Ok(runs) => self.events.known(job, runs.values()),
+                Err(error) => self.block(&mut known.blocked, &job.spec.name, Step::Look, &error),
+            }
         }
         std::thread::scope(|scope| {
             let mut making: BTreeMap<&str, Making<'_>> = BTreeMap::new();
             let mut turns = Turns::new();
             let mut looked: Option<(Instant, i64)> = None;
-            let ended = loop {
+            loop {
                 let minute = Timestamp::now().as_second().div_euclid(60);
-                let idle =
-                    |(at, before): (Instant, i64)| before == minute && at.elapsed() < LOOK_EVERY;
-                let one = match reap(&mut making) {
-                    Ok(false) if looked.is_some_and(idle) => Ok(()),
-                    Ok(_) => {
-                        looked = Some((Instant::now(), minute));
-                        self.start(scope, stop, &mut board, &mut watermark, &mut making, &mut turns)
-                    }
-                    Err(error) => Err(error),
-                };
-                if one.is_err() || stop.sleep(NAP) {
-                    break one;
+                let long_ago =
+                    |(at, before): (Instant, i64)| before != minute || at.elapsed() >= LOOK_EVERY;
+                let ended = self.reap(&mut making, &mut known.blocked);
+                if ended || looked.is_none_or(long_ago) {
+                    looked = Some((Instant::now(), minute));
+                    self.start(scope, stop, &mut known, &mut making, &mut turns);
+                    part.set(known.blocked.count() < self.jobs.len());
                 }
-            };
-            // Asked to stop, they end after the batch that they are at; after an error they are let be.
-            let left = making.into_values().map(join).fold(Ok(()), anyhow::Result::and);
-            ended.and(left)
-        })
+                if stop.sleep(NAP) {
+                    break;
+                }
+            }
+            // Asked to stop, they end after the batch that they are at.
+            for (name, made) in making {
+                self.end(name, made, &mut known.blocked);
+            }
+        });
     }
 
     /// Starts what is due as far as there is room: whose last start is longest ago, then what is due longest.
@@ -133,40 +148,124 @@ impl<'a> Hop<'a> {
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
         stop: &'scope Stop,
-        board: &mut Board<'_>,
-        watermark: &mut Watermark,
+        known: &mut Known<'_>,
         making: &mut BTreeMap<&'scope str, Making<'scope>>,
         turns: &mut Turns<'scope>,
-    ) -> anyhow::Result<()> {
-        let now = Timestamp::now();
-        let waits = self.jobs.iter().any(|job| matches!(job.spec.trigger, Trigger::Watermark));
-        let mark = match waits {
-            true => watermark.at(&self.pipeline.config, &self.waiting.of(RESULTS), now)?,
-            false => None,
+    ) {
+        let (now, at) = (Timestamp::now(), Instant::now());
+        let mut free: Vec<&'scope Job> = self.jobs.iter().collect();
+        free.retain(|job| {
+            let name = job.spec.name.as_str();
+            !making.contains_key(name) && !known.blocked.waits(name, at)
+        });
+        let mark = match free.iter().any(|job| matches!(job.spec.trigger, Trigger::Watermark)) {
+            true => known.watermark.at(&self.pipeline.config, &self.waiting.of(RESULTS), now),
+            false => Ok(None),
         };
-        let mut all: Vec<(&Job, Due)> = Vec::new();
-        for job in self.jobs.iter().filter(|job| !making.contains_key(job.spec.name.as_str())) {
-            all.extend(board.due(job, now, mark)?.map(|due| (job, due)));
+        let mut all: Vec<(&'scope Job, Due)> = Vec::new();
+        for job in free {
+            all.extend(self.look(known, job, now, &mark).map(|due| (job, due)));
         }
         all.sort_by_key(|(job, due)| (turns.get(job.spec.name.as_str()).copied(), due.moment.time));
         for (job, _) in all {
             if making.len() >= self.pipeline.config.scheduler.concurrent || stop.is_raised() {
                 break;
             }
-            // Somebody makes a run of it by hand: what is due waits for that.
-            let held = match self.state.hold_job(&job.spec.name, self.who) {
-                Ok(held) => held,
-                Err(HoldError::Held { .. }) => continue,
-                Err(HoldError::Store(error)) => return Err(error.into()),
-            };
-            // It may have been that very run.
-            let Some(due) = board.due(job, now, mark)? else { continue };
-            let thread = std::thread::Builder::new().name(format!("tg-job-{}", job.spec.name));
-            let made = thread.spawn_scoped(scope, move || self.make(job, &due, held, stop))?;
-            making.insert(&job.spec.name, made);
-            turns.insert(&job.spec.name, Instant::now());
+            let name = job.spec.name.as_str();
+            let begun = mark_for(job, &mark)
+                .and_then(|mark| self.begin(scope, stop, &mut known.board, job, now, mark));
+            match begun {
+                Ok(Some(made)) => {
+                    self.well(&mut known.blocked, name, Step::Start);
+                    making.insert(name, made);
+                    turns.insert(name, Instant::now());
+                }
+                Ok(None) => {}
+                Err(error) => self.block(&mut known.blocked, name, Step::Start, &error),
+            }
         }
-        Ok(())
+    }
+
+    /// What is due of `job`; nothing where that cannot be told.
+    fn look(&self, known: &mut Known<'_>, job: &Job, now: Timestamp, mark: &Mark) -> Option<Due> {
+        let name = job.spec.name.as_str();
+        match mark_for(job, mark).and_then(|mark| known.board.due(job, now, mark)) {
+            Ok(due) => {
+                // Where nothing is due, no run waits to be written down either.
+                let step = if due.is_some() { Step::Look } else { Step::Run };
+                if self.well(&mut known.blocked, name, step)
+                    && let Ok(runs) = known.board.runs(name)
+                {
+                    self.events.known(job, runs.values());
+                }
+                due
+            }
+            Err(error) => {
+                self.block(&mut known.blocked, name, Step::Look, &error);
+                None
+            }
+        }
+    }
+
+    /// Starts what is due of `job`, unless somebody makes a run of it by hand: what is due waits for that.
+    fn begin<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        stop: &'scope Stop,
+        board: &mut Board<'_>,
+        job: &'scope Job,
+        now: Timestamp,
+        mark: Option<Timestamp>,
+    ) -> anyhow::Result<Option<Making<'scope>>> {
+        let held = match self.state.hold_job(&job.spec.name, self.who) {
+            Ok(held) => held,
+            Err(HoldError::Held { .. }) => return Ok(None),
+            Err(HoldError::Store(error)) => return Err(error.into()),
+        };
+        // It may have been that very run.
+        let Some(due) = board.due(job, now, mark)? else { return Ok(None) };
+        let thread = std::thread::Builder::new().name(format!("tg-job-{}", job.spec.name));
+        let made = thread.spawn_scoped(scope, move || self.make(job, &due, held, stop))?;
+        Ok(Some(made))
+    }
+
+    /// Takes the runs that have ended off the list; answers whether there were any.
+    fn reap(&self, making: &mut BTreeMap<&str, Making<'_>>, blocked: &mut Blocked) -> bool {
+        let ended: Vec<&str> =
+            making.iter().filter(|(_, made)| made.is_finished()).map(|(name, _)| *name).collect();
+        let some = !ended.is_empty();
+        for name in ended {
+            if let Some(made) = making.remove(name) {
+                self.end(name, made, blocked);
+            }
+        }
+        some
+    }
+
+    fn end(&self, name: &str, made: Making<'_>, blocked: &mut Blocked) {
+        match join(made) {
+            Ok(()) => {
+                self.well(blocked, name, Step::Run);
+            }
+            Err(error) => self.block(blocked, name, Step::Run, &error),
+        }
+    }
+
+    /// An error of one job: it waits, and that is said once.
+    fn block(&self, blocked: &mut Blocked, job: &str, step: Step, error: &anyhow::Error) {
+        let error = format!("{error:#}");
+        if blocked.note(job, step, &error, Instant::now()) {
+            self.events.blocked(job, &error);
+        }
+    }
+
+    /// A job came past a step; answers whether that ended what held it up.
+    fn well(&self, blocked: &mut Blocked, job: &str, step: Step) -> bool {
+        let over = blocked.past(job, step);
+        if over {
+            self.events.goes_on(job);
+        }
+        over
     }
 
     fn make(&self, job: &Job, due: &Due, held: Held, stop: &Stop) -> anyhow::Result<()> {
@@ -179,13 +278,15 @@ impl<'a> Hop<'a> {
     }
 }
 
-/// Takes the runs that have ended off the list; answers whether there were any.
-fn reap(making: &mut BTreeMap<&str, Making<'_>>) -> anyhow::Result<bool> {
-    let ended: Vec<&str> =
-        making.iter().filter(|(_, made)| made.is_finished()).map(|(name, _)| *name).collect();
-    let some = !ended.is_empty();
-    ended.into_iter().filter_map(|name| making.remove(name)).try_for_each(join)?;
-    Ok(some)
+/// The watermark, for the jobs that wait for it; to the others it is nothing, and so is why it is not known.
+fn mark_for(job: &Job, mark: &Mark) -> Mark {
+    match (&job.spec.trigger, mark) {
+        (Trigger::Watermark, Ok(mark)) => Ok(*mark),
+        (Trigger::Watermark, Err(error)) => {
+            Err(anyhow::anyhow!("up to when the archive is complete is not known: {error:#}"))
+        }
+        (Trigger::Cron(_) | Trigger::After(_), _) => Ok(None),
+    }
 }
 
 fn join(made: Making<'_>) -> anyhow::Result<()> {

@@ -14,6 +14,7 @@ pub(crate) struct Events {
     duration: Histogram<f64>,
     failed: Gauge<u64>,
     last_success: Gauge<f64>,
+    blocked: Gauge<u64>,
 }
 
 impl Events {
@@ -43,6 +44,12 @@ impl Events {
                 .with_unit("s")
                 .with_description("When a run of the job succeeded last, in seconds since 1970")
                 .build(),
+            blocked: meter
+                .u64_gauge("tidegate.job.blocked")
+                .with_description(
+                    "1 while the job waits for what fails: its state, the watermark or a new thread",
+                )
+                .build(),
         }
     }
 
@@ -53,12 +60,25 @@ impl Events {
         runs: impl DoubleEndedIterator<Item = &'r Run> + Clone,
     ) {
         let of = [KeyValue::new("job", job.spec.name.clone())];
+        self.blocked.record(0, &of);
         let over = runs.clone().rev().find(|run| run.is_over());
         self.failed.record(u64::from(over.is_some_and(|run| run.outcome == Outcome::Failed)), &of);
         let success = runs.rev().find(|run| run.outcome == Outcome::Succeeded);
         if let Some(at) = success.and_then(|run| run.ended) {
             self.last_success.record(at.as_millisecond() as f64 / 1e3, &of);
         }
+    }
+
+    /// The job waits for what fails.
+    pub(crate) fn blocked(&self, job: &str, error: &str) {
+        self.blocked.record(1, &[KeyValue::new("job", job.to_owned())]);
+        tracing::warn!(job, error, "a job cannot go on; it is tried again, and the others go on");
+    }
+
+    /// What it waited for is well again.
+    pub(crate) fn goes_on(&self, job: &str) {
+        self.blocked.record(0, &[KeyValue::new("job", job.to_owned())]);
+        tracing::info!(job, "the job goes on");
     }
 
     /// A start of a run ended.

@@ -1,4 +1,4 @@
-//! Runs whose time passed with nobody there, and a run that panics beside others.
+//! Runs whose time passed with nobody there, and jobs beside one that panics or cannot be looked after.
 
 use std::fs;
 
@@ -65,6 +65,56 @@ fn a_run_that_panics_has_failed_and_holds_nobody_up() {
     stop(child);
     let failures = history.iter().filter_map(|run| run["failures"].as_u64()).sum::<u64>();
     assert_eq!((history.len(), failures), (2, 1), "{history:#?}");
+}
+
+#[test]
+fn damage_of_a_jobs_state_or_of_the_archive_holds_up_no_other_job() {
+    let entry = |name: &str| {
+        format!(
+            "[[jobs]]\nname = '{name}'\ncron = '0 0 1 1 *'\ninput = 'in'\noutput = '{name}/{{date}}'\n"
+        )
+    };
+    let jobs = Jobs::new(&format!(
+        "[archive]\ndirectory = 'data'\n{}{}\
+         [[jobs]]\nname = 'daily'\nwatermark = true\ninput = 'data/results/flights-scored'\n\
+         output = 'again/{{date}}'\nwhere = \"event_time >= '{{start}}' AND event_time < '{{start+1}}'\"\n",
+        entry("damaged"),
+        entry("other")
+    ));
+    jobs.flights(1);
+    for name in ["damaged", "other"] {
+        let begun = [("TIDEGATE_FAILPOINT", "jobs.begun")];
+        let mut child = jobs.spawn(&["jobs", "run", name, "--date", "2026-01-01"], &begun);
+        assert!(!child.wait(SOON).success());
+    }
+    archive_from(1_370_044_800, &jobs.path("data"), 0..26, 99);
+    let partition = jobs.path("data/results/flights-scored/source_partition=0");
+    let archived = fs::read_dir(&partition).expect("archived").filter_map(Result::ok);
+    let archived = archived.map(|entry| entry.path());
+    let archived = archived.filter(|path| path.extension().is_some_and(|it| it == "parquet")).min();
+    let damaged = [
+        jobs.path("jobs/damaged/runs/2026-01-01T00-00-00Z.json"),
+        archived.expect("an archived file"),
+    ];
+    let whole = damaged.each_ref().map(|path| fs::read(path).expect("it is there"));
+    for (path, whole) in damaged.iter().zip(&whole) {
+        fs::write(path, &whole[..whole.len() / 2]).expect("writable");
+    }
+    let child = jobs.spawn(&["run", "--only", "jobs"], &[]);
+    child.wait_for("a run succeeded", SOON);
+    let log = child.whole_log();
+    assert_eq!(log.matches("a job cannot go on").count(), 2, "{log}");
+    assert!(!log.contains("hop failed"), "{log}");
+    assert_eq!(jobs.json(&["jobs", "history", "other"])[0]["outcome"], "succeeded");
+    for (path, whole) in damaged.iter().zip(&whole) {
+        fs::write(path, whole).expect("writable");
+    }
+    let succeeded = |history: &[Value]| {
+        history.len() == 3 && history.iter().all(|run| run["outcome"] == "succeeded")
+    };
+    jobs.wait(&child, NEXT_MINUTE, succeeded);
+    assert_eq!(child.whole_log().matches("the job goes on").count(), 2, "{}", child.log());
+    stop(child);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use super::state::KEPT_RUNS;
 use super::template::day_start;
 use super::{Calendar, Moment, Outcome, Run, Runs};
 
@@ -154,7 +155,7 @@ fn come(job: &JobSpec, runs: &Runs, world: World<'_>) -> Vec<Moment> {
             let times = calendar.between(from, world.now, MOST_COUNTED);
             times.into_iter().map(|time| moment(calendar, time)).collect()
         }
-        Trigger::After(_) => after(job, world),
+        Trigger::After(_) => after(job, runs, world),
         Trigger::Watermark => {
             let Some(newest) = latest(job, world) else { return Vec::new() };
             // A job that is new begins with the newest day.
@@ -169,14 +170,20 @@ fn come(job: &JobSpec, runs: &Runs, world: World<'_>) -> Vec<Moment> {
 }
 
 /// What succeeded since this job is looked after, and the newest of all: the job before may have gone back
-/// to an older day, so that its order says nothing about what is left.
-fn after(job: &JobSpec, world: World<'_>) -> Vec<Moment> {
+/// to an older day, so that its order says nothing about what is left. Of what is older than a full history that
+/// cannot be told: it was made and made room, or never will be.
+fn after(job: &JobSpec, runs: &Runs, world: World<'_>) -> Vec<Moment> {
     let (Some(before), Some(newest)) = (world.before, latest(job, world)) else {
         return Vec::new();
     };
     let succeeded = before.values().filter(|run| run.outcome == Outcome::Succeeded);
     let since = |run: &&Run| run.ended.unwrap_or(run.started) > world.since;
     let moment = |run: &Run| Moment { time: run.scheduled, date: run.date, ..newest.clone() };
+    // The oldest that is over makes room next. What a person made may be of any time.
+    let oldest = runs.values().find(|run| run.is_over() && !run.by_hand);
+    let oldest = oldest.filter(|_| runs.len() >= KEPT_RUNS).map(|run| run.scheduled);
+    let told = |run: &&Run| oldest.is_none_or(|oldest| run.scheduled >= oldest);
+    let succeeded = succeeded.filter(told);
     succeeded.filter(|run| since(run) || run.scheduled == newest.time).map(moment).collect()
 }
 

@@ -25,7 +25,7 @@ use crate::error::{CREATE_FOLDER, StoreError};
 use crate::files::{Files as _, LocalFiles, ensure_dir, take};
 
 /// Runs of a job that are kept; the oldest that are over go first.
-const KEPT_RUNS: usize = 1_000;
+pub(super) const KEPT_RUNS: usize = 1_000;
 /// Largest file of the state: a run is a few hundred bytes and an error.
 const MAX_BYTES: u64 = 1 << 20;
 /// A folder that changed so lately may change again without its time showing it.

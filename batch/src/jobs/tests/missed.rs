@@ -1,6 +1,7 @@
 //! Runs whose time passed with nobody there: which of them are made, and in which order.
 
 use super::*;
+use crate::jobs::state::KEPT_RUNS;
 
 /// Runs all that is due, as the scheduler does: scheduled day of each, and the missed runs before it.
 fn all(job: &JobSpec, have: &[Run], world: World<'_>) -> Vec<(i8, u32)> {
@@ -103,6 +104,43 @@ fn a_follower_makes_every_day_that_the_other_has_made() {
     let new = |since: &str| all(&follower, &[], World { since: at(since), ..world });
     assert_eq!(new("2026-01-08T10:00:00Z"), [(7, 0)]);
     assert_eq!(new("2026-01-07T12:00:00Z"), [(6, 0), (7, 0)]);
+}
+
+#[test]
+fn a_follower_does_not_go_back_behind_a_full_history() {
+    let start = at("2026-01-02T00:00:00Z");
+    let hour = |hours: i64| {
+        let scheduled = start + SignedDuration::from_hours(hours);
+        Run { scheduled, started: scheduled, ..run("2026-01-02T00:00:00Z", Outcome::Succeeded) }
+    };
+    let by_hand = |hours: i64| Run { by_hand: true, ..hour(hours) };
+    let full = i64::try_from(KEPT_RUNS).unwrap();
+    let follower = JobSpec { reads: Reads::PerRun, ..job(Trigger::After("first".into()), "UTC") };
+    let first: Vec<Run> = (0..full).map(hour).collect();
+    let first = runs(&first);
+    let world = World { before: Some(&first), ..world("2026-06-01T00:00:00Z") };
+    let check = |by_hand: &[Run], left_out: i64, expected: &[i64]| {
+        let have: Vec<Run> = (1..full).filter(|hours| *hours != left_out).map(hour).collect();
+        let (mut runs, mut made) = (runs(&[&have[..], by_hand].concat()), Vec::new());
+        while let Some(found) = due(&follower, &runs, world) {
+            let hours = found.moment.time.duration_since(start).as_hours();
+            made.push(hours);
+            // As the state does it.
+            if runs.len() >= KEPT_RUNS {
+                runs.pop_first();
+            }
+            runs.insert(found.moment.time, hour(hours));
+            assert!(made.len() <= 3, "{made:?}");
+        }
+        assert_eq!(made, expected, "{by_hand:?} {left_out}");
+    };
+    check(&[], 0, &[0]);
+    // One that a person made took the place of the first, and whether it is older makes no difference.
+    check(&[by_hand(full + 5)], 0, &[]);
+    check(&[by_hand(-5)], 0, &[]);
+    // What is missing in between is made.
+    check(&[by_hand(full + 5), by_hand(full + 6)], 500, &[500]);
+    check(&[by_hand(-5), by_hand(full + 5)], 500, &[500]);
 }
 
 #[test]
