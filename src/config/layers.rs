@@ -1,12 +1,16 @@
 //! Layers of a configuration, laid over each other leaf by leaf so that every problem is found
 //! in one go, each with its key path, the value given and what would be accepted.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
 use batch::location;
 use toml::{Table, Value};
 
+use super::shown::{
+    has_table, is_secret, key_shown, resembles_secret, shown, syntax, without_value,
+};
 use super::{Config, lists, rules};
 
 /// Every key with its default and a comment.
@@ -18,6 +22,12 @@ const OPEN_TABLES: [&str; 4] =
 
 /// Lists of tables: an entry changes the one of the same name, key by key, or is added.
 const LISTS: [&str; 3] = ["routes", "rules", "jobs"];
+
+/// Letters by which a key may differ from the one that is suggested.
+const SUGGESTED: usize = 4;
+
+/// Letters by which an unknown key may differ from one that is no secret, and its value is said.
+const SAID: usize = 2;
 
 /// Prefix of environment variables; levels are separated by two underscores.
 const ENV_PREFIX: &str = "TIDEGATE__";
@@ -85,11 +95,14 @@ pub(crate) fn load(
             Some((key, text)) => {
                 leaves.push((key.trim().into(), parse_scalar(text, lookup(&defaults, key.trim()))));
             }
-            None => problems.push(Problem {
-                key: set.clone(),
-                value: String::new(),
-                message: "--set takes section.key=value".into(),
-            }),
+            None => {
+                // Without a section of ours in front, it may be a value alone.
+                let section = set.split('.').next().unwrap_or_default();
+                let known = defaults.contains_key(section);
+                let key = if known { format!("--set {}", key_shown(set)) } else { "--set".into() };
+                let message = "has no `=`: --set takes section.key=value".into();
+                problems.push(Problem { key, value: String::new(), message });
+            }
         }
     }
     let merged = merge(&defaults, leaves, &mut problems);
@@ -126,7 +139,7 @@ pub(crate) fn load(
 fn read(path: &Path) -> Result<Table, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot be read: {error}; name a configuration with --config"))?;
-    text.parse::<Table>().map_err(|error| format!("is not TOML: {}", error.to_string().trim_end()))
+    text.parse::<Table>().map_err(|error| syntax(&text, &error))
 }
 
 /// Takes over every leaf that the configuration's type accepts in its place.
@@ -140,45 +153,73 @@ fn merge(defaults: &Table, leaves: Vec<(String, Value)>, problems: &mut Vec<Prob
             lists::merge(&mut merged, defaults, &key, entries, problems);
             continue;
         }
-        let shown = shown(&key, &value);
         if lookup(defaults, &key).is_none() && open_table(&key).is_none() {
-            problems.push(Problem { message: unknown(defaults, &key), key, value: shown });
+            problems.push(unknown(defaults, &key, &value));
             continue;
         }
         let mut alone = defaults.clone();
         put(&mut alone, &key, value.clone());
         match alone.try_into::<Config>() {
             Ok(_) => put(&mut merged, &key, value),
-            Err(error) => {
-                let message = error.message().to_owned();
-                problems.push(Problem { key, value: shown, message });
-            }
+            Err(error) => problems.push(refused(defaults, key, &value, error.message())),
         }
     }
     merged
 }
 
-pub(super) fn shown(key: &str, value: &Value) -> String {
-    if is_secret(key) { "(hidden)".into() } else { value.to_string() }
+/// The problem with a value that the configuration's type does not accept under `key`.
+fn refused(defaults: &Table, key: String, value: &Value, why: &str) -> Problem {
+    let hidden = is_hidden(defaults, &key);
+    let unsaid = hidden || has_table(value, &mut BTreeSet::new());
+    let mut message = if unsaid { without_value(why) } else { why.to_owned() };
+    if value.is_str() && matches!(lookup(defaults, &key), Some(Value::Table(_) | Value::Array(_))) {
+        message += "; write it in TOML, not JSON: [\"a\"], [{ name = \"a\" }] or { name = \"a\" }";
+    }
+    Problem { value: shown(hidden, value), key, message }
 }
 
-/// Whether what stands under `key` is never said.
-pub(super) fn is_secret(key: &str) -> bool {
-    let words =
-        ["password", "secret", "salt", "token", "url", "routing_key", "headers", "sql.users"];
-    key == "routes" || words.iter().any(|word| key.contains(word))
+/// The problem with a key that there is not. Its value is said only if it was surely meant for no secret.
+fn unknown(defaults: &Table, key: &str, value: &Value) -> Problem {
+    let nearest = nearest(defaults, key);
+    let is_plain = nearest
+        .as_ref()
+        .is_some_and(|(distance, near)| *distance <= SAID && !is_hidden(defaults, near));
+    let hint = nearest.map_or_else(String::new, |(_, near)| {
+        let list = LISTS.contains(&near.as_str());
+        if list { format!("; did you mean [[{near}]]?") } else { format!("; did you mean {near}?") }
+    });
+    Problem {
+        key: key_shown(key),
+        value: shown(resembles_secret(key) || !is_plain, value),
+        message: format!(
+            "is not a key of the configuration{hint} (`tidegate check --defaults` lists them)"
+        ),
+    }
 }
 
-fn unknown(defaults: &Table, key: &str) -> String {
-    let mut known = Vec::new();
-    flatten(String::new(), Value::Table(defaults.clone()), defaults, &mut known);
-    let nearest = known
-        .iter()
-        .map(|(have, _)| (strsim::damerau_levenshtein(have, key), have))
-        .min()
-        .filter(|(distance, _)| *distance <= 4)
-        .map_or_else(String::new, |(_, have)| format!("; did you mean {have}?"));
-    format!("is not a key of the configuration{nearest} (`tidegate check --defaults` lists them)")
+/// Whether the value under a known `key` is never said: where tables belong, another text may be one
+/// with secrets in it.
+fn is_hidden(defaults: &Table, key: &str) -> bool {
+    is_secret(key) || LISTS.contains(&key) || matches!(lookup(defaults, key), Some(Value::Table(_)))
+}
+
+/// The key that was probably meant, and by how many letters it differs.
+fn nearest(defaults: &Table, key: &str) -> Option<(usize, String)> {
+    let mut leaves = Vec::new();
+    flatten(String::new(), Value::Table(defaults.clone()), defaults, &mut leaves);
+    let distance = strsim::damerau_levenshtein;
+    let known = leaves.iter().map(|(have, _)| (distance(have, key), have.as_str()));
+    // What follows the name of an open table is the user's own.
+    let level = key.match_indices('.').nth(1).map_or(key, |(end, _)| &key[..end]);
+    let open = OPEN_TABLES.iter().map(|open| (distance(open, level), *open));
+    // A list may have been looked for within a section.
+    let own = key.rsplit('.').next().unwrap_or(key);
+    let lists = LISTS.iter().map(|list| (distance(list, own), *list));
+    let lists = lists.filter(|(letters, _)| *letters <= 1);
+    let nearest = known.chain(open).chain(lists).min();
+    nearest
+        .filter(|(letters, _)| *letters <= SUGGESTED)
+        .map(|(letters, near)| (letters, near.to_owned()))
 }
 
 fn open_table(key: &str) -> Option<&'static str> {

@@ -3,7 +3,7 @@
 
 use toml::{Table, Value};
 
-use super::layers::{is_secret, shown};
+use super::shown::{is_secret, key_shown, shown, without_value};
 use super::{Config, Problem};
 
 /// Lays `entries` over the list that `merged` has under `list`: an entry changes the one of the
@@ -24,9 +24,12 @@ pub(super) fn merge(
             match accepts(defaults, list, key, value) {
                 Ok(()) => drop(accepted.insert(key.clone(), value.clone())),
                 Err(message) => {
-                    let key = format!("{path}.{key}");
-                    let message = if is_secret(&key) { without_value(&message) } else { message };
-                    problems.push(Problem { value: shown(&key, value), key, message });
+                    // A key that there is not may have been meant for a secret.
+                    let hidden =
+                        is_secret(&format!("{list}.{key}")) || message.starts_with("unknown field");
+                    let message = if hidden { without_value(&message) } else { message };
+                    let key = format!("{path}.{}", key_shown(key));
+                    problems.push(Problem { value: shown(hidden, value), key, message });
                 }
             }
         }
@@ -47,16 +50,6 @@ fn accepts(defaults: &Table, list: &str, key: &str, value: &Value) -> Result<(),
     let mut alone = defaults.clone();
     alone.insert(list.to_owned(), Value::Array(vec![Value::Table(entry)]));
     alone.try_into::<Config>().map(drop).map_err(|error| error.message().to_owned())
-}
-
-/// A message that may repeat the value, without it.
-fn without_value(message: &str) -> String {
-    match message.rsplit_once("expected ") {
-        Some((_, expected)) if message.starts_with("invalid") => {
-            format!("is of another type, expected {expected}")
-        }
-        _ => message.to_owned(),
-    }
 }
 
 #[cfg(test)]

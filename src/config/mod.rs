@@ -11,6 +11,7 @@ mod lists;
 mod routes;
 mod rules;
 mod secret;
+mod shown;
 mod sql;
 
 use std::collections::BTreeMap;
