@@ -27,7 +27,6 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPush
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 
-use super::explain;
 use super::tables::{PARTITION_COLUMN, has_files, of_folder, with_new_columns};
 use crate::archive::{read_footer, topic_folder};
 use crate::compact::{Snapshot, columns};
