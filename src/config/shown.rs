@@ -59,7 +59,9 @@ pub(super) fn has_table<'a>(value: &'a Value, names: &mut BTreeSet<&'a str>) -> 
             true
         }
         Value::Array(values) => {
-            values.iter().fold(false, |any, inner| has_table(inner, names) || any)
+            // All of them: each says its names.
+            let holding = values.iter().map(|inner| has_table(inner, names));
+            holding.filter(|holds| *holds).count() > 0
         }
         _ => false,
     }

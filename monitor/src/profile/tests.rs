@@ -133,10 +133,11 @@ fn over_dispersion_is_learned_from_the_order() {
 
 #[test]
 fn over_dispersion_of_nulls_is_not_that_of_values() {
-    let value = |n: u32| if n / 500 == 7 && n % 2 == 0 { f64::NAN } else { f64::from(n % 500) };
+    let value =
+        |n: u32| if n / 500 == 7 && n.is_multiple_of(2) { f64::NAN } else { f64::from(n % 500) };
     let phi = numeric("x", &(0..10_000).map(value).collect::<Vec<_>>()).phi;
     assert!(phi.nulls > 10.0, "half of one chunk: {phi:?}");
-    let value = |n: u32| if n % 40 == 0 { f64::NAN } else { f64::from(n / 500) };
+    let value = |n: u32| if n.is_multiple_of(40) { f64::NAN } else { f64::from(n / 500) };
     let phi = numeric("x", &(0..10_000).map(value).collect::<Vec<_>>()).phi;
     assert!(phi.value > 100.0 && phi.nulls == 1.0, "nulls all the time, values in steps: {phi:?}");
     let names: Vec<Option<&str>> =
