@@ -74,9 +74,12 @@ impl Lines {
         let read = read.map_err(|e| StoreError::io("read", &self.path, e))? as u64;
         if read == 0 {
             // Otherwise the end would never be reached.
-            let reason = format!("it ends at byte {} and had {}", self.position, self.end);
-            let cut = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, reason);
-            return Err(StoreError::io("read", &self.path, cut));
+            return Err(StoreError::Query(format!(
+                "{}: it was cut off: it ends at byte {} and went on to {} at least",
+                self.path.display(),
+                self.position,
+                self.end
+            )));
         }
         self.position += read;
         if self.line.last() == Some(&b'\n') {
