@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::harness::{Broker, FLIGHTS, Pipeline, ended_with, flight, root, run, scored};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(120);
 const EVENTS: usize = 300;
 
 /// The topic's name follows from the pipeline's.
