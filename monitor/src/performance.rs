@@ -11,6 +11,7 @@
 //! | a class that never was the label | its recall is `None`, and counts as 0 in a mean over classes |
 //! | labels of one class only | AUC is `None`; log loss and Brier are defined |
 //! | a score that is NaN or outside of 0 to 1, a number that is not finite | counted as invalid, in nothing else |
+//! | fewer than two rows, or squares past the largest double | no standard error |
 //! | too few labels to calibrate by ([`MIN_ROWS`], [`MIN_OF_EACH`]) | scores are taken for probabilities |
 //! | a sum past the largest double | `f64::MAX` |
 
@@ -21,6 +22,7 @@ mod estimate;
 mod ranking;
 mod reliability;
 mod scores;
+mod spread;
 mod sum;
 #[cfg(test)]
 mod tests;
@@ -32,3 +34,4 @@ pub use estimate::{Estimate, Estimated};
 pub use ranking::{Auc, MAX_DISTINCT};
 pub use reliability::{MIN_OF_EACH, MIN_ROWS, Point, Reliability};
 pub use scores::{CLIP, Scores};
+pub use spread::Spread;

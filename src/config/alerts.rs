@@ -6,7 +6,7 @@ use std::time::Duration;
 use monitor::count::MAX_SEGMENT_VALUES;
 use monitor::deliver::{Allowed, HttpSettings};
 use monitor::evaluate;
-use monitor::policy::{Budget, Direction, Measure, Reference, Rule, Severity};
+use monitor::policy::{Budget, Class, Direction, Measure, Reference, Rule, Severity};
 use monitor::report;
 use serde::{Deserialize, Serialize};
 
@@ -79,8 +79,12 @@ impl Config {
         let rules = |budget: &Budget| -> Vec<Rule> {
             self.rules.iter().filter_map(|rule| rule.rule(budget)).collect()
         };
-        // The tested rules share what may be spent.
-        let tested = rules(&budget).iter().filter(|rule| rule.level.is_some()).count().max(1);
+        // The tested rules share what may be spent; without labels those of performance judge nothing.
+        let judges = |rule: &&Rule| {
+            rule.measure.class() != Class::Performance || !self.labels.topic.is_empty()
+        };
+        let all = rules(&budget);
+        let tested = all.iter().filter(judges).filter(|rule| rule.level.is_some()).count().max(1);
         rules(&Budget { streams: budget.streams * tested as u32, ..budget })
     }
 }

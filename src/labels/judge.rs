@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use monitor::outcomes::{Figures, Kind, Outcome, OutcomeRow};
+use monitor::performance::Spread;
 use monitor::policy::{Finding, JudgedWindow, Measure, Rule, Subject, Time};
+use monitor::stats::benjamini_hochberg;
 
 use crate::monitoring::instant;
 use crate::pipeline::Pipeline;
@@ -17,29 +19,33 @@ struct Figure {
     /// What the metrics of a package may call it.
     called: &'static [&'static str],
     of: fn(&Figures) -> Option<f64>,
+    spread: fn(&Figures<Spread>) -> Option<Spread>,
     higher_is_better: bool,
+}
+
+macro_rules! figure {
+    ($name:ident, $called:expr, $higher_is_better:expr) => {
+        Figure {
+            name: stringify!($name),
+            called: &$called,
+            of: |of| of.$name,
+            spread: |of| of.$name,
+            higher_is_better: $higher_is_better,
+        }
+    };
 }
 
 const FIGURES: [Figure; 9] = [
-    figure("accuracy", &["accuracy"], |of| of.accuracy, true),
-    figure("precision", &["precision"], |of| of.precision, true),
-    figure("recall", &["recall"], |of| of.recall, true),
-    figure("f1", &["f1", "f1_score"], |of| of.f1, true),
-    figure("auc", &["auc", "roc_auc"], |of| of.auc, true),
-    figure("log_loss", &["log_loss"], |of| of.log_loss, false),
-    figure("brier", &["brier", "brier_score"], |of| of.brier, false),
-    figure("mae", &["mae", "mean_absolute_error"], |of| of.mae, false),
-    figure("rmse", &["rmse", "root_mean_squared_error"], |of| of.rmse, false),
+    figure!(accuracy, ["accuracy"], true),
+    figure!(precision, ["precision"], true),
+    figure!(recall, ["recall"], true),
+    figure!(f1, ["f1", "f1_score"], true),
+    figure!(auc, ["auc", "roc_auc"], true),
+    figure!(log_loss, ["log_loss"], false),
+    figure!(brier, ["brier", "brier_score"], false),
+    figure!(mae, ["mae", "mean_absolute_error"], false),
+    figure!(rmse, ["rmse", "root_mean_squared_error"], false),
 ];
-
-const fn figure(
-    name: &'static str,
-    called: &'static [&'static str],
-    of: fn(&Figures) -> Option<f64>,
-    higher_is_better: bool,
-) -> Figure {
-    Figure { name, called, of, higher_is_better }
-}
 
 /// Figures that a drop is measured from: as configured, else the package's metrics of these names.
 pub(crate) fn baseline(pipeline: &Pipeline) -> BTreeMap<&'static str, f64> {
@@ -73,12 +79,33 @@ pub(crate) fn judged(
             start_ms: start_us.div_euclid(1_000) + known_after_ms,
             end_ms: end_us.div_euclid(1_000) + known_after_ms,
             time: Time::Event,
-            findings: rows.iter().flat_map(|row| findings(row, rules, baseline)).collect(),
+            findings: corrected(
+                rows.iter().flat_map(|row| findings(row, rules, baseline)).collect(),
+            ),
         }
     };
     windows.into_values().map(judge).collect()
 }
 
+/// The findings with q-values where they had chances: a rule's figures of all versions and arms are tested together.
+fn corrected(mut findings: Vec<Finding>) -> Vec<Finding> {
+    let mut families: BTreeMap<_, Vec<(usize, f64)>> = BTreeMap::new();
+    for (at, finding) in findings.iter().enumerate() {
+        if let Some(p) = finding.q {
+            let family = (finding.of.model.clone(), finding.of.rule.clone());
+            families.entry(family).or_default().push((at, p));
+        }
+    }
+    for family in families.into_values() {
+        let p: Vec<f64> = family.iter().map(|(_, p)| *p).collect();
+        for ((at, _), q) in family.iter().zip(benjamini_hochberg(&p)) {
+            findings[*at].q = Some(q);
+        }
+    }
+    findings
+}
+
+/// What the rules find in a row; `q` is the chance of it, not yet [`corrected`].
 fn findings(
     row: &OutcomeRow,
     rules: &[Rule],
@@ -97,6 +124,7 @@ fn findings(
             continue;
         };
         let worse = if figure.higher_is_better { base - value } else { value - base };
+        let chance = (figure.spread)(&row.spreads).map(|spread| spread.chance(*base, worse));
         let of_this = |rule: &&Rule| rule.measure == measure && rule.applies(&model, figure.name);
         found.extend(rules.iter().filter(of_this).map(|rule| Finding {
             of: Subject {
@@ -108,7 +136,7 @@ fn findings(
                 subject: figure.name.to_owned(),
             },
             value: worse.max(0.0),
-            q: None,
+            q: chance,
             rows,
             reason: format!(
                 "{} {how} {value:.4} and was {base:.4} when the model was made; {rows} rows of {from} to {to}",
@@ -162,6 +190,7 @@ mod tests {
             invalid: 0,
             realised: figures(Some(0.75), Some(9.0)),
             auc_error: None,
+            spreads: Figures::default(),
             estimated: figures(Some(0.5), None),
             calibration_rows: None,
             reliability: Vec::new(),
@@ -200,5 +229,24 @@ mod tests {
         assert!(
             findings(&row(Kind::Realised), &[rule(realised, &[])], &BTreeMap::new()).is_empty()
         );
+    }
+
+    #[test]
+    fn a_drop_has_its_chance_corrected_over_the_figures_and_arms_of_its_rule() {
+        let baseline = BTreeMap::from([("accuracy", 0.875), ("rmse", 10.0)]);
+        let spreads = Figures { accuracy: Some(Spread::Share(40)), ..Figures::default() };
+        let first = OutcomeRow { spreads, ..row(Kind::Realised) };
+        let better = Figures { accuracy: Some(1.0), ..Figures::default() };
+        let second = OutcomeRow { arm: Some("canary".into()), realised: better, ..first.clone() };
+        let rule = rule(Measure::PerformanceDrop, &[]);
+        let found = |row| findings(row, std::slice::from_ref(&rule), &baseline);
+        let alone = found(&first);
+        let p = alone[0].q.unwrap();
+        // P[Binomial(40, 1/8) >= 10] is 0.0213.
+        assert!((p - 0.0213).abs() < 0.003, "{p}");
+        assert_eq!(alone[1].q, None, "nothing is known of the error of this one");
+        let both = corrected([found(&first), found(&second)].concat());
+        let q: Vec<Option<f64>> = both.iter().map(|finding| finding.q).collect();
+        assert_eq!(q, [Some(2.0 * p), None, Some(1.0)]);
     }
 }

@@ -225,6 +225,7 @@ fn joined(root: &Path, kind: Kind, windows: std::ops::Range<i64>) {
         invalid: 0,
         realised: if is_realised { figures(0.9) } else { Figures::default() },
         auc_error: None,
+        spreads: Figures::default(),
         estimated: if kind == Kind::Estimated { figures(0.8) } else { Figures::default() },
         calibration_rows: None,
         reliability: Vec::new(),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::tally::{Answer, GroupKey, Tally};
-use crate::performance::Point;
+use crate::performance::{Point, Spread};
 
 /// What a row says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -27,9 +27,9 @@ pub enum Kind {
 }
 
 /// Figures of performance; `None` where a figure is not defined, or not for this kind of answer.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say it; units are in ARCHITECTURE")]
-pub struct Figures {
+pub struct Figures<T = f64> {
     pub accuracy: Option<f64>,
     pub precision: Option<f64>,
     pub recall: Option<f64>,
@@ -40,6 +40,23 @@ pub struct Figures {
     pub mae: Option<f64>,
     pub rmse: Option<f64>,
     pub bias: Option<f64>,
+}
+
+impl<T> Default for Figures<T> {
+    fn default() -> Self {
+        Self {
+            accuracy: None,
+            precision: None,
+            recall: None,
+            f1: None,
+            auc: None,
+            log_loss: None,
+            brier: None,
+            mae: None,
+            rmse: None,
+            bias: None,
+        }
+    }
 }
 
 /// See the module.
@@ -78,6 +95,9 @@ pub struct OutcomeRow {
     /// Labelled rows that the scores were calibrated by before they were taken for probabilities; none: they
     /// were taken as they are.
     pub calibration_rows: Option<u64>,
+    /// What the chance of a drop of its figures follows from: of what came true, or of what is expected.
+    #[serde(skip)]
+    pub spreads: Figures<Spread>,
     /// How often scores came true, by score.
     pub reliability: Vec<Point>,
     /// Rows by right and answered class, as JSON.
@@ -129,6 +149,11 @@ impl OutcomeRow {
             realised,
             auc_error: auc.map(|auc| auc.error),
             estimated,
+            spreads: match kind {
+                Kind::Estimated => estimated_spreads(tally),
+                Kind::Realised => realised_spreads(tally, answer),
+                Kind::Late => Figures::default(),
+            },
             calibration_rows: tally.calibration.map(|it| it.rows).filter(|_| kind != Kind::Late),
             reliability: if kind == Kind::Realised {
                 tally.scores.reliability().points()
@@ -164,6 +189,51 @@ fn realised(tally: &Tally<'_>, answer: &Answer) -> Figures {
         mae: tally.errors.mae(),
         rmse: tally.errors.rmse(),
         bias: tally.errors.bias(),
+    }
+}
+
+fn realised_spreads(tally: &Tally<'_>, answer: &Answer) -> Figures<Spread> {
+    let confusion = &tally.confusion;
+    let [precision, recall, f1] = match answer.positive().map(|class| confusion.of(class)) {
+        Some(of) => of.map_or([None; 3], |of| {
+            let found = of.true_positive;
+            [
+                Some(Spread::Share(found + of.false_positive)),
+                Some(Spread::Share(found + of.false_negative)),
+                Some(Spread::Overlap(found + of.false_positive + of.false_negative)),
+            ]
+        }),
+        None => confusion
+            .macro_errors()
+            .map_or([None; 3], |errors| errors.map(|error| Some(Spread::Error(error)))),
+    };
+    let (scores, errors) = (&tally.scores, &tally.errors);
+    let positives = scores.positives();
+    Figures {
+        accuracy: Some(Spread::Share(confusion.rows())),
+        precision,
+        recall,
+        f1,
+        auc: Some(Spread::Ranking { positives, negatives: scores.rows() - positives }),
+        log_loss: scores.log_loss_error().map(Spread::Error),
+        brier: scores.brier_error().map(Spread::Error),
+        mae: errors.mae_error().map(Spread::Error),
+        rmse: errors.rmse_error().map(Spread::Error),
+        bias: None,
+    }
+}
+
+fn estimated_spreads(tally: &Tally<'_>) -> Figures<Spread> {
+    let of = &tally.estimate;
+    let [found, missed] = of.positives().map(|rows| rows.round() as u64);
+    let (rows, answered, positives) = (of.rows(), of.answered(), found + missed);
+    Figures {
+        accuracy: Some(Spread::Share(rows)),
+        precision: Some(Spread::Share(answered)),
+        recall: Some(Spread::Share(positives)),
+        f1: Some(Spread::Overlap(answered + missed)),
+        auc: Some(Spread::Ranking { positives, negatives: rows.saturating_sub(positives) }),
+        ..Figures::default()
     }
 }
 

@@ -142,6 +142,25 @@ impl Confusion {
         });
         (!classes.is_empty()).then(|| sums.map(|sum| sum / classes.len() as f64))
     }
+
+    /// Standard errors of [`Confusion::macro_means`] from above: those of the classes added up, as if all erred
+    /// together. Each class counts one more success and one more failure (Laplace's rule), so that the
+    /// few rows of a rare one are not taken for certain.
+    #[must_use]
+    pub fn macro_errors(&self) -> Option<[f64; 3]> {
+        let classes = self.classes();
+        let each = classes.iter().filter_map(|class| self.of(class));
+        let sums = each.fold([0.0; 3], |sums, of| {
+            let (found, false_positive) = (of.true_positive, of.false_positive);
+            let (_, precision) = smoothed(found, found + false_positive);
+            let (_, recall) = smoothed(found, found + of.false_negative);
+            // F1 is 2J / (1 + J).
+            let (j, error) = smoothed(found, found + false_positive + of.false_negative);
+            let f1 = error * 2.0 / (1.0 + j).powi(2);
+            [sums[0] + precision, sums[1] + recall, sums[2] + f1]
+        });
+        (!classes.is_empty()).then(|| sums.map(|sum| sum / classes.len() as f64))
+    }
 }
 
 impl OfClass {
@@ -163,6 +182,13 @@ impl OfClass {
         let found = 2 * self.true_positive;
         share(found, found + self.false_positive + self.false_negative)
     }
+}
+
+/// A share with one more success and one more failure, and its standard error.
+fn smoothed(part: u64, whole: u64) -> (f64, f64) {
+    let (part, whole) = (part as f64 + 1.0, whole as f64 + 2.0);
+    let share = part / whole;
+    (share, (share * (1.0 - share) / whole).sqrt())
 }
 
 fn share(part: u64, whole: u64) -> Option<f64> {

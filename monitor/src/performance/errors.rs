@@ -9,6 +9,7 @@ pub struct Errors {
     invalid: u64,
     absolute: Sum,
     squared: Sum,
+    fourth: Sum,
     signed: Sum,
 }
 
@@ -28,7 +29,9 @@ impl Errors {
         let error = (answered - right).clamp(f64::MIN, f64::MAX);
         self.rows += 1;
         self.absolute.add(error.abs());
-        self.squared.add((error * error).min(f64::MAX));
+        let square = (error * error).min(f64::MAX);
+        self.squared.add(square);
+        self.fourth.add((square * square).min(f64::MAX));
         self.signed.add(error);
     }
 
@@ -38,6 +41,7 @@ impl Errors {
         self.invalid += other.invalid;
         self.absolute.merge(other.absolute);
         self.squared.merge(other.squared);
+        self.fourth.merge(other.fourth);
         self.signed.merge(other.signed);
     }
 
@@ -63,6 +67,20 @@ impl Errors {
     #[must_use]
     pub fn rmse(&self) -> Option<f64> {
         self.squared.mean(self.rows).map(f64::sqrt)
+    }
+
+    /// Standard error of [`Errors::mae`].
+    #[must_use]
+    pub fn mae_error(&self) -> Option<f64> {
+        self.absolute.standard_error(self.squared, self.rows)
+    }
+
+    /// Standard error of [`Errors::rmse`]: that of the mean square over twice the root.
+    #[must_use]
+    pub fn rmse_error(&self) -> Option<f64> {
+        let root = self.rmse().filter(|root| *root > 0.0)?;
+        let of_square = self.squared.standard_error(self.fourth, self.rows)?;
+        Some(of_square / (2.0 * root))
     }
 
     /// Mean of answer less label: above 0 the model answers too much.

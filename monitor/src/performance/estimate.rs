@@ -75,6 +75,18 @@ impl Estimate {
         self.invalid
     }
 
+    /// Rows that were answered as of the class.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// Rows that are expected to be of the class: those answered so, and the others.
+    #[must_use]
+    pub fn positives(&self) -> [f64; 2] {
+        [self.true_positive.value(), self.false_negative.value()]
+    }
+
     /// What is expected.
     #[must_use]
     pub fn expected(&self) -> Estimated {

@@ -15,7 +15,9 @@ pub struct Scores {
     positives: u64,
     invalid: u64,
     log_loss: Sum,
+    log_loss_squares: Sum,
     brier: Sum,
+    brier_squares: Sum,
     ranking: Ranking,
     reliability: Reliability,
 }
@@ -36,8 +38,11 @@ impl Scores {
         self.rows += 1;
         self.positives += u64::from(positive);
         let of_truth = if positive { score } else { 1.0 - score };
-        self.log_loss.add(-of_truth.clamp(CLIP, 1.0 - CLIP).ln());
-        self.brier.add((1.0 - of_truth) * (1.0 - of_truth));
+        let (loss, distance) = (-of_truth.clamp(CLIP, 1.0 - CLIP).ln(), 1.0 - of_truth);
+        self.log_loss.add(loss);
+        self.log_loss_squares.add(loss * loss);
+        self.brier.add(distance * distance);
+        self.brier_squares.add(distance.powi(4));
         self.ranking.count(score, positive);
         self.reliability.add(score, positive);
     }
@@ -48,7 +53,9 @@ impl Scores {
         self.positives += other.positives;
         self.invalid += other.invalid;
         self.log_loss.merge(other.log_loss);
+        self.log_loss_squares.merge(other.log_loss_squares);
         self.brier.merge(other.brier);
+        self.brier_squares.merge(other.brier_squares);
         self.ranking.merge(&other.ranking);
         self.reliability.merge(&other.reliability);
     }
@@ -81,6 +88,18 @@ impl Scores {
     #[must_use]
     pub fn brier(&self) -> Option<f64> {
         self.brier.mean(self.rows)
+    }
+
+    /// Standard error of [`Scores::log_loss`].
+    #[must_use]
+    pub fn log_loss_error(&self) -> Option<f64> {
+        self.log_loss.standard_error(self.log_loss_squares, self.rows)
+    }
+
+    /// Standard error of [`Scores::brier`].
+    #[must_use]
+    pub fn brier_error(&self) -> Option<f64> {
+        self.brier.standard_error(self.brier_squares, self.rows)
     }
 
     /// Area under the ROC curve, ties by mid-ranks; `None` unless both classes are there.

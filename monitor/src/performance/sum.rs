@@ -34,6 +34,15 @@ impl Sum {
         }
     }
 
+    /// Standard error of the mean of `n` terms, from the sum of their squares; `None` below two terms, and where
+    /// the squares are past the largest double.
+    pub(super) fn standard_error(self, squares: Self, n: u64) -> Option<f64> {
+        let (mean, mean_square) = (self.mean(n)?, squares.mean(n)?);
+        let is_known = n > 1 && squares.value() < f64::MAX && mean.powi(2).is_finite();
+        let variance = (mean_square - mean * mean).max(0.0);
+        is_known.then(|| (variance / (n - 1) as f64).sqrt())
+    }
+
     /// The mean of `n` terms.
     pub(super) fn mean(self, n: u64) -> Option<f64> {
         (n > 0).then(|| self.value() / n as f64)

@@ -1,6 +1,7 @@
 //! What the figures are held to: scikit-learn's answers, corner cases, properties.
 
 mod properties;
+mod spread;
 mod tables;
 
 use super::{Calibration, Confusion, Point, Scores, calibration};

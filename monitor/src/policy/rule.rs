@@ -246,7 +246,7 @@ impl Measure {
 
     /// Whether a chance of it without a fault is known, so that a rule can ask for significance.
     pub fn is_tested(self) -> bool {
-        self.class() == Class::Drift || self == Self::NullShare
+        matches!(self.class(), Class::Drift | Class::Performance) || self == Self::NullShare
     }
 
     /// The measure that is written so.
@@ -325,7 +325,7 @@ impl Rule {
         unless(
             self.level.is_none() || self.measure.is_tested(),
             "significance",
-            "nothing is known of its chance: only measures of drift and null_share are tested; leave it out",
+            "nothing is known of its chance: only measures of drift and performance and null_share are tested; leave it out",
         );
         unless(
             (1..=MAX_WINDOWS).contains(&self.windows),
