@@ -50,7 +50,7 @@ pub use ks::{
     EXACT_MAX_CELLS, KsDistance, KsMethod, KsTest, ks_binned, ks_distance, ks_p, ks_p_exact,
     ks_p_kolmogorov, ks_p_stephens,
 };
-pub use laws::{binomial_sf, chi_square_quantile, chi_square_sf, kolmogorov_sf, normal_sf};
+pub use laws::{chi_square_quantile, chi_square_sf, kolmogorov_sf, normal_sf, runs_sf};
 pub use multiplicity::benjamini_hochberg;
 pub use pair::{Pair, SamplePair, Undefined};
 pub use psi::{PROPORTION_FLOOR, PsiNull, min_rows, psi_floored, psi_smoothed};

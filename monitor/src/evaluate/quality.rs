@@ -2,7 +2,10 @@
 
 use super::Rules;
 use super::row::State;
-use crate::stats::{binomial_sf, normal_sf};
+use crate::stats::{normal_sf, runs_sf};
+
+/// Fewer stretches of nulls in the reference are no habit: the next one is told.
+const MIN_STRETCHES: f64 = 3.0;
 
 /// Nulls of so many rows, which vary `phi` times as much as those of independent rows.
 #[derive(Clone, Copy)]
@@ -16,7 +19,8 @@ pub(super) struct Nulls {
 /// in the values is nothing to hide a column behind that is all nulls.
 ///
 /// Two proportions, pooled; half a row is added to the nulls so that a reference without any still has a variance. Of few
-/// nulls that law's tail is far too thin, so the chance of a binomial one counts where it is larger.
+/// nulls, and of nulls that come in a few runs, that law's tail is far too thin, so the chance of runs counts where it is
+/// larger: where the reference has enough of them to know, else that of independent rows.
 pub(super) fn null_rise_p(now: Nulls, before: Nulls) -> Option<f64> {
     if now.rows == 0 || before.rows == 0 {
         return None;
@@ -28,7 +32,10 @@ pub(super) fn null_rise_p(now: Nulls, before: Nulls) -> Option<f64> {
     let variance = pooled * (1.0 - pooled) * (rate(now) + rate(before));
     let pooled = normal_sf((share(now) - share(before)) / variance.sqrt());
     let usual = (before.nulls as f64 + 0.5) / (before.rows as f64 + 1.0);
-    Some(pooled.max(binomial_sf(now.nulls, now.rows, usual)))
+    // φ is about the rows of a stretch where all are null, so nulls / φ is how many there were.
+    let is_habit = before.nulls as f64 >= MIN_STRETCHES * before.phi;
+    let phi = if is_habit { now.phi } else { 1.0 };
+    Some(pooled.max(runs_sf(now.nulls, now.rows, usual, phi)))
 }
 
 /// What the number of rows says, beside the same hours before. Segments come and go: only whole arms
@@ -84,6 +91,16 @@ mod tests {
         assert!(often > 1e-3 && p((500, 500, 1.0), (2500, 25_000, 1.0)) < 1e-100, "{often}");
         let once = p((500, 500, 500.0), (500, 25_000, 500.0));
         assert!(once < 1e-6, "{once}");
+    }
+
+    #[test]
+    fn a_few_runs_of_nulls_in_a_window_are_chance_more_often_than_a_normal_law_says() {
+        // One row in 100 null, in runs of ten: 50 of 500 are 5.8e-3, by the normal law 4.5e-6.
+        let fifty = p((50, 500, 18.8), (480, 48_000, 18.8));
+        assert!((5e-3..2e-2).contains(&fifty), "{fifty}");
+        // 250 of 500 are news.
+        let half = p((250, 500, 18.8), (480, 48_000, 18.8));
+        assert!(half < 1e-9, "{half}");
     }
 
     #[test]

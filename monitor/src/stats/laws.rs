@@ -1,4 +1,4 @@
-//! Tails of the laws that p-values come from: chi-square, normal, Kolmogorov.
+//! Tails of the laws that p-values come from: chi-square, normal, runs, Kolmogorov.
 //!
 //! Never NaN and never outside 0..=1: NaN in, or nothing to test, is p = 1.
 
@@ -29,17 +29,31 @@ pub fn normal_sf(z: f64) -> f64 {
     if z.is_nan() { 1.0 } else { probability(Normal::standard().sf(z)) }
 }
 
-/// P(X ≥ count) of a binomial law of so many rows, each with chance 0 < `share` < 1, where that is small; 1 for none.
+/// P(X ≥ count) of so many rows, of which a part 0 < `share` < 1 counts, where that is small; 1 for none. What counts
+/// comes in runs, a chain of two states, so that X varies `phi` times as much as of independent rows; at 1 the law is
+/// binomial.
 ///
-/// By the signed root of the deviance, half a row taken off: within a tenth or two of the exact tail from some twenty on,
-/// up to three times it below.
-pub fn binomial_sf(count: u64, rows: u64, share: f64) -> f64 {
+/// By the signed root of the deviance with the likeliest number of runs, half a row taken off. Of independent rows
+/// within a tenth or two of the exact tail from some twenty on, up to three times it below; of runs up to three times it,
+/// and more where a run is cut by the ends of few rows.
+pub fn runs_sf(count: u64, rows: u64, share: f64, phi: f64) -> f64 {
     let (n, k) = (rows as f64, count as f64 - 0.5);
     let tested = count > 0 && count <= rows && share > 0.0 && share < 1.0;
     if !tested {
         return 1.0;
     }
-    let half = k * (k / (n * share)).ln() + (n - k) * ((n - k) / (n * (1.0 - share))).ln();
+    // Chances that a run begins behind a row outside, and that it ends behind a row inside: phi is (1 + λ) / (1 − λ)
+    // with λ = 1 − begins − ends.
+    let slower = 2.0 / (phi.max(1.0) + 1.0);
+    let (begins, ends) = (slower * share, slower * (1.0 - share));
+    let odds = (1.0 - begins) * (1.0 - ends) / (begins * ends);
+    let others = n - k;
+    let runs = 2.0 * k * others / (n + (n * n + 4.0 * (odds - 1.0) * k * others).sqrt());
+    let deviance = |rows: f64, chance: f64| {
+        runs * (runs / (rows * chance)).ln()
+            + (rows - runs) * ((rows - runs) / (rows * (1.0 - chance))).ln()
+    };
+    let half = deviance(others, begins) + deviance(k, ends);
     normal_sf((2.0 * half.max(0.0)).sqrt().copysign(k - n * share))
 }
 

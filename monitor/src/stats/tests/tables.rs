@@ -4,8 +4,9 @@ use super::assert_near;
 use super::generate::Lcg;
 use crate::stats::{
     Bins, Categories, Coarse, EdgesError, KsDistance, KsMethod, MAX_TAIL, Pair, PsiNull, Sample,
-    SamplePair, Scale, Undefined, binomial_sf, homogeneity, ks_distance, ks_p, min_rows, normal_sf,
-    overdispersion, psi_smoothed, quantile, wasserstein, wasserstein_binned, wasserstein_scaled,
+    SamplePair, Scale, Undefined, homogeneity, ks_distance, ks_p, min_rows, normal_sf,
+    overdispersion, psi_smoothed, quantile, runs_sf, wasserstein, wasserstein_binned,
+    wasserstein_scaled,
 };
 
 #[test]
@@ -65,22 +66,30 @@ fn ks_p_names_its_law() {
 }
 
 #[test]
-fn the_binomial_tail_is_near_the_exact_one_and_not_far_below_it() {
-    // Exact: summed in Python with `math.lgamma`.
-    for (count, rows, share, exact) in [
-        (5, 120, 0.005, 3.6971e-4),
-        (80, 500, 0.1, 2.0143e-5),
-        (25, 500, 0.02, 3.7500e-5),
-        (300, 500, 0.5, 4.4700e-6),
-        (3, 100, 0.001, 1.5038e-4),
-        (2, 500, 0.0001, 1.2068e-3),
-        (100, 100, 0.3, 5.1538e-53),
+fn the_tail_of_runs_is_near_the_exact_one_and_not_far_below_it() {
+    // Exact: summed in Python with `math.lgamma`, and for runs of a mean of 2, 3, 10, 30 and 20 rows stepped through
+    // the rows of the chain.
+    for (count, rows, share, phi, exact) in [
+        (5, 120, 0.005, 1.0, 3.6971e-4),
+        (80, 500, 0.1, 1.0, 2.0143e-5),
+        (25, 500, 0.02, 1.0, 3.7500e-5),
+        (300, 500, 0.5, 1.0, 4.4700e-6),
+        (3, 100, 0.001, 1.0, 1.5038e-4),
+        (2, 500, 0.0001, 1.0, 1.2068e-3),
+        (100, 100, 0.3, 1.0, 5.1538e-53),
+        (29, 500, 0.005, 2.98, 2.2081e-6),
+        (70, 500, 0.03, 4.82, 8.1148e-6),
+        (50, 500, 0.01, 18.8, 5.8044e-3),
+        (130, 500, 0.01, 18.8, 2.8369e-6),
+        (185, 500, 0.05, 18.0, 3.6607e-6),
+        (300, 500, 0.05, 56.0, 6.0369e-5),
+        (420, 500, 0.3, 27.0, 1.1876e-6),
     ] {
-        let ratio = binomial_sf(count, rows, share) / exact;
-        assert!((0.9..3.0).contains(&ratio), "{count} of {rows} at {share}: {ratio}");
+        let ratio = runs_sf(count, rows, share, phi) / exact;
+        assert!((0.9..3.0).contains(&ratio), "{count} of {rows} at {share}, {phi}: {ratio}");
     }
     for (count, rows, share) in [(0, 100, 0.1), (0, 0, 0.5), (5, 4, 0.5), (5, 10, 0.0)] {
-        assert_eq!(binomial_sf(count, rows, share), 1.0, "{count} of {rows} at {share}");
+        assert_eq!(runs_sf(count, rows, share, 1.0), 1.0, "{count} of {rows} at {share}");
     }
 }
 
