@@ -14,7 +14,9 @@ mod simulation;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use simulation::{CHANGES, ROWS, STREAMS, Told, WINDOWS, configuration, delay, on_all_cores, week};
+use simulation::{
+    CHANGES, NULL_COLUMNS, ROWS, STREAMS, Told, WINDOWS, configuration, delay, on_all_cores, week,
+};
 
 /// Simulated changes of each kind.
 const TRIALS: usize = 40;
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
     let budget = config.alerts.false_alarms_per_week;
     let started = Instant::now();
     println!(
-        "{weeks} weeks of {WINDOWS} windows of {ROWS} rows, {columns} columns; budget {budget} alarms a week\n"
+        "{weeks} weeks of {WINDOWS} windows of {ROWS} rows, {columns} columns (with nulls {NULL_COLUMNS} at most, few rows are 120); budget {budget} alarms a week\n"
     );
     println!("| rule | breaches of windows | q at most |\n|---|---|---|");
     for rule in config.alert_rules() {

@@ -24,6 +24,8 @@ pub(crate) const WINDOWS: usize = 168;
 pub(crate) const ROWS: usize = 500;
 /// Windows of rows that the reference is fitted on.
 const REFERENCE_WINDOWS: usize = 96;
+/// Columns with nulls at most: weeks of a hundred would take half as long again.
+pub(crate) const NULL_COLUMNS: usize = 20;
 /// Windows before the first that counts: the reference *previous* lies so far back.
 const DAY: usize = 24;
 const HOUR_US: i64 = 3_600_000_000;
@@ -38,15 +40,49 @@ pub(crate) enum Stream {
     Seasonal,
     /// Student's t with two degrees of freedom.
     HeavyTailed,
+    Nulls(Gaps),
 }
 
-pub(crate) const STREAMS: [(&str, Stream); 5] = [
+/// Nulls without drift: where values are lacking, and how often.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Gaps {
+    /// Share of nulls in the first column and in the last; those between rise by equal factors.
+    shares: (f64, f64),
+    /// Mean rows of a run of nulls; 1: rows are independent.
+    run: f64,
+    /// Rows of a window.
+    rows: usize,
+}
+
+/// The last has windows just above the `min_rows` of rule `nulls`, where less than one null is usual.
+pub(crate) const STREAMS: [(&str, Stream); 8] = [
     ("independent", Stream::Independent),
     ("AR 0.6", Stream::Remembers(0.6)),
     ("AR 0.9", Stream::Remembers(0.9)),
     ("seasonal, previous", Stream::Seasonal),
     ("heavy-tailed", Stream::HeavyTailed),
+    ("nulls", Stream::Nulls(Gaps { shares: (0.001, 0.05), run: 1.0, rows: ROWS })),
+    ("nulls in runs", Stream::Nulls(Gaps { shares: (0.01, 0.05), run: 10.0, rows: ROWS })),
+    ("few rows", Stream::Nulls(Gaps { shares: (0.005, 0.005), run: 1.0, rows: 120 })),
 ];
+
+impl Stream {
+    /// Rows of a window.
+    fn rows(self) -> usize {
+        match self {
+            Self::Nulls(gaps) => gaps.rows,
+            _ => ROWS,
+        }
+    }
+
+    /// How many of so many columns there are.
+    fn columns(self, columns: usize) -> usize {
+        match self {
+            Self::Nulls(_) => columns.min(NULL_COLUMNS),
+            _ => columns,
+        }
+    }
+}
 
 /// A change of the first column from a window on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,13 +113,23 @@ fn normal(dice: &mut Dice) -> f64 {
 /// One column going on.
 struct Column {
     stream: Stream,
+    /// Chances of a null behind a value, and behind a null.
+    nulls: (f64, f64),
+    is_null: bool,
     last: f64,
     row: usize,
 }
 
 impl Column {
-    fn new(stream: Stream, dice: &mut Dice) -> Self {
-        Self { stream, last: normal(dice), row: 0 }
+    /// The column that has `part` of the others before it, 0 to 1.
+    fn new(stream: Stream, part: f64, dice: &mut Dice) -> Self {
+        let mut nulls = (0.0, 0.0);
+        if let Stream::Nulls(Gaps { shares: (first, last), run, .. }) = stream {
+            let share = first * (last / first).powf(part);
+            let again = share.max(1.0 - 1.0 / run);
+            nulls = (share * (1.0 - again) / (1.0 - share), again);
+        }
+        Self { stream, nulls, is_null: false, last: normal(dice), row: 0 }
     }
 
     fn next(&mut self, dice: &mut Dice) -> f64 {
@@ -102,6 +148,12 @@ impl Column {
                 let exponential: f64 = Exp1.sample(dice);
                 normal(dice) / exponential.sqrt()
             }
+            Stream::Nulls(_) => {
+                let (behind_value, behind_null) = self.nulls;
+                let chance = if self.is_null { behind_null } else { behind_value };
+                self.is_null = dice.random_bool(chance);
+                if self.is_null { f64::NAN } else { normal(dice) }
+            }
         }
     }
 }
@@ -110,15 +162,19 @@ impl Column {
 struct Model {
     settings: Settings,
     columns: Vec<Column>,
+    /// Rows of a window.
+    rows: usize,
 }
 
 impl Model {
     fn new(stream: Stream, columns: usize, with_category: bool, dice: &mut Dice) -> Self {
-        let rows = REFERENCE_WINDOWS * ROWS;
-        let options = FitOptions { chunk_rows: Some(ROWS as u64), ..FitOptions::default() };
+        let (window, columns) = (stream.rows(), stream.columns(columns));
+        let rows = REFERENCE_WINDOWS * window;
+        let options = FitOptions { chunk_rows: Some(window as u64), ..FitOptions::default() };
         let (mut going, mut fitted) = (Vec::new(), Vec::new());
         for at in 0..columns {
-            let mut column = Column::new(stream, dice);
+            let part = at as f64 / columns.saturating_sub(1).max(1) as f64;
+            let mut column = Column::new(stream, part, dice);
             let values: Vec<f64> = (0..rows).map(|_| column.next(dice)).collect();
             let treatment = Treatment::Numeric;
             let planned =
@@ -138,10 +194,11 @@ impl Model {
         }
         let profile = Arc::new(Profile { rows: rows as u64, columns: fitted });
         let settings = Settings::new(profile, None, 3600, &[], &[]).expect("columns");
-        Self { settings, columns: going }
+        Self { settings, columns: going, rows: window }
     }
 
     fn window(&mut self, change: Option<Change>, dice: &mut Dice) -> GroupSums {
+        let rows = self.rows;
         let mut columns: Vec<ColumnSums> = Vec::with_capacity(self.settings.columns.len());
         for (at, counted) in self.settings.columns.iter().enumerate() {
             let change = change.filter(|_| at == 0 || matches!(counted.kind, Kind::Categorical(_)));
@@ -149,7 +206,7 @@ impl Model {
             match &counted.kind {
                 Kind::Numeric(binner) => {
                     let column = &mut self.columns[at];
-                    let mut values: Vec<f64> = (0..ROWS).map(|_| column.next(dice)).collect();
+                    let mut values: Vec<f64> = (0..rows).map(|_| column.next(dice)).collect();
                     match change {
                         Some(Change::Shift(by)) => values.iter_mut().for_each(|x| *x += by),
                         Some(Change::Scale(by)) => values.iter_mut().for_each(|x| *x *= by),
@@ -159,12 +216,12 @@ impl Model {
                         Some(Change::OneOutlier) => values[0] = 1e6,
                         Some(Change::NewCategory(_)) | None => {}
                     }
-                    let mut bins = Vec::with_capacity(ROWS);
+                    let mut bins = Vec::with_capacity(rows);
                     binner.append(&values, &mut bins);
                     bins.iter().for_each(|bin| cells[usize::from(*bin)] += 1);
                 }
                 Kind::Categorical(shape) => {
-                    for _ in 0..ROWS {
+                    for _ in 0..rows {
                         let new =
                             matches!(change, Some(Change::NewCategory(p)) if dice.random_bool(p));
                         let name = if new { "new" } else { NAMES[category(dice)] };
@@ -172,9 +229,9 @@ impl Model {
                     }
                 }
             }
-            columns.push(ColumnSums { rows: ROWS as u64, out_of_range: 0, numbers: None, cells });
+            columns.push(ColumnSums { rows: rows as u64, out_of_range: 0, numbers: None, cells });
         }
-        GroupSums { rows: ROWS as u64, columns }
+        GroupSums { rows: rows as u64, columns }
     }
 }
 
