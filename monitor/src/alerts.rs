@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use opentelemetry::global;
 use schemas::failpoint;
 
 use crate::deliver::{
@@ -185,7 +186,7 @@ impl Alerts {
             publish: settings.publish,
             offsets: settings.offsets,
             clock: settings.clock,
-            metrics: Metrics::new(),
+            metrics: Metrics::new(&global::meter("tidegate")),
             inner: Mutex::new(inner),
             news: Condvar::new(),
         };

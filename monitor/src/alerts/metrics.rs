@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use opentelemetry::metrics::{Counter, Gauge};
-use opentelemetry::{KeyValue, global};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Meter};
 
 use crate::deliver::{Message, Outcome, Route};
 use crate::policy::{Book, Episode, Transition};
@@ -27,8 +27,7 @@ type Standing = Vec<([KeyValue; 3], u64)>;
 const MOST_STANDING: usize = 750;
 
 impl Metrics {
-    pub(super) fn new() -> Self {
-        let meter = global::meter("tidegate");
+    pub(super) fn new(meter: &Meter) -> Self {
         let standing: Arc<Mutex<Standing>> = Arc::default();
         // The gauge outlives the alerts that it was made for: those of a hop that was torn down show
         // nothing any more.

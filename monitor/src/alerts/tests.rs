@@ -1,6 +1,7 @@
 //! The whole way, from windows to receivers, on a clock that the test moves.
 
 mod alertmanager;
+mod counters;
 mod delivery;
 mod ends;
 mod killed;
