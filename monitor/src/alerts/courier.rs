@@ -1,6 +1,7 @@
 //! Brings the outbox to the receivers: one thread a route, so that one that hangs holds up nobody
 //! else. No lock is held while a receiver is asked.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::{Alerts, AlertsError, Fuse, Inner};
@@ -8,6 +9,7 @@ use crate::deliver::{
     FALL_OVER_MS, Http, Kind, MAX_RETRY_AFTER_MS, Message, Next, Outcome, Publish, Rendered,
     Rendering, Route, Target, next, render_resend, rendered,
 };
+use crate::policy::Severity;
 use crate::state::{Attempt, Delivery, Heard, StateError};
 
 /// A courier looks at least so often: a test's clock, or this one, may have moved.
@@ -140,7 +142,7 @@ impl Alerts {
     fn deliver_next(&self, route: &Route) -> Result<bool, AlertsError> {
         let now_ms = (self.clock)();
         let target = route.target.fingerprint();
-        let (delivery, message, disabled) = {
+        let (delivery, before, disabled) = {
             let mut inner = self.lock();
             let Some(delivery) = inner.store.next_due(&route.name, now_ms)? else {
                 return Ok(false);
@@ -149,8 +151,12 @@ impl Alerts {
             if disabled.is_none() && inner.is_held(route, now_ms) {
                 return self.pass_by(&mut inner, route, &delivery, now_ms);
             }
-            let message = inner.message_for(route, &delivery)?;
-            (delivery, message, disabled)
+            let before = inner.told_otherwise(route, &delivery)?;
+            (delivery, before, disabled)
+        };
+        let message = match before {
+            Some(_) => Cow::Owned(Message { before, ..delivery.message.clone() }),
+            None => Cow::Borrowed(&delivery.message),
         };
         let outcome = match disabled {
             Some(reason) => Some(Outcome::Gone { error: format!("disabled: {reason}") }),
@@ -315,17 +321,22 @@ impl Inner {
         }
     }
 
-    /// The message as `route` is to take it. An Alertmanager tells alerts apart by their severity: what it was
-    /// told before a silence ends with another one's beginning, and with the episode.
-    fn message_for(&self, route: &Route, delivery: &Delivery) -> Result<Message, StateError> {
-        let mut message = delivery.message.clone();
-        if matches!(route.target, Target::Alertmanager { .. })
-            && matches!(message.kind, Kind::Fired | Kind::Resolved)
+    /// The severity that `route` was told of the episode so far, where the message says another and the receiver
+    /// must know. An Alertmanager tells alerts apart by their severity: what it was told before a silence ends with
+    /// another one's beginning, and with the episode.
+    fn told_otherwise(
+        &self,
+        route: &Route,
+        delivery: &Delivery,
+    ) -> Result<Option<Severity>, StateError> {
+        let Message { kind, episode, .. } = &delivery.message;
+        if !matches!(route.target, Target::Alertmanager { .. })
+            || !matches!(kind, Kind::Fired | Kind::Resolved)
         {
-            let now = message.episode.as_ref().map(|episode| episode.severity);
-            message.before = self.store.told(delivery)?.filter(|told| Some(*told) != now);
+            return Ok(None);
         }
-        Ok(message)
+        let now = episode.as_ref().map(|episode| episode.severity);
+        Ok(self.store.told(delivery)?.filter(|told| Some(*told) != now))
     }
 
     fn is_held(&self, route: &Route, now_ms: i64) -> bool {

@@ -13,11 +13,10 @@ impl Store {
     /// told. What became worse under a silence is no news, and what is kept quiet would look like its end.
     pub(crate) fn to_resend(&self, route: &str) -> Result<Vec<Episode>, StateError> {
         self.read(|connection| {
+            let last = last_told("outbox.episode = episodes.id");
             let mut statement = connection.prepare(&format!(
-                "SELECT body, (
-                   SELECT message FROM outbox WHERE outbox.episode = episodes.id AND route = ?1
-                     AND kind IN {TRIGGERS} AND heard <> 'no' ORDER BY seq DESC LIMIT 1)
-                 FROM episodes WHERE state = 'firing' AND EXISTS (
+                "SELECT body, ({last}) FROM episodes
+                 WHERE state = 'firing' AND EXISTS (
                    SELECT 1 FROM outbox WHERE outbox.episode = episodes.id AND route = ?1
                      AND kind IN {TRIGGERS} AND outbox.state = 'delivered')
                  ORDER BY fired_at_ms, id"
@@ -34,17 +33,22 @@ impl Store {
     /// How severe the episode of `delivery` was when its route was last told of it, before this.
     pub(crate) fn told(&self, delivery: &Delivery) -> Result<Option<Severity>, StateError> {
         self.read(|connection| {
-            let mut statement = connection.prepare(&format!(
-                "SELECT message FROM outbox WHERE episode = ?1 AND route = ?2 AND seq < ?3
-                   AND kind IN {TRIGGERS} AND heard <> 'no' ORDER BY seq DESC LIMIT 1"
-            ))?;
+            let mut statement = connection.prepare(&last_told("episode = ?2 AND seq < ?3"))?;
             let Delivery { episode, route, seq, .. } = delivery;
             let told = statement
-                .query_row(params![episode, route, seq], |row| severity_of(row, 0))
+                .query_row(params![route, episode, seq], |row| severity_of(row, 0))
                 .optional()?;
             Ok(told.flatten())
         })
     }
+}
+
+/// The newest message by which the route of parameter 1 was told of what is `meant`.
+fn last_told(meant: &str) -> String {
+    format!(
+        "SELECT message FROM outbox WHERE route = ?1 AND {meant}
+           AND kind IN {TRIGGERS} AND heard <> 'no' ORDER BY seq DESC LIMIT 1"
+    )
 }
 
 /// How severe the episode is of which the message in this column tells.
