@@ -10,7 +10,7 @@ use monitor::policy::{Budget, Class, Direction, Measure, Reference, Rule, Severi
 use monitor::report;
 use serde::{Deserialize, Serialize};
 
-use super::{Config, Monitor, Problem, routes};
+use super::{Config, Monitor, Problem, routes, without_user};
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -209,7 +209,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     unless(
         alerts.link.is_empty() || (linked && alerts.link.len() <= 500),
         "alerts.link",
-        alerts.link.clone(),
+        without_user(&alerts.link),
         "must be a URL of at most 500 bytes (https://monitor.example.org), or empty",
     );
     if let Err(error) = Allowed::parse(alerts.http.allow_private.iter().map(String::as_str)) {

@@ -27,6 +27,7 @@ pub(crate) use labels::Labels;
 pub(crate) use layers::{DEFAULT, Problem, Problems, load};
 pub(crate) use routes::{RouteEntry, resolved as resolved_routes};
 pub(crate) use secret::Secret;
+pub(crate) use shown::without_user;
 pub(crate) use sql::Sql;
 
 /// A whole configuration; keys and defaults are documented in `default.toml`.

@@ -3,7 +3,7 @@
 use batch::archive::OBJECT_BYTES;
 use batch::location;
 
-use super::{Config, Mode, OutputMembers, Problem};
+use super::{Config, Mode, OutputMembers, Problem, without_user};
 
 /// Every rule that `config` breaks.
 pub(crate) fn check(config: &Config) -> Vec<Problem> {
@@ -150,7 +150,7 @@ fn sizes(config: &Config, found: &mut Found) {
     found.unless(
         endpoint.is_empty() || endpoint.starts_with("http://"),
         "telemetry.otlp_endpoint",
-        endpoint,
+        without_user(endpoint),
         "must be http://host:port (4318 is usual), or empty for none: TLS and gRPC are a \
          collector's, beside the process",
     );

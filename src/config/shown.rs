@@ -48,7 +48,18 @@ pub(super) fn shown(hidden: bool, value: &Value) -> String {
         let with = if listed.is_empty() { "" } else { " with " };
         return format!("({}{with}{}{more})", value.type_str(), listed.join(", "));
     }
-    if hidden { "(hidden)".into() } else { value.to_string() }
+    if hidden {
+        return "(hidden)".into();
+    }
+    let said = value.to_string();
+    if said.contains("://") { without_user(&said) } else { said }
+}
+
+/// A URL without whatever stands before its host: a password may. One that is wrong may have no scheme.
+pub(crate) fn without_user(url: &str) -> String {
+    let Some(end) = url.rfind('@') else { return url.to_owned() };
+    let start = url[..end].find("://").map_or(0, |scheme| scheme + 3);
+    format!("{}(hidden){}", &url[..start], &url[end..])
 }
 
 /// Whether `value` is or holds a table; `names` gets the keys.
@@ -222,6 +233,27 @@ mod tests {
         ] {
             let said = said(&format!("[[routes]]\nname = 'ä'\n{line}\n"), &[], &[]);
             check(&said, &["tidegate.toml: is not TOML ", place]);
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_said() {
+        for (set, expected) in [
+            (
+                "telemetry.otlp_endpoint=https://me:HUSH@collector:4318",
+                "telemetry.otlp_endpoint = https://(hidden)@collector:4318: must be http://",
+            ),
+            ("telemetry.otlp_endpoint=me:HU/SH@collector:4317", "= (hidden)@collector:4317: "),
+            (
+                "alerts.link=ftp://me:HUSH@HUSH@monitor",
+                "alerts.link = ftp://(hidden)@monitor: must be a URL",
+            ),
+            (
+                "telemetry.otlp_endpoit=http://me:HUSH@collector:4318",
+                "telemetry.otlp_endpoit = \"http://(hidden)@collector:4318\": is not a key",
+            ),
+        ] {
+            check(&said("", &[], &[set]), &[expected]);
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use opentelemetry::{KeyValue, global};
-use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{
     Aggregation, Instrument, PeriodicReader, SdkMeterProvider, Stream,
@@ -18,7 +18,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
-use crate::config::Config;
+use crate::config::{Config, without_user};
 
 pub(crate) use logs::init as init_logs;
 pub(crate) use others::take_over_log;
@@ -70,6 +70,11 @@ impl Telemetry {
             .with_reader(scrape)
             .with_view(buckets);
         let endpoint = config.telemetry.otlp_endpoint.trim_end_matches('/');
+        // The exporter's own words repeat it.
+        let refused = |error: ExporterBuildError| {
+            let said = error.to_string().replace(endpoint, &without_user(endpoint));
+            anyhow::anyhow!("telemetry.otlp_endpoint = {}: {said}", without_user(endpoint))
+        };
         let mut tracers = None;
         if !endpoint.is_empty() {
             let metrics = MetricExporter::builder()
@@ -77,7 +82,7 @@ impl Telemetry {
                 .with_endpoint(format!("{endpoint}/v1/metrics"))
                 .with_timeout(PUSH_WITHIN)
                 .build()
-                .with_context(|| format!("telemetry.otlp_endpoint = {endpoint}"))?;
+                .map_err(refused)?;
             meters = meters
                 .with_reader(PeriodicReader::builder(metrics).with_interval(PUSH_EVERY).build());
             let spans = SpanExporter::builder()
@@ -85,7 +90,7 @@ impl Telemetry {
                 .with_endpoint(format!("{endpoint}/v1/traces"))
                 .with_timeout(PUSH_WITHIN)
                 .build()
-                .with_context(|| format!("telemetry.otlp_endpoint = {endpoint}"))?;
+                .map_err(refused)?;
             let ratio = Sampler::TraceIdRatioBased(config.telemetry.trace_ratio);
             tracers = Some(
                 SdkTracerProvider::builder()
