@@ -332,26 +332,34 @@ fn rows_whose_windows_are_judged_are_told() {
     archive(&directory, 0..9, 99);
     monitored.fit(&[]);
     let (address, _heard) = receiver();
-    let child = watching(&monitored, &address);
+    let mut child = watching(&monitored, &address);
     let server = address_in(&child.wait_for("serving /livez", SOON));
     child.wait_for("a window is judged", SOON);
-    let told = || {
-        let metrics = get(&server, "/metrics");
+    let told = |server: &str| {
+        let metrics = get(server, "/metrics");
         let late = |line: &&str| line.starts_with("tidegate_monitor_rows_late_total");
         let line = metrics.lines().find(late)?;
         line.rsplit(' ').next()?.parse::<f64>().ok()
     };
-    let is_told = |rows: f64| {
+    let is_told = |child: &Child, server: &str, rows: f64| {
         let end = Instant::now() + SOON;
-        while told() != Some(rows) {
-            assert!(Instant::now() < end, "{:?} and not {rows}:\n{}", told(), child.log());
+        while told(server) != Some(rows) {
+            assert!(Instant::now() < end, "{:?} and not {rows}:\n{}", told(server), child.log());
             std::thread::sleep(Duration::from_millis(200));
         }
     };
-    is_told(0.0);
+    is_told(&child, &server, 0.0);
     archive(&directory, 2..4, 99);
-    is_told(1_200.0);
+    is_told(&child, &server, 1_200.0);
     child.wait_for("rows came after their windows were judged", SOON);
+    // Counted by another process, told by the next life: no report has either.
+    child.kill();
+    archive(&directory, 4..5, 99);
+    let count = arguments(&["monitor", "count"], &monitored, &address, &[]);
+    ended_with(&run(&count.iter().map(String::as_str).collect::<Vec<_>>()), 0);
+    let child = watching(&monitored, &address);
+    let server = address_in(&child.wait_for("serving /livez", SOON));
+    is_told(&child, &server, 1_800.0);
 }
 
 /// A job that finds no input.

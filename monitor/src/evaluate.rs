@@ -1,7 +1,8 @@
 //! Windows judged: every column of every model version, arm and segment against two references.
 //!
 //! *training* is the profile, *previous* the same hours before. A window is judged once: its rows are
-//! published in a report file whose footer holds the windows it covers, and the next one begins there.
+//! published in a report file whose footer holds the windows it covers, and the next one begins there. It also says up to
+//! where rows were counted: what came later is in no report.
 //! Nothing here alarms: [`Finding`]s say what crossed which threshold, a policy decides.
 
 mod finding;
@@ -13,13 +14,13 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use batch::StoreError;
 
 use crate::count::{Counter, Group, Settings};
 use crate::report::Rule;
-use crate::window::{GroupSums, Lagging, PartitionTimes, Windows, bytes_of, sums, watermark};
+use crate::window::{GroupSums, Lagging, PartitionTimes, Windows, bytes_of, ends, sums, watermark};
 
 pub use finding::{Finding, FindingRule};
 pub(crate) use judge::counts;
@@ -121,6 +122,8 @@ pub struct Round {
     pub windows: std::ops::Range<i64>,
     /// Whether more are complete.
     pub more: bool,
+    /// Up to where each partition was counted then.
+    pub counted: BTreeMap<i32, i64>,
     /// Up to when event time is complete, in microseconds.
     pub watermark: Option<i64>,
 }
@@ -156,7 +159,8 @@ pub fn complete(
     }
     let upto = complete.min(from.saturating_add(together(watched, reports.groups(), threads)));
     let rows = rows_of(watched, clock, rules, from..upto, threads)?;
-    Ok(Round { rows, windows: from..upto, more: upto < complete, watermark: Some(mark) })
+    let (more, counted) = (upto < complete, ends(first.counter.counted()));
+    Ok(Round { rows, windows: from..upto, more, counted, watermark: Some(mark) })
 }
 
 /// Judges windows once more that have a report, the newest `seconds` of them; `take` gets the rows of some of
@@ -192,7 +196,7 @@ pub fn publish(reports: &mut Reports, clock: Clock, round: &Round) -> Result<(),
     if round.windows.is_empty() {
         return Ok(());
     }
-    reports.publish(round.windows.clone(), clock, &round.rows).map(drop)
+    reports.publish(round, clock).map(drop)
 }
 
 /// Windows that fit into memory together, the previous ones included.

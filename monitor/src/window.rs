@@ -14,7 +14,7 @@ use std::ops::Range;
 use crate::count::MICROS;
 
 pub use counted::CountedRows;
-pub use late::late_rows;
+pub use late::{ends, late_rows};
 pub(crate) use sums::bytes_of;
 pub use sums::{ColumnSums, GroupSums, WindowSums, sums};
 pub use times::TableTimes;

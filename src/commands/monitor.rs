@@ -91,7 +91,8 @@ fn counted(pipeline: &Pipeline) -> anyhow::Result<(Vec<Watched>, Vec<Total>)> {
         return Err(exit::usage(message));
     }
     let clock = clock(&pipeline.config)?;
-    let judged = reports(&pipeline.config)?.position();
+    let reports = reports(&pipeline.config)?;
+    let judged = reports.position().map(|window| clock.windows.extent(window).start);
     let mut totals = Vec::new();
     for one in &mut watched {
         let (started, threads) = (Instant::now(), threads(&pipeline.config));
@@ -101,13 +102,15 @@ fn counted(pipeline: &Pipeline) -> anyhow::Result<(Vec<Watched>, Vec<Total>)> {
         };
         let new = count(&mut one.counter, threads, &done)?;
         progress.into_inner().expect("nobody panics with it").finish();
-        let late = judged.map(|window| late_rows(&new, clock.windows.extent(window).start));
+        let counted = || one.counter.counted();
+        // Of whatever process counted them: one that was killed told nothing.
+        let late = judged.map(|judged| late_rows(counted(), reports.counted(), judged));
         let settings = one.counter.settings();
-        let all = CountedRows::of(one.counter.counted());
+        let all = CountedRows::of(counted());
         totals.push(Total {
             profile: settings.profile_id.clone(),
             folder: one.counter.folder().display().to_string(),
-            files: one.counter.counted().count(),
+            files: counted().count(),
             rows: all.rows,
             new_files: new.len(),
             new_rows: new.iter().map(|counted| counted.footer.source.rows).sum(),

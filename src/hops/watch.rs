@@ -24,7 +24,7 @@ use schemas::failpoint;
 use super::Waiting;
 use super::facts::{Newest, facts};
 use super::findings::{by_window, judged};
-use super::late::late;
+use super::late::Late;
 use super::pulse::{Pulse, Seen};
 use super::stretch::{Measured, Stretch};
 use super::together::together;
@@ -63,6 +63,7 @@ pub(crate) fn watch(
     let gauges = DriftGauges::default();
     let (mut said, seen) = (false, Seen::default());
     let mut pulse = Pulse::new(pipeline, health, registry);
+    let mut late = Late::new(monitoring::clock(&pipeline.config)?.windows);
     keep_running(&health.hop("monitor"), stop, || {
         let Some(alerts) = open(pipeline, &rules, &part, (stop, &seen), &mut said)? else {
             return Ok(());
@@ -72,8 +73,8 @@ pub(crate) fn watch(
         let run = || {
             let goes_on = || !stop.is_raised() && !over.is_raised();
             seen.begin(Instant::now());
-            let ended =
-                rounds(pipeline, &rules, &alerts, (&gauges, &seen, &health.waiting), &goes_on);
+            let parts = (&gauges, &seen, &health.waiting, &mut late);
+            let ended = rounds(pipeline, &rules, &alerts, parts, &goes_on);
             seen.stop();
             ended
         };
@@ -150,7 +151,7 @@ fn rounds(
     pipeline: &Pipeline,
     rules: &[Rule],
     alerts: &Alerts,
-    (gauges, seen, waiting): (&DriftGauges, &Seen, &Waiting),
+    (gauges, seen, waiting, late): (&DriftGauges, &Seen, &Waiting, &mut Late),
     goes_on: &dyn Fn() -> bool,
 ) -> anyhow::Result<()> {
     let mut looked: Option<Instant> = None;
@@ -165,7 +166,8 @@ fn rounds(
         if looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             seen.begin(Instant::now());
             let known = (&newest, waiting);
-            round(pipeline, rules, alerts, (&mut watched, &mut reports), known, goes_on)?;
+            let judging = (&mut *watched, &mut reports, &mut *late);
+            round(pipeline, rules, alerts, judging, known, goes_on)?;
             // Every reference counts all rows.
             gauges.look(watched.first().map(|one| CountedRows::of(one.counter.counted())))?;
             if let Some(outcomes) = outcomes.as_mut().filter(|_| Instant::now() >= measure_from) {
@@ -229,20 +231,17 @@ fn round(
     pipeline: &Pipeline,
     rules: &[Rule],
     alerts: &Alerts,
-    (watched, reports): (&mut [Watched], &mut Reports),
+    (watched, reports, late): (&mut [Watched], &mut Reports, &mut Late),
     (newest, waiting): (&Newest, &Waiting),
     goes_on: &dyn Fn() -> bool,
 ) -> anyhow::Result<()> {
     // Before the count: what it does not know of was published since, and is counted.
     let lagging = waiting.of(RESULTS);
-    let judged_before = reports.position();
-    for (place, one) in watched.iter_mut().enumerate() {
-        let new = count(&mut one.counter, threads(&pipeline.config), &|_| {})?;
-        // Every reference counts all rows.
-        if let (0, Some(window)) = (place, judged_before) {
-            let from = monitoring::clock(&pipeline.config)?.windows.extent(window).start;
-            late(&new, one.counter.counted().count(), from)?;
-        }
+    for one in &mut *watched {
+        count(&mut one.counter, threads(&pipeline.config), &|_| {})?;
+    }
+    if let Some(one) = watched.first() {
+        late.tell(one, reports)?;
     }
     let (mut empty, min_rows) = (Stretch::default(), pipeline.config.monitor.min_rows);
     let ended = judge(&pipeline.config, watched, reports, &lagging, |round| {

@@ -33,7 +33,7 @@ pub struct Settings {
     pub segments: Vec<Segment>,
     /// What is counted.
     pub columns: Vec<CountedColumn>,
-    /// Columns of the profile that are not counted, and why.
+    /// Columns of the profile that are not counted, and fields of the contract that it does not have, and why.
     pub skipped: Vec<Skipped>,
     /// Hash of all of it.
     pub id: String,
@@ -50,7 +50,7 @@ pub struct Segment {
     pub values: Vec<String>,
 }
 
-/// A column of the profile that is not counted.
+/// A column that is not counted.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Skipped {
     /// Its name.
@@ -136,8 +136,8 @@ impl Settings {
         if segments.len() > MAX_SEGMENTS {
             return Err(SettingsError::Segments(segments.len()));
         }
+        let fields = contract.map_or(&[][..], Contract::fields);
         let field = |name: &str| {
-            let fields = contract.map_or(&[][..], Contract::fields);
             fields.iter().find(|field| field.name == name || column_of_field(field) == name)
         };
         let archived = |name: &str| field(name).map_or_else(|| name.to_owned(), column_of_field);
@@ -164,6 +164,17 @@ impl Settings {
         if counted.is_empty() {
             return Err(SettingsError::Nothing);
         }
+        let unknown = |field: &&Field| {
+            let wanted = columns.is_empty() || columns.contains(&field.name);
+            let has = |name: &str| profile.column(name).is_some();
+            let plain = field.role.is_none() && field.sensitive != Some(Sensitive::Drop);
+            plain && wanted && !has(&field.name) && !has(&column_of_field(field))
+        };
+        // Whether one came later or was left out on purpose, a profile does not say.
+        skipped.extend(fields.iter().filter(unknown).map(|field| Skipped {
+            name: field.name.clone(),
+            reason: "the profile has no such column; fit it again to have it watched".to_owned(),
+        }));
         let profile_id = profile.id();
         let id = id_of(&profile_id, pane_seconds, &segments, &counted);
         Ok(Self { profile, profile_id, pane_seconds, segments, columns: counted, skipped, id })

@@ -11,12 +11,12 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use batch::{Archive, ArchiveConfig, Table, TopicIdentity};
-use schemas::MicroBatch;
+use schemas::{Contract, MicroBatch};
 
 use super::{Counted, Counter, Group, MICROS, Settings};
 use crate::columns::{Gathered, Planned, Treatment};
 use crate::profile::{FitOptions, Profile, Shape, fit};
-use crate::window::{ColumnSums, CountedRows, GroupSums, Windows, late_rows, sums};
+use crate::window::{ColumnSums, CountedRows, GroupSums, Windows, ends, late_rows, sums};
 
 /// A row of the archive.
 #[derive(Debug, Clone)]
@@ -276,8 +276,15 @@ fn absurd_times_have_panes_of_their_own() {
     let window = windows.of(HOUR * MICROS).start;
     let sums = sums(counter.counted(), counter.settings(), windows, &[window], 1).unwrap();
     assert_eq!(sums[&window][&group(&rows[0], None)].rows, 8);
-    assert_eq!(late_rows(&counted, HOUR * MICROS).unwrap(), 0);
-    assert_eq!(late_rows(&counted, (HOUR + 3600) * MICROS).unwrap(), 8);
+    let late = |upto: &[(i32, i64)], judged: i64| {
+        let upto = upto.iter().copied().collect();
+        late_rows(counted.iter(), &upto, judged * MICROS).unwrap()
+    };
+    assert_eq!(ends(counted.iter()).into_iter().collect::<Vec<_>>(), [(0, 10)]);
+    assert_eq!((late(&[(0, 0)], HOUR), late(&[(0, 0)], HOUR + 3600)), (0, 8));
+    assert_eq!(late(&[(1, 7)], HOUR + 3600), 8, "a partition that is new");
+    assert_eq!(late(&[(0, 10)], HOUR + 3600), 0, "counted when it was judged");
+    assert_eq!(late(&[], HOUR + 3600), 0, "nobody knows");
 }
 
 #[test]
@@ -313,6 +320,31 @@ fn counts_of_something_else_are_made_again_and_old_ones_outlive_the_archive() {
     std::fs::write(after.folder().join(format!("source_partition=0/{:020}.parquet", 250)), "no")
         .unwrap();
     assert_eq!(count(&mut counter(root.path(), 300)).len(), 1);
+}
+
+/// Nobody can tell whether it is new or was left out on purpose: it is listed, and no alarm.
+#[test]
+fn a_field_that_the_profile_has_not_is_listed() {
+    let text = r#"
+        name = "c"
+        fields = [
+            { name = "id", type = "string", role = "key" },
+            { name = "at", type = "timestamp", role = "event_time" },
+            { name = "secret", type = "string", sensitive = "drop" },
+            { name = "x", type = "float64" },
+            { name = "city", type = "string" },
+            { name = "wind", type = "float64" },
+        ]
+    "#;
+    let contract = Contract::from_toml(text).unwrap();
+    let listed = |columns: &[&str]| -> Vec<String> {
+        let columns: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
+        let settings = Settings::new(profile(), Some(&contract), 60, &[], &columns).unwrap();
+        settings.skipped.into_iter().map(|skipped| skipped.name).collect()
+    };
+    assert_eq!(listed(&[]), ["wind"]);
+    assert_eq!(listed(&["x", "wind"]), ["wind"]);
+    assert!(listed(&["x"]).is_empty(), "nobody asked for it");
 }
 
 /// A producer whose clock is off by more than is believed, all of it.

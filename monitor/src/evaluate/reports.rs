@@ -13,9 +13,9 @@ use batch::source::Columns;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Clock;
 use super::row::ReportRow;
 use super::table::{report_schema, table};
+use super::{Clock, Round};
 
 /// Key of the footer's JSON.
 pub const REPORTS_KEY: &str = "tidegate.reports";
@@ -32,12 +32,17 @@ pub struct ReportFooter {
     pub length_seconds: u32,
     /// From one window to the next.
     pub slide_seconds: u32,
+    /// Up to where each partition was counted: what lies behind came after the windows were judged. None in files of
+    /// an older Tidegate.
+    #[serde(default)]
+    pub counted: BTreeMap<i32, i64>,
 }
 
 /// Reports of one topic with windows of one kind.
 pub struct Reports {
     derived: Derived,
     position: Option<i64>,
+    counted: BTreeMap<i32, i64>,
     groups: usize,
 }
 
@@ -53,8 +58,8 @@ impl Reports {
         instance: &str,
     ) -> Result<Self, StoreError> {
         let derived = Derived::open(root, "reports", topic, &kind(clock), instance)?;
-        let mut reports = Self { derived, position: None, groups: 0 };
-        reports.position = reports.load(clock)?;
+        let mut reports = Self { derived, position: None, counted: BTreeMap::new(), groups: 0 };
+        reports.load(clock)?;
         Ok(reports)
     }
 
@@ -66,6 +71,11 @@ impl Reports {
     /// The next window to judge; none before the first.
     pub fn position(&self) -> Option<i64> {
         self.position
+    }
+
+    /// Up to where each partition was counted when the newest windows were judged; empty where that is not known.
+    pub fn counted(&self) -> &BTreeMap<i32, i64> {
+        &self.counted
     }
 
     /// The report files in order of their first windows, for readers.
@@ -85,18 +95,18 @@ impl Reports {
         self.groups
     }
 
-    fn load(&self, clock: Clock) -> Result<Option<i64>, StoreError> {
+    /// Takes over what the newest file says.
+    fn load(&mut self, clock: Clock) -> Result<(), StoreError> {
         let extent = |of: &ReportFooter| (of.start..of.end, of.length_seconds, of.slide_seconds);
-        newest_end(&self.derived, PARTITION, REPORTS_KEY, clock, extent)
+        let newest = newest::<ReportFooter>(&self.derived, PARTITION, REPORTS_KEY, clock, extent)?;
+        let (end, counted) = newest.map(|footer| (footer.end, footer.counted)).unzip();
+        (self.position, self.counted) = (end, counted.unwrap_or_default());
+        Ok(())
     }
 
     /// Publishes the rows of these windows; answers whether nobody else had.
-    pub(super) fn publish(
-        &mut self,
-        windows: Range<i64>,
-        clock: Clock,
-        rows: &[ReportRow],
-    ) -> Result<bool, StoreError> {
+    pub(super) fn publish(&mut self, round: &Round, clock: Clock) -> Result<bool, StoreError> {
+        let Round { rows, windows, counted, .. } = round;
         let schema = report_schema();
         let mut new = self.derived.create(PARTITION, windows.start, &schema)?;
         for rows in rows.chunks(8192) {
@@ -107,10 +117,15 @@ impl Reports {
             end: windows.end,
             length_seconds: clock.windows.length_seconds,
             slide_seconds: clock.windows.slide_seconds,
+            counted: counted.clone(),
         };
         let text = serde_json::to_string(&footer).expect("a footer is plain data");
         let first = new.publish(REPORTS_KEY, text)?;
-        self.position = if first { Some(windows.end) } else { self.load(clock)? };
+        if first {
+            (self.position, self.counted) = (Some(windows.end), counted.clone());
+        } else {
+            self.load(clock)?;
+        }
         self.groups = self.groups.max(most_groups(rows));
         Ok(first)
     }
@@ -133,17 +148,30 @@ pub(crate) fn newest_end<F: DeserializeOwned>(
     clock: Clock,
     extent: impl Fn(&F) -> (Range<i64>, u32, u32),
 ) -> Result<Option<i64>, StoreError> {
+    let newest = newest::<F>(derived, partition, key, clock, &extent)?;
+    Ok(newest.map(|footer| extent(&footer).0.end))
+}
+
+/// The footer of the newest file of a chain of windows.
+fn newest<F: DeserializeOwned>(
+    derived: &Derived,
+    partition: i32,
+    key: &str,
+    clock: Clock,
+    extent: impl Fn(&F) -> (Range<i64>, u32, u32),
+) -> Result<Option<F>, StoreError> {
     let Some((start, path)) = derived.files(partition)?.pop() else { return Ok(None) };
     let file = Columns::open(&path)?;
     let footer: Option<F> = file.text(key).and_then(|text| serde_json::from_str(text).ok());
-    let fits = |(windows, length, slide): &(Range<i64>, u32, u32)| {
+    let fits = |footer: &F| {
+        let (windows, length, slide) = extent(footer);
         windows.start == start
             && windows.end > start
-            && *length == clock.windows.length_seconds
-            && *slide == clock.windows.slide_seconds
+            && length == clock.windows.length_seconds
+            && slide == clock.windows.slide_seconds
     };
-    match footer.as_ref().map(extent).filter(fits) {
-        Some((windows, ..)) => Ok(Some(windows.end)),
+    match footer.filter(fits) {
+        Some(footer) => Ok(Some(footer)),
         None => Err(StoreError::Foreign {
             path,
             reason: "it does not say which windows it covers".into(),

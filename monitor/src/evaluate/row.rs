@@ -12,7 +12,7 @@ use crate::report::{ColumnReport, Verdict};
 pub enum State {
     /// An effect, and significant.
     Drift,
-    /// The files of the window have no such column.
+    /// The files of the window have no such column, or as another kind.
     Missing,
     /// Too few rows to say.
     TooFewRows,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::count::MICROS;
 use crate::count::tests::{Dice, HOUR, Row, archive, count, counter};
-use crate::window::{Lagging, Windows};
+use crate::window::{Lagging, Windows, late_rows};
 
 const ROWS: i64 = 800;
 
@@ -81,6 +81,31 @@ fn windows_are_judged_once_when_their_time_has_passed() {
     // A late row is counted, and what was judged stays.
     archive(root.path(), 1, &hours[0][..10]);
     assert!(judged(root.path(), HOUR + 5 * 3600).rows.is_empty());
+}
+
+/// Whoever counted it, and whether or not it was told before: what the newest report did not count came late.
+#[test]
+fn what_came_late_follows_from_the_newest_report() {
+    let root = tempfile::tempdir().unwrap();
+    let mut dice = Dice(13);
+    let hours: Vec<Vec<Row>> = (0..5).map(|number| hour(&mut dice, number, |_, _| ())).collect();
+    let late = |pane_seconds: u32| {
+        let mut counter = counter(root.path(), pane_seconds);
+        count(&mut counter);
+        let reports = Reports::open(root.path(), "scored", clock(), "test").unwrap();
+        let next = clock().windows.extent(reports.position().unwrap()).start;
+        late_rows(counter.counted(), reports.counted(), next).unwrap()
+    };
+    archive(root.path(), 0, &hours[..3].concat());
+    assert_eq!(judged(root.path(), HOUR + 9 * 3600).windows.count(), 2);
+    assert_eq!(late(60), 0);
+    archive(root.path(), 0, &hours[0][..10]);
+    archive(root.path(), 1, &hours[1][..20]);
+    assert_eq!((late(60), late(60)), (30, 30), "also when they were counted before");
+    assert_eq!(late(300), 30, "what is counted anew did not come late");
+    archive(root.path(), 0, &hours[3..].concat());
+    assert_eq!(judged(root.path(), HOUR + 20 * 3600).windows.count(), 2);
+    assert_eq!(late(60), 0);
 }
 
 #[test]

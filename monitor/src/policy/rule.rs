@@ -54,7 +54,8 @@ pub enum Measure {
     NewCategories,
     /// Share of rows outside the contract's range.
     OutOfRange,
-    /// Columns that appeared, vanished or changed their type.
+    /// 1 where no row of the window has a column of the reference, or as another kind (text for numbers), else 0. One
+    /// that the reference does not have is none: a profile does not say whether it was left out on purpose.
     SchemaChange,
     /// Rows over the rows that were expected; an alarm *below* the threshold.
     Volume,

@@ -1,4 +1,9 @@
 //! Rows that came after their windows were judged: counted in their panes, and told.
+//!
+//! Which those are follows from what is published: a report says up to where each partition was counted when its
+//! windows were judged, and what lies behind that came later, whoever counted it and when.
+
+use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
@@ -7,11 +12,29 @@ use batch::source::Columns;
 
 use crate::count::{Counted, names};
 
-/// Rows of these files in panes that start before `judged`, in microseconds.
-pub fn late_rows(counted: &[Counted], judged: i64) -> Result<u64, StoreError> {
+/// Up to where these files count each partition.
+pub fn ends<'a>(counted: impl Iterator<Item = &'a Counted>) -> BTreeMap<i32, i64> {
+    let mut ends = BTreeMap::new();
+    for Counted { footer, .. } in counted {
+        let end = ends.entry(footer.source.partition).or_insert(footer.source.end);
+        *end = footer.source.end.max(*end);
+    }
+    ends
+}
+
+/// Rows of the files behind `upto`, which are [`ends`], in panes that start before `judged`, in microseconds. Where
+/// `upto` has no partition at all, it is not known what came late, and nothing is.
+pub fn late_rows<'a>(
+    counted: impl Iterator<Item = &'a Counted>,
+    upto: &BTreeMap<i32, i64>,
+    judged: i64,
+) -> Result<u64, StoreError> {
     let mut late = 0;
     for Counted { path, footer } in counted {
-        if footer.first_pane_us.is_none_or(|first| first >= judged) {
+        let source = &footer.source;
+        let is_new = upto.get(&source.partition).is_none_or(|end| source.start >= *end);
+        let is_before = footer.first_pane_us.is_some_and(|first| first < judged);
+        if upto.is_empty() || !is_new || !is_before {
             continue;
         }
         let file = Columns::open(path)?;
