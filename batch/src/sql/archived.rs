@@ -17,17 +17,14 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Column, TableReference, exec_err};
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{
-    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
-};
+use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::datasource::{TableType, ViewTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result as QueryResult};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 
-use super::tables::{PARTITION_COLUMN, has_files, of_folder, with_new_columns};
+use super::tables::{PARTITION_COLUMN, has_files, listing, of_folder, options, with_new_columns};
 use crate::archive::{read_footer, topic_folder};
 use crate::compact::{Snapshot, columns};
 use crate::error::StoreError;
@@ -112,8 +109,6 @@ impl Archived {
 
     /// The table of these files, with the columns that this one has.
     fn provider(&self, of: &Files) -> QueryResult<Arc<dyn TableProvider>> {
-        let options =
-            ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
         let absolute = |path: &Path| {
             files::absolute(path).map_err(|error| outside(StoreError::io("resolve", path, error)))
         };
@@ -122,18 +117,13 @@ impl Archived {
             Files::Folder(folder) => {
                 let url = ListingTableUrl::parse(url_of_folder(&absolute(folder)?))?;
                 let keys = vec![(PARTITION_COLUMN.to_owned(), DataType::Int32)];
-                let config = ListingTableConfig::new(url)
-                    .with_listing_options(options.with_table_partition_cols(keys))
-                    .with_schema(Arc::clone(&self.own));
-                Ok(Arc::new(ListingTable::try_new(config)?))
+                listing(vec![url], options(keys), Arc::clone(&self.own))
             }
             Files::Listed(paths) => {
                 let url = |path: &PathBuf| ListingTableUrl::parse(url_of_file(&absolute(path)?));
                 let urls = paths.iter().map(url).collect::<QueryResult<Vec<_>>>()?;
-                let config = ListingTableConfig::new_with_multi_paths(urls)
-                    .with_listing_options(options)
-                    .with_schema(Arc::clone(&self.own));
-                let files = provider_as_source(Arc::new(ListingTable::try_new(config)?));
+                let files = listing(urls, options(vec![]), Arc::clone(&self.own))?;
+                let files = provider_as_source(files);
                 let column = |name: &str| Expr::Column(Column::new(None::<TableReference>, name));
                 let own = self.own.fields().iter().map(|field| column(field.name()));
                 let all = own.chain([column(PARTITION).alias(PARTITION_COLUMN)]);

@@ -11,6 +11,7 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
+use datafusion::error::Result as QueryResult;
 use datafusion::prelude::SessionContext;
 
 use super::archived::Archived;
@@ -63,13 +64,28 @@ pub(super) async fn of_folder(
         files::absolute(folder).map_err(|error| StoreError::io("resolve", folder, error))?;
     files::register(&context.runtime_env(), &folder)?;
     let url = ListingTableUrl::parse(url_of_folder(&folder)).map_err(explain)?;
-    let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
-        .with_file_extension(".parquet")
-        .with_table_partition_cols(keys(&folder)?);
+    let options = options(keys(&folder)?);
     let found = options.infer_schema(&context.state(), &url).await.map_err(explain)?;
-    let schema = with_new_columns(&found, schema);
-    let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
-    Ok(Arc::new(ListingTable::try_new(config).map_err(explain)?))
+    listing(vec![url], options, with_new_columns(&found, schema)).map_err(explain)
+}
+
+/// How Parquet files are read whose folders' names give `keys`.
+pub(super) fn options(keys: Vec<(String, DataType)>) -> ListingOptions {
+    ListingOptions::new(Arc::new(ParquetFormat::default()))
+        .with_file_extension(".parquet")
+        .with_table_partition_cols(keys)
+}
+
+/// The table of what lies at `urls`; `schema` are the columns of the files.
+pub(super) fn listing(
+    urls: Vec<ListingTableUrl>,
+    options: ListingOptions,
+    schema: SchemaRef,
+) -> QueryResult<Arc<dyn TableProvider>> {
+    let config = ListingTableConfig::new_with_multi_paths(urls)
+        .with_listing_options(options)
+        .with_schema(schema);
+    Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
 fn empty(
