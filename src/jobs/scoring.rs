@@ -90,30 +90,28 @@ impl Scoring {
         };
         let readers = asked.cluster.as_ref().map_or(threads, |_| cores);
         let reading = reading(config, contract, readers, asked.shown);
-        let output = &asked.files.output;
-        let unreported = reference.is_some() && !score::holds(output, REPORTS[0]).map_err(usage)?;
-        let begun = unreported && score::found(output).map_err(usage)? != Found::Nothing;
+        let begun = reference.is_some()
+            && score::found(&asked.files.output).map_err(usage)? != Found::Nothing;
+        // Said now, not after an hour of scoring.
+        let can_report = |reference: &PathBuf, inputs: &[PathBuf]| -> anyhow::Result<()> {
+            if baseline::find(reference)?.is_none() {
+                check(std::slice::from_ref(reference), None, &reading)?;
+            }
+            check(inputs, asked.files.predicate.as_deref(), &reading)
+        };
         if let Some(path) = &reference
-            && unreported
+            && !begun
         {
-            // Said now, not after an hour of scoring.
-            let can = || -> anyhow::Result<()> {
-                if baseline::find(path)?.is_none() {
-                    check(std::slice::from_ref(path), None, &reading)?;
-                }
-                if begun {
-                    // Which files of the input are its own is known when it is open.
-                    return Ok(());
-                }
-                check(&asked.files.inputs, asked.files.predicate.as_deref(), &reading)
-            };
-            can().context(REPORT)?;
+            can_report(path, &asked.files.inputs).context(REPORT)?;
         }
         let model = Arc::new(models::model(&package, contract, threads));
         let job = score::Job::open(asked.files.clone(), Arc::clone(&model)).map_err(usage)?;
-        if begun {
-            let predicate = asked.files.predicate.as_deref();
-            check(&job.inputs(), predicate, &reading).context(REPORT)?;
+        if let Some(path) = &reference
+            && begun
+            && job.beside(REPORTS[0])?.is_none()
+        {
+            // Which files of the input are its own is known now that it is open.
+            can_report(path, &job.inputs()).context(REPORT)?;
         }
         tell_new(job.state().files_new, &asked);
         Ok(Self { asked, package, reference, reading, threads, model, job })

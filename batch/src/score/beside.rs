@@ -39,11 +39,6 @@ pub fn found(folder: &Path) -> Result<Found, StoreError> {
     })
 }
 
-/// Whether the output in `folder` has a file `name` beside its parts.
-pub fn holds(folder: &Path, name: &str) -> Result<bool, StoreError> {
-    has(&Folders::below(folder)?, name)
-}
-
 /// Removes what was begun in `folder`; the manifest last, so that what is left after a crash is still
 /// known for what it is. Refuses a folder that holds anything that the job did not write, and removes
 /// nothing then.

@@ -45,7 +45,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::datatypes::SchemaRef;
 
-pub use beside::{Found, REPORTS, clear, found, holds};
+pub use beside::{Found, REPORTS, clear, found};
 pub use model::{MakePredictor, Model, Sessions};
 pub use output::Counts;
 
