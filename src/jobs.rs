@@ -21,7 +21,7 @@ pub(crate) use blocked::{Blocked, Step};
 pub(crate) use events::Events;
 pub(crate) use make::Maker;
 pub(crate) use scoring::{Asked, Drift, Scored, Scoring};
-pub(crate) use watermark::Watermark;
+pub(crate) use watermark::{Mark, Watermark, look_at_archive};
 
 /// The state of the jobs of `config`.
 pub(crate) fn state(config: &Config) -> State {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::cli::{JobsCommand, JobsHistoryArgs, JobsListArgs, JobsRunArgs};
 use crate::config::{Config, Job, resolved_jobs};
 use crate::exit::{self, Exit, WithExit};
-use crate::jobs::{Maker, Watermark, named, state, who};
+use crate::jobs::{Maker, look_at_archive, named, state, who};
 use crate::pipeline::Pipeline;
 
 pub(crate) fn run(command: &JobsCommand) -> anyhow::Result<Exit> {
@@ -228,7 +228,7 @@ fn latest(config: &Config, jobs: &[Job], job: &Job) -> anyhow::Result<Moment> {
         Trigger::Cron(_) | Trigger::Watermark => None,
     };
     let watermark = match &job.spec.trigger {
-        Trigger::Watermark => Watermark::new().at(config, &Lagging::default(), now)?,
+        Trigger::Watermark => look_at_archive(config)(&Lagging::default(), now)?,
         Trigger::Cron(_) | Trigger::After(_) => None,
     };
     let world = World { now, since: now, watermark, before: before.as_ref() };

@@ -15,7 +15,9 @@ use super::Waiting;
 use crate::config::{Job, resolved_jobs};
 use crate::exit;
 use crate::health::{Health, Part};
-use crate::jobs::{Blocked, Board, Events, Maker, Step, Watermark, problems, state, who};
+use crate::jobs::{
+    Blocked, Board, Events, Maker, Mark, Step, Watermark, look_at_archive, problems, state, who,
+};
 use crate::pipeline::{Pipeline, RESULTS};
 use crate::supervise::{Trouble, keep_running};
 
@@ -30,8 +32,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 type Making<'scope> = ScopedJoinHandle<'scope, anyhow::Result<()>>;
 /// When a job was started last: one with many runs behind it takes turns with the others.
 type Turns<'scope> = BTreeMap<&'scope str, Instant>;
-/// The watermark, or why it is not known.
-type Mark = anyhow::Result<Option<Timestamp>>;
 
 /// Starts runs until `stop`.
 pub(crate) fn jobs(pipeline: &Pipeline, health: &Health, stop: &Stop) -> anyhow::Result<()> {
@@ -109,7 +109,7 @@ impl<'a> Hop<'a> {
     fn run(&self, part: &Part, stop: &Stop) {
         let mut known = Known {
             board: Board::of(self.jobs, self.state),
-            watermark: Watermark::new(),
+            watermark: Watermark::new(look_at_archive(&self.pipeline.config)),
             blocked: Blocked::default(),
         };
         for job in self.jobs {
@@ -127,7 +127,8 @@ impl<'a> Hop<'a> {
                 let long_ago =
                     |(at, before): (Instant, i64)| before != minute || at.elapsed() >= LOOK_EVERY;
                 let ended = self.reap(&mut making, &mut known.blocked);
-                if ended || looked.is_none_or(long_ago) {
+                let heard = known.watermark.hear();
+                if ended || heard || looked.is_none_or(long_ago) {
                     looked = Some((Instant::now(), minute));
                     self.start(scope, stop, &mut known, &mut making, &mut turns);
                     part.set(known.blocked.count() < self.jobs.len());
@@ -158,8 +159,13 @@ impl<'a> Hop<'a> {
             let name = job.spec.name.as_str();
             !making.contains_key(name) && !known.blocked.waits(name, at)
         });
-        let mark = match free.iter().any(|job| matches!(job.spec.trigger, Trigger::Watermark)) {
-            true => known.watermark.at(&self.pipeline.config, &self.waiting.of(RESULTS), now),
+        // One that is held up wants to know, too: it is tried again with what was seen last.
+        let is_wanted = self.jobs.iter().any(|job| {
+            let name = job.spec.name.as_str();
+            matches!(job.spec.trigger, Trigger::Watermark) && !making.contains_key(name)
+        });
+        let mark = match is_wanted {
+            true => known.watermark.at(self.waiting.of(RESULTS), now, at),
             false => Ok(None),
         };
         let mut all: Vec<(&'scope Job, Due)> = Vec::new();
