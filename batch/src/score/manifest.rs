@@ -2,12 +2,13 @@
 //!
 //! The manifest is written once, before the first row, and never changed: which parts are done is what
 //! lies in the output folder. A job that was asked something else is refused, and so is one whose files
-//! changed or went away. Files that came into its input since are not its own.
+//! changed or went away. Files that came into its input since are not its own, as long as that is named as it was:
+//! where it is named otherwise they are what is asked for now, and refused.
 
 use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,8 @@ pub(super) const NAME: &str = "manifest.json";
 const FORMAT: u32 = 2;
 /// Largest manifest: some 100,000 files and their parts.
 const MAX_BYTES: u64 = 256 << 20;
+/// Inputs that an error names, of as many as a command line may have.
+const MAX_NAMED: usize = 3;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,15 +47,25 @@ pub(super) struct Manifest {
     /// Columns that folders' names give.
     #[serde(default)]
     hive: Vec<String>,
+    /// The input as it was named, from the root: files, folders and patterns. Empty in the form before.
+    #[serde(default)]
+    named: Vec<PathBuf>,
     inputs: Vec<Input>,
     /// Place of the file and the bytes in which the part starts.
     parts: Vec<(usize, Range<u64>)>,
 }
 
 impl Manifest {
-    pub(super) fn of(config: &ScoreConfig, model: &Model, planned: &Planned) -> Self {
+    pub(super) fn of(
+        config: &ScoreConfig,
+        model: &Model,
+        planned: &Planned,
+    ) -> Result<Self, StoreError> {
         let parts = planned.parts.iter().map(|part| (part.input, part.range.clone()));
-        Self {
+        let named = config.inputs.iter().map(|input| {
+            files::absolute(input).map_err(|error| StoreError::io("resolve", input, error))
+        });
+        Ok(Self {
             format: FORMAT,
             model: format!("{}@{}", model.name, model.version),
             model_sha256: model.sha256.clone(),
@@ -63,9 +76,10 @@ impl Manifest {
             columns: config.columns.clone(),
             coordinates: config.coordinates,
             hive: planned.shape.hive.iter().map(|key| key.name().clone()).collect(),
+            named: named.collect::<Result<_, _>>()?,
             inputs: planned.inputs.clone(),
             parts: parts.collect(),
-        }
+        })
     }
 
     /// The files with which the job began.
@@ -73,11 +87,12 @@ impl Manifest {
         &self.inputs
     }
 
-    /// Writes the manifest of a job that begins; refuses to go on with another one.
-    pub(super) fn begin(&self, folders: &Folders) -> Result<(), StoreError> {
+    /// Writes the manifest of a job that begins; refuses to go on with another one. `files_new` of the input are
+    /// not of the job that was begun.
+    pub(super) fn begin(&self, folders: &Folders, files_new: usize) -> Result<(), StoreError> {
         let (files, path) = (&*folders.files, folders.root.join(NAME));
         if let Some(found) = read(files, &path)? {
-            return self.check(&found, &folders.root);
+            return self.check(found, files_new, &folders.root);
         }
         let text = serde_json::to_vec(self).expect("a manifest is JSON");
         if folders.put(NAME, &text)? {
@@ -85,12 +100,17 @@ impl Manifest {
         }
         // Where there is no lock somebody else may have begun meanwhile.
         let gone = || damaged(&path, "it comes and goes");
-        self.check(&read(files, &path)?.ok_or_else(gone)?, &folders.root)
+        self.check(read(files, &path)?.ok_or_else(gone)?, files_new, &folders.root)
     }
 
     /// Refuses another job's folder.
-    fn check(&self, found: &Self, folder: &Path) -> Result<(), StoreError> {
-        if self == found {
+    fn check(&self, mut found: Self, files_new: usize, folder: &Path) -> Result<(), StoreError> {
+        // Other names of the same files ask for nothing else; the form before does not say how they were named.
+        let same_files = files_new == 0 && self.inputs == found.inputs;
+        if same_files || found.named.is_empty() {
+            found.named.clone_from(&self.named);
+        }
+        if *self == found {
             return Ok(());
         }
         let show = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
@@ -118,7 +138,8 @@ impl Manifest {
                 _ => format!("{what}: {was} then, {is} now"),
             })
             .collect();
-        differences.extend(self.changed(found));
+        differences.extend(self.renamed(&found));
+        differences.extend(self.changed(&found));
         if differences.is_empty() {
             differences.push("the input is cut in other parts by this version of tidegate".into());
         }
@@ -128,6 +149,14 @@ impl Manifest {
             folder.display(),
             differences.join("; ")
         )))
+    }
+
+    /// How the input was named, where that was another way.
+    fn renamed(&self, found: &Self) -> Option<String> {
+        let both = self.named.iter().zip(&found.named);
+        let same = both.take_while(|(is, was)| is == was).count();
+        let (was, is) = (shown(&found.named, same), shown(&self.named, same));
+        (self.named != found.named).then(|| format!("input: {was} then, {is} now"))
     }
 
     /// The first file that is not what it was, or is only in one of both.
@@ -172,6 +201,17 @@ fn count(inputs: &[Input]) -> String {
     format!("{} files", inputs.len())
 }
 
+/// Some of these inputs, the one at `from` among them.
+fn shown(named: &[PathBuf], from: usize) -> String {
+    let from = from.min(named.len().saturating_sub(MAX_NAMED));
+    let some: Vec<String> =
+        named[from..].iter().take(MAX_NAMED).map(|path| path.display().to_string()).collect();
+    match named.len() - some.len() {
+        0 => some.join(", "),
+        others => format!("{} and {others} others", some.join(", ")),
+    }
+}
+
 fn read(files: &dyn Files, path: &Path) -> Result<Option<Manifest>, StoreError> {
     let found = match files.stat(path) {
         Ok(found) if found.bytes > MAX_BYTES => return Err(damaged(path, "it is too large")),
@@ -192,4 +232,17 @@ fn damaged(path: &Path, reason: &str) -> StoreError {
         "{} is no manifest of `tidegate score` ({reason}): name another output folder",
         path.display()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_inputs_some_are_shown_that_differ() {
+        let many = ["a", "b", "c", "d", "e"].map(PathBuf::from);
+        assert_eq!(shown(&many[..2], 1), "a, b");
+        assert_eq!(shown(&many, 1), "b, c, d and 2 others");
+        assert_eq!(shown(&many, 5), "c, d, e and 2 others");
+    }
 }

@@ -148,8 +148,8 @@ impl Job {
         if lock.is_some() {
             folders.sweep(&folders.temporaries, &folders::is_temporary)?;
         }
-        let manifest = manifest::Manifest::of(&config, &model, &planned);
-        manifest.begin(&folders)?;
+        let manifest = manifest::Manifest::of(&config, &model, &planned)?;
+        manifest.begin(&folders, files_new)?;
         let there = HashSet::<String>::from_iter(folders.names(&folders.results)?);
         let done = (0..planned.parts.len())
             .map(|part| match there.contains(&folders::name(part)) {

@@ -183,3 +183,31 @@ fn beside_what_came_since_what_differs_is_refused_as_before() {
     let said = refused(asked);
     assert!(said.contains("another job") && said.contains("b.parquet changed)"), "{said}");
 }
+
+#[test]
+fn another_name_of_the_input_is_refused_where_it_means_other_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let named = |inputs: &[&str]| config(folder.path(), inputs);
+    parquet(&at("in/a/0.parquet"), 0, 4);
+    run(named(&["in/a/*.parquet"])).unwrap();
+    assert_eq!(run(named(&["in"])).unwrap().counts.scored, 4, "the same files");
+    parquet(&at("in/b/0.parquet"), 4, 4);
+    for wider in [&["in/**/*.parquet"][..], &["in"], &["in/a", "in/b"]] {
+        let said = refused(named(wider));
+        assert!(said.contains("another job") && said.contains("or remove this one"), "{said}");
+        let now: Vec<_> = wider.iter().map(|name| at(name).display().to_string()).collect();
+        let expected = format!("in/a/*.parquet then, {} now)", now.join(", "));
+        assert!(said.contains(&expected), "{said}");
+    }
+    // Named as it was, a live folder keeps no job from its end.
+    parquet(&at("in/a/1.parquet"), 8, 4);
+    let done = run(named(&["in/a/*.parquet"])).unwrap();
+    assert_eq!((done.files_new, done.counts.scored), (1, 4));
+    // A manifest of the form before does not say how it was named.
+    let path = at("out/manifest.json");
+    let mut before: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert!(before.as_object_mut().unwrap().remove("named").is_some());
+    fs::write(&path, before.to_string()).unwrap();
+    assert_eq!(run(named(&["in"])).unwrap().files_new, 2);
+}
