@@ -17,6 +17,9 @@ use crate::files::{self, Entry, Files, NewFile, ensure_dir};
 
 /// Rows of a row group written here.
 const ROW_GROUP_ROWS: usize = 128 << 10;
+/// Rows of a part that one file takes in an object store, where a file is a request of 1 GiB at most: 4 KiB a row,
+/// compressed. Rows and not bytes: whoever does the part again cuts it in the same places.
+const OBJECT_ROWS: u64 = 256 << 10;
 
 /// See the module.
 #[derive(Clone)]
@@ -26,6 +29,8 @@ pub(super) struct Folders {
     pub(super) results: PathBuf,
     pub(super) rejects: PathBuf,
     pub(super) temporaries: PathBuf,
+    /// Rows of a part that one file takes.
+    pub(super) file_rows: u64,
 }
 
 impl Folders {
@@ -37,6 +42,7 @@ impl Folders {
             results: below("results"),
             rejects: below("rejects"),
             temporaries: below(".tidegate-tmp"),
+            file_rows: if files::is_object(root) { OBJECT_ROWS } else { u64::MAX },
         })
     }
 
@@ -174,15 +180,30 @@ impl Folders {
     }
 }
 
-/// File name of a part.
+/// File name of a part, of its last file where it has several.
 pub(super) fn name(part: usize) -> String {
     format!("{part:06}.parquet")
 }
 
-/// The part whose file has this name.
+/// Name of a file of a part that goes before its last one, by name, too; `number` is from 0.
+pub(super) fn name_before(part: usize, number: usize) -> String {
+    format!("{part:06}-{number:06}.parquet")
+}
+
+/// The part of which a file has this name.
 pub(super) fn part(file: &str) -> Option<usize> {
-    let part = file.strip_suffix(".parquet")?.parse().ok()?;
-    (name(part) == file).then_some(part)
+    let stem = file.strip_suffix(".parquet")?;
+    let (part, known) = match stem.split_once('-') {
+        Some((part, number)) => {
+            let part = part.parse().ok()?;
+            (part, name_before(part, number.parse().ok()?))
+        }
+        None => {
+            let part = stem.parse().ok()?;
+            (part, name(part))
+        }
+    };
+    (known == file).then_some(part)
 }
 
 /// Whether a file that is being written has this name.
@@ -199,6 +220,9 @@ mod tests {
     fn only_names_that_a_job_gives_are_its_own() {
         let parts = ["000000.parquet", "000123.parquet", "1234567.parquet"].map(part);
         assert_eq!(parts, [Some(0), Some(123), Some(1_234_567)]);
+        let several = ["000012-000000.parquet", "000012-000345.parquet", "000012.parquet"];
+        assert_eq!(several.map(part), [Some(12); 3]);
+        assert!(several.is_sorted(), "rows in the order of the names");
         let others = [
             "0.parquet",
             "00000a.parquet",
@@ -209,8 +233,11 @@ mod tests {
             "results-000001.parquet",
             ".parquet",
             "mine.parquet",
+            "000012-1.parquet",
+            "000012-.parquet",
+            "000012-000000-000000.parquet",
         ];
-        assert_eq!(others.map(part), [None; 9]);
+        assert_eq!(others.map(part), [None; 12]);
         let own = ["results-000001.parquet", "rejects-000001.parquet", "manifest.json", "_SUCCESS"];
         assert!(own.iter().all(|name| is_temporary(name)));
         let others = ["000001.parquet", "results-1.parquet", "left.tmp", "results", "notes.txt"];

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! manifest.json          what was asked, and of which files: another job is refused
-//! results/000000.parquet one file a part: the input's columns, then the model's
+//! results/000000.parquet one file a part: the input's columns, then the model's; in an object store files of
+//!                        256 Ki rows, 000000-000000.parquet and so on before it
 //! rejects/000000.parquet rows that contract or model refused, with the reason; only where there are
 //! report.json, .html     how the input has drifted, where that was asked
 //! _SUCCESS               nothing comes any more
@@ -152,10 +153,7 @@ impl Job {
         manifest.begin(&folders, files_new)?;
         let there = HashSet::<String>::from_iter(folders.names(&folders.results)?);
         let done = (0..planned.parts.len())
-            .map(|part| match there.contains(&folders::name(part)) {
-                true => output::done(&folders, part),
-                false => Ok(None),
-            })
+            .map(|part| output::done(&folders, part, &there))
             .collect::<Result<Vec<_>, _>>()?;
         if lock.is_some() {
             // Rejects whose results are missing are of a part that is done again.

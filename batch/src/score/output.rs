@@ -3,6 +3,11 @@
 //! The rejects are published first, the results last: a part is done when its results are there. Rejects
 //! of a part that is done again replace those that were left; they are the same rows. That is what keeps
 //! jobs apart where nothing can be locked: of two that do a part, one gives it its results.
+//!
+//! In an object store a file is bounded, and a part may have several. Those before the last one go first, and
+//! replace what was left, as rejects do; the last one says how many they are.
+
+use std::collections::HashSet;
 
 use arrow::array::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -11,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Model;
 use super::columns::{Columns, Stamp};
-use super::folders::{Folders, name};
+use super::folders::{Folders, name, name_before};
 use crate::archive::OpenFile;
 use crate::error::StoreError;
 use crate::files;
@@ -44,15 +49,34 @@ impl Counts {
     }
 }
 
-/// The files of a part being written; without `publish` nothing stays of them.
+/// What the last file of a part says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Said {
+    #[serde(flatten)]
+    counts: Counts,
+    /// Files of results that go before it.
+    #[serde(default)]
+    before: usize,
+}
+
+/// The files of a part being written; without `publish` it is not done.
 pub(super) struct PartFiles<'a> {
     columns: &'a Columns,
     folders: &'a Folders,
     part: usize,
+    /// Files of results that are full and published.
+    before: usize,
+    open: Stretch,
+    counts: Counts,
+}
+
+/// The rows of a part that go into one file of results, and into one of rejects.
+struct Stretch {
+    /// Of the file, as long as it is written.
     name: String,
     results: OpenFile,
     rejects: Option<OpenFile>,
-    counts: Counts,
+    rows: u64,
 }
 
 impl<'a> PartFiles<'a> {
@@ -61,10 +85,8 @@ impl<'a> PartFiles<'a> {
         folders: &'a Folders,
         part: usize,
     ) -> Result<Self, StoreError> {
-        let name = name(part);
-        let results = folders.open(format!("results-{name}"), &columns.results)?;
-        let counts = Counts::default();
-        Ok(Self { columns, folders, part, name, results, rejects: None, counts })
+        let open = Stretch::begin(columns, folders, name(part))?;
+        Ok(Self { columns, folders, part, before: 0, open, counts: Counts::default() })
     }
 
     /// Appends what the plan made of some rows.
@@ -74,16 +96,50 @@ impl<'a> PartFiles<'a> {
         model: &Model,
         stamp: &Stamp,
     ) -> Result<(), StoreError> {
+        let mut at = 0;
+        while at < batch.num_rows() {
+            // Not before there is another row: the last file is not an empty one.
+            if self.open.rows == self.folders.file_rows {
+                self.turn()?;
+            }
+            let room = self.folders.file_rows - self.open.rows;
+            let rows = room.min((batch.num_rows() - at) as u64) as usize;
+            self.append(&batch.slice(at, rows), model, stamp)?;
+            at += rows;
+        }
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        batch: &RecordBatch,
+        model: &Model,
+        stamp: &Stamp,
+    ) -> Result<(), StoreError> {
         let (results, rejects) = self.columns.split(batch, model, stamp)?;
+        let open = &mut self.open;
+        open.rows += batch.num_rows() as u64;
         self.counts.scored += results.num_rows() as u64;
-        self.results.write(&results, &[])?;
+        open.results.write(&results, &[])?;
         let Some(rejects) = rejects else { return Ok(()) };
         self.counts.rejected += rejects.num_rows() as u64;
-        if self.rejects.is_none() {
-            let name = format!("rejects-{}", self.name);
-            self.rejects = Some(self.folders.open(name, &self.columns.rejects)?);
+        if open.rejects.is_none() {
+            let name = format!("rejects-{}", open.name);
+            open.rejects = Some(self.folders.open(name, &self.columns.rejects)?);
         }
-        self.rejects.as_mut().expect("just opened").write(&rejects, &[])
+        open.rejects.as_mut().expect("just opened").write(&rejects, &[])
+    }
+
+    /// Publishes the stretch that is full, and begins the next one.
+    fn turn(&mut self) -> Result<(), StoreError> {
+        let name = name_before(self.part, self.before);
+        // Under another name than the one that is still open.
+        let next = Stretch::begin(self.columns, self.folders, name.clone())?;
+        let full = std::mem::replace(&mut self.open, next);
+        replace_rejects(full.rejects, self.folders, &name)?;
+        full.results.replace(vec![], &self.folders.results.join(&name))?;
+        self.before += 1;
+        Ok(())
     }
 
     /// Rows written so far.
@@ -91,24 +147,22 @@ impl<'a> PartFiles<'a> {
         self.counts.scored + self.counts.rejected
     }
 
-    /// Makes both files durable under their names; `rows` were read.
+    /// Makes the files durable under their names; `rows` were read.
     pub(super) fn publish(self, rows: u64) -> Result<Counts, StoreError> {
-        let (counts, folders) = (Counts { rows, ..self.counts }, self.folders);
-        if let Some(rejects) = self.rejects {
-            rejects.replace(vec![], &folders.rejects.join(&self.name))?;
-            folders.sync(&folders.rejects)?;
-        }
-        let to = folders.results.join(&self.name);
-        let said = serde_json::to_string(&counts).expect("numbers are JSON");
-        let metadata = vec![KeyValue::new(FOOTER.to_owned(), said)];
-        if self.results.publish(metadata, &to)?.is_some() {
+        let (folders, name) = (self.folders, name(self.part));
+        let said = Said { counts: Counts { rows, ..self.counts }, before: self.before };
+        replace_rejects(self.open.rejects, folders, &name)?;
+        let to = folders.results.join(&name);
+        let footer = serde_json::to_string(&said).expect("numbers are JSON");
+        let metadata = vec![KeyValue::new(FOOTER.to_owned(), footer)];
+        if self.open.results.publish(metadata, &to)?.is_some() {
             folders.sync(&folders.results)?;
-            return Ok(counts);
+            return Ok(said.counts);
         }
         // Where nothing can be locked, the same job may have done the part meanwhile: then it is done.
-        let theirs = if files::is_object(&to) { done(folders, self.part)? } else { None };
-        let same = theirs.filter(|theirs| *theirs == counts);
-        same.ok_or_else(|| {
+        let theirs = if files::is_object(&to) { read(folders, self.part)? } else { None };
+        let same = theirs.filter(|theirs| *theirs == said);
+        same.map(|theirs| theirs.counts).ok_or_else(|| {
             StoreError::Query(format!(
                 "{} is there already: something else writes to this folder; name another one",
                 to.display()
@@ -117,8 +171,38 @@ impl<'a> PartFiles<'a> {
     }
 }
 
-/// What became of a part that is done; `None` where it is not.
-pub(super) fn done(folders: &Folders, part: usize) -> Result<Option<Counts>, StoreError> {
+impl Stretch {
+    fn begin(columns: &Columns, folders: &Folders, name: String) -> Result<Self, StoreError> {
+        let results = folders.open(format!("results-{name}"), &columns.results)?;
+        Ok(Self { name, results, rejects: None, rows: 0 })
+    }
+}
+
+fn replace_rejects(
+    rejects: Option<OpenFile>,
+    folders: &Folders,
+    name: &str,
+) -> Result<(), StoreError> {
+    let Some(rejects) = rejects else { return Ok(()) };
+    rejects.replace(vec![], &folders.rejects.join(name))?;
+    folders.sync(&folders.rejects)
+}
+
+/// What became of a part that is done; `None` where it is not, or where a file of it is none of the results that are
+/// `there`.
+pub(super) fn done(
+    folders: &Folders,
+    part: usize,
+    there: &HashSet<String>,
+) -> Result<Option<Counts>, StoreError> {
+    if !there.contains(&name(part)) {
+        return Ok(None);
+    }
+    let whole = |said: &Said| (0..said.before).all(|at| there.contains(&name_before(part, at)));
+    Ok(read(folders, part)?.filter(whole).map(|said| said.counts))
+}
+
+fn read(folders: &Folders, part: usize) -> Result<Option<Said>, StoreError> {
     let path = folders.results.join(name(part));
     let file = match files::open(&path) {
         Ok(file) => file,

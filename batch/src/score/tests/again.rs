@@ -108,6 +108,51 @@ fn clear_removes_what_the_job_wrote_and_nothing_where_there_is_more() {
 }
 
 #[test]
+fn a_part_that_is_more_than_one_object_has_several_and_is_done_when_all_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = ["0", "1", "2", "3", "-4", "5", "6", "7", "8", "9"].iter().enumerate();
+    let lines: String = lines.map(|(row, x)| format!("r{row},{x},1\n")).collect();
+    fs::write(folder.path().join("in.csv"), format!("id,x,n\n{lines}")).unwrap();
+    crate::files::put_for_tests("test-large", Arc::new(object_store::memory::InMemory::new()));
+    let output = Path::new("s3://test-large/out");
+    let asked = ScoreConfig { output: output.into(), ..config(folder.path(), &["in.csv"]) };
+    let open = || {
+        let mut job = Job::open(asked.clone(), model(CONTRACT)).unwrap();
+        job.folders.file_rows = 4;
+        job
+    };
+    let folders = Folders::below(output).unwrap();
+    let names = |of: &Path| {
+        let mut names = folders.names(of).unwrap();
+        names.sort();
+        names
+    };
+    let whole = ["000000-000000.parquet", "000000-000001.parquet", "000000.parquet"];
+    let made_whole = |now: SystemTime| {
+        let mut job = open();
+        assert_eq!(job.state().parts_done, 0);
+        job.run(1, now, &|_| {}, &|| false).unwrap();
+        assert_eq!(job.state().counts, Counts { rows: 10, scored: 9, rejected: 1 });
+        assert_eq!(names(&folders.results), whole);
+        assert_eq!(names(&folders.rejects), ["000000-000001.parquet"]);
+        let files = whole.iter().map(|name| folders.results.join(name));
+        let batches = files.flat_map(|file| ParquetRows::open(&file, 1000).unwrap());
+        let ids = texts(&batches.map(Result::unwrap).collect::<Vec<_>>(), "id");
+        assert_eq!(ids, ["r0", "r1", "r2", "r3", "r5", "r6", "r7", "r8", "r9"]);
+    };
+    made_whole(SystemTime::UNIX_EPOCH);
+    assert_eq!(open().state().parts_done, 1);
+    // The last one as of a job that was killed, one before it as of somebody who tidied up.
+    for gone in [whole[2], whole[0]] {
+        folders.files.remove(&folders.results.join(gone)).unwrap();
+        made_whole(SystemTime::now());
+    }
+    assert_eq!(open().state().counts.scored, 9);
+    clear(output).unwrap();
+    assert!(names(&folders.results).is_empty() && names(&folders.rejects).is_empty());
+}
+
+#[test]
 fn parts_without_a_manifest_are_nobodys() {
     let (_folder, asked) = prepared();
     run(asked.clone()).unwrap();
