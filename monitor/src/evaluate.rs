@@ -151,8 +151,8 @@ pub fn complete(
     let firsts = first.counter.counted().filter_map(|counted| counted.footer.first_pane_us);
     let Some(oldest) = firsts.min() else { return Ok(Round::default()) };
     // Times before 1970 are somebody's way to say that there is none.
-    let first = || (clock.windows.of(oldest).end - 1).max(0);
-    let from = reports.position().unwrap_or_else(first);
+    let earliest = || (clock.windows.of(oldest).end - 1).max(0);
+    let from = reports.position().unwrap_or_else(earliest);
     let complete = clock.windows.complete_before(mark);
     if from >= complete {
         return Ok(Round { windows: from..from, watermark: Some(mark), ..Round::default() });

@@ -15,7 +15,7 @@ only where there are any), manifest.json, _SUCCESS when all is there and, with -
 again, and a finished one does nothing; the same is: the same files (path, size, time of change), model \
 (model.onnx and model.toml), contract and options. Files that came into the input since it was begun are told (files_new \
 in JSON) and not scored: name another output folder for them; where the input is named otherwise than it was, as by a \
-wider pattern, they are refused. A prediction that is not finite is null, and so is a label \
+wider pattern or one that the shell expands (quote it), they are refused. A prediction that is not finite is null, and so is a label \
 that scores with a NaN would decide. Exit codes: 0 all rows are scored or rejected · 1 failed · 2 usage, or the folder \
 is another job's"
 )]

@@ -18,6 +18,8 @@ use crate::pipeline::RESULTS;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long a look may take before the jobs that wait for it are held up: looks after the first read new files only.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same until one has succeeded: that one reads the end of every file.
+const PATIENCE_AT_FIRST: Duration = Duration::from_secs(600);
 
 /// The watermark, or why it is not known.
 pub(crate) type Mark = anyhow::Result<Option<Timestamp>>;
@@ -45,6 +47,8 @@ pub(crate) struct Watermark {
     looking: Option<JoinHandle<Mark>>,
     /// When the last one was begun.
     begun: Option<Instant>,
+    /// Whether one has succeeded.
+    knows_files: bool,
     /// What the last one that ended said.
     said: Result<Option<Timestamp>, String>,
 }
@@ -52,7 +56,8 @@ pub(crate) struct Watermark {
 impl Watermark {
     /// Nothing is known yet.
     pub(crate) fn new(look: Look) -> Self {
-        Self { look: Arc::new(Mutex::new(look)), looking: None, begun: None, said: Ok(None) }
+        let (looking, begun, said) = (None, None, Ok(None));
+        Self { look: Arc::new(Mutex::new(look)), looking, begun, knows_files: false, said }
     }
 
     /// Takes what a look has said meanwhile; answers whether that is news.
@@ -65,6 +70,7 @@ impl Watermark {
         };
         let said = ended.join().unwrap_or_else(|panic| resume_unwind(panic));
         let said = said.map_err(|error| format!("{error:#}"));
+        self.knows_files |= said.is_ok();
         let before = std::mem::replace(&mut self.said, said);
         before != self.said
     }
@@ -72,16 +78,17 @@ impl Watermark {
     /// The watermark as the last look found it; begins another when that is some seconds old. Does not wait.
     pub(crate) fn at(&mut self, lagging: Lagging, now: Timestamp, clock: Instant) -> Mark {
         self.hear();
+        let patience = if self.knows_files { PATIENCE } else { PATIENCE_AT_FIRST };
         let since = self.begun.map(|begun| clock.saturating_duration_since(begun));
         if self.looking.is_none() && since.is_none_or(|since| since >= LOOK_EVERY) {
             self.begun = Some(clock);
             self.begin(lagging, now);
         } else if self.looking.is_some()
             && self.said.is_ok()
-            && since.is_some_and(|since| since >= PATIENCE)
+            && since.is_some_and(|since| since >= patience)
         {
             // What an earlier look failed with says more.
-            anyhow::bail!("a look at it has not ended for {} s", PATIENCE.as_secs());
+            anyhow::bail!("a look at it has not ended for {} s", patience.as_secs());
         }
         self.said.clone().map_err(anyhow::Error::msg)
     }
@@ -131,20 +138,28 @@ mod tests {
             Err("a look at it has not ended for 30 s".to_owned());
         assert_eq!(at(&mut watermark, Duration::ZERO), Ok(None));
         assert!(!watermark.hear());
-        assert_eq!(at(&mut watermark, LOOK_EVERY), Ok(None), "it is still waited for");
-        assert_eq!(at(&mut watermark, PATIENCE), slow);
+        assert_eq!(at(&mut watermark, PATIENCE), Ok(None), "the first reads every file");
+        let too_slow = Err("a look at it has not ended for 600 s".to_owned());
+        assert_eq!(at(&mut watermark, PATIENCE_AT_FIRST), too_slow);
         answer.send(Ok(Some(now))).expect("it is looked");
         assert!(heard(&mut watermark), "that is news");
-        assert_eq!(at(&mut watermark, PATIENCE), Ok(Some(now)), "and another look is begun");
+        let second = PATIENCE_AT_FIRST + LOOK_EVERY;
+        assert_eq!(at(&mut watermark, second), Ok(Some(now)), "and another look is begun");
+        assert_eq!(at(&mut watermark, second + LOOK_EVERY), Ok(Some(now)), "that is waited for");
+        assert_eq!(at(&mut watermark, second + PATIENCE), slow);
         answer.send(Err(anyhow::anyhow!("no bucket"))).expect("it is looked");
         assert!(heard(&mut watermark));
         // Until one succeeds, whatever looks are under way: an error is said once.
         for after in [PATIENCE, 2 * PATIENCE, 4 * PATIENCE] {
-            assert_eq!(at(&mut watermark, after), Err("no bucket".to_owned()), "{after:?}");
+            assert_eq!(
+                at(&mut watermark, second + after),
+                Err("no bucket".to_owned()),
+                "{after:?}"
+            );
         }
         answer.send(Ok(Some(now))).expect("it is looked");
         assert!(heard(&mut watermark));
-        assert_eq!(at(&mut watermark, 2 * PATIENCE), Ok(Some(now)));
+        assert_eq!(at(&mut watermark, second + PATIENCE), Ok(Some(now)));
         assert_eq!(looks.try_iter().count(), 3, "one at a time, and no more than are called for");
     }
 }

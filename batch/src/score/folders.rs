@@ -125,6 +125,15 @@ impl Folders {
         }
     }
 
+    /// Whether there is a file of this name.
+    pub(super) fn has(&self, path: &Path) -> Result<bool, StoreError> {
+        match self.files.stat(path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(StoreError::io("open", path, error)),
+        }
+    }
+
     /// Names of the files in `folder`; none where there is no such folder.
     pub(super) fn names(&self, folder: &Path) -> Result<Vec<String>, StoreError> {
         Ok(self.list(folder)?.into_iter().map(|entry| entry.name).collect())

@@ -156,7 +156,12 @@ impl Manifest {
         let both = self.named.iter().zip(&found.named);
         let same = both.take_while(|(is, was)| is == was).count();
         let (was, is) = (shown(&found.named, same), shown(&self.named, same));
-        (self.named != found.named).then(|| format!("input: {was} then, {is} now"))
+        // Quoted, a pattern is one name, whatever came since.
+        let hint = match self.named.len() {
+            0 | 1 => "",
+            _ => " (quote a pattern, so that the shell does not expand it)",
+        };
+        (self.named != found.named).then(|| format!("input: {was} then, {is} now{hint}"))
     }
 
     /// The first file that is not what it was, or is only in one of both.

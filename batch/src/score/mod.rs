@@ -1,7 +1,7 @@
 //! Batch scoring: files in, the same rows with predictions out, by the predictor of the stream.
 //!
-//! The input is cut in parts; each is one DataFusion plan (scan, condition, model) that ends in one
-//! published file, so that a job that was killed goes on with the parts that are not there and a
+//! The input is cut in parts; each is one DataFusion plan (scan, condition, model) that ends in
+//! a published file, so that a job that was killed goes on with the parts that are not there and a
 //! finished one does nothing. The output folder holds
 //!
 //! ```text

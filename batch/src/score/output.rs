@@ -5,9 +5,10 @@
 //! jobs apart where nothing can be locked: of two that do a part, one gives it its results.
 //!
 //! In an object store a file is bounded, and a part may have several. Those before the last one go first, and
-//! replace what was left, as rejects do; the last one says how many they are.
+//! replace what was left, as rejects do; the last one says how many they are. Once it is there nothing is replaced.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -136,8 +137,14 @@ impl<'a> PartFiles<'a> {
         // Under another name than the one that is still open.
         let next = Stretch::begin(self.columns, self.folders, name.clone())?;
         let full = std::mem::replace(&mut self.open, next);
-        replace_rejects(full.rejects, self.folders, &name)?;
-        full.results.replace(vec![], &self.folders.results.join(&name))?;
+        let to = self.folders.results.join(&name);
+        if self.folders.has(&last(self.folders, self.part))? {
+            // Somebody else has done the part, and it may have readers: only what is missing is put there.
+            full.results.publish(vec![], &to)?;
+        } else {
+            replace_rejects(full.rejects, self.folders, &name)?;
+            full.results.replace(vec![], &to)?;
+        }
         self.before += 1;
         Ok(())
     }
@@ -151,8 +158,11 @@ impl<'a> PartFiles<'a> {
     pub(super) fn publish(self, rows: u64) -> Result<Counts, StoreError> {
         let (folders, name) = (self.folders, name(self.part));
         let said = Said { counts: Counts { rows, ..self.counts }, before: self.before };
+        let to = last(folders, self.part);
+        if files::is_object(&to) && !folders.has(&to)? {
+            drop_behind(folders, self.part, self.before)?;
+        }
         replace_rejects(self.open.rejects, folders, &name)?;
-        let to = folders.results.join(&name);
         let footer = serde_json::to_string(&said).expect("numbers are JSON");
         let metadata = vec![KeyValue::new(FOOTER.to_owned(), footer)];
         if self.open.results.publish(metadata, &to)?.is_some() {
@@ -198,8 +208,34 @@ pub(super) fn done(
     if !there.contains(&name(part)) {
         return Ok(None);
     }
-    let whole = |said: &Said| (0..said.before).all(|at| there.contains(&name_before(part, at)));
-    Ok(read(folders, part)?.filter(whole).map(|said| said.counts))
+    let Some(said) = read(folders, part)? else { return Ok(None) };
+    if there.contains(&name_before(part, said.before)) {
+        drop_behind(folders, part, said.before)?;
+    }
+    let whole = (0..said.before).all(|at| there.contains(&name_before(part, at)));
+    Ok(whole.then_some(said.counts))
+}
+
+/// The file that stands for a part.
+fn last(folders: &Folders, part: usize) -> PathBuf {
+    folders.results.join(name(part))
+}
+
+/// Removes files that an earlier try left which had more rows, as where the condition asks for the time: the last file
+/// does not count them, and readers would.
+fn drop_behind(folders: &Folders, part: usize, before: usize) -> Result<(), StoreError> {
+    for at in before.. {
+        let name = name_before(part, at);
+        let (results, rejects) = (folders.results.join(&name), folders.rejects.join(&name));
+        let left = [folders.has(&rejects)?, folders.has(&results)?];
+        if !left.contains(&true) {
+            break;
+        }
+        for (path, _) in [rejects, results].iter().zip(left).filter(|(_, is_left)| *is_left) {
+            folders.files.remove(path).map_err(|error| StoreError::io("remove", path, error))?;
+        }
+    }
+    Ok(())
 }
 
 fn read(folders: &Folders, part: usize) -> Result<Option<Said>, StoreError> {

@@ -1,4 +1,4 @@
-//! The input cut in parts: what one thread reads, scores and publishes as one file.
+//! The input cut in parts: what one thread reads, scores and publishes as one.
 //!
 //! A part is a stretch of row groups of a Parquet file, a stretch of lines of a JSON file, or a whole
 //! CSV file (a quoted cell may hold line ends, so none can be told from the middle). The same files

@@ -30,16 +30,16 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say it; units are in ARCHITECTURE")]
 pub struct Figures<T = f64> {
-    pub accuracy: Option<f64>,
-    pub precision: Option<f64>,
-    pub recall: Option<f64>,
-    pub f1: Option<f64>,
-    pub auc: Option<f64>,
-    pub log_loss: Option<f64>,
-    pub brier: Option<f64>,
-    pub mae: Option<f64>,
-    pub rmse: Option<f64>,
-    pub bias: Option<f64>,
+    pub accuracy: Option<T>,
+    pub precision: Option<T>,
+    pub recall: Option<T>,
+    pub f1: Option<T>,
+    pub auc: Option<T>,
+    pub log_loss: Option<T>,
+    pub brier: Option<T>,
+    pub mae: Option<T>,
+    pub rmse: Option<T>,
+    pub bias: Option<T>,
 }
 
 impl<T> Default for Figures<T> {

@@ -122,6 +122,8 @@ fn a_part_that_is_more_than_one_object_has_several_and_is_done_when_all_are_ther
         job
     };
     let folders = Folders::below(output).unwrap();
+    assert!(folders.file_rows < 1 << 20, "bounded in a store");
+    assert_eq!(Folders::below(folder.path()).unwrap().file_rows, u64::MAX);
     let names = |of: &Path| {
         let mut names = folders.names(of).unwrap();
         names.sort();
@@ -148,6 +150,14 @@ fn a_part_that_is_more_than_one_object_has_several_and_is_done_when_all_are_ther
         made_whole(SystemTime::now());
     }
     assert_eq!(open().state().counts.scored, 9);
+    // Of a try that was killed and had more rows: nobody counts them, and no reader may.
+    let extra = folders.results.join("000000-000002.parquet");
+    let temporary = folders.temporaries.join("extra");
+    folders.files.create(&temporary).unwrap().sync().unwrap();
+    folders.files.publish(&temporary, &extra).unwrap();
+    assert_eq!(names(&folders.results).len(), 4);
+    assert_eq!(open().state().parts_done, 1);
+    assert_eq!(names(&folders.results), whole);
     clear(output).unwrap();
     assert!(names(&folders.results).is_empty() && names(&folders.rejects).is_empty());
 }
@@ -242,7 +252,7 @@ fn another_name_of_the_input_is_refused_where_it_means_other_files() {
         let said = refused(named(wider));
         assert!(said.contains("another job") && said.contains("or remove this one"), "{said}");
         let now: Vec<_> = wider.iter().map(|name| at(name).display().to_string()).collect();
-        let expected = format!("in/a/*.parquet then, {} now)", now.join(", "));
+        let expected = format!("in/a/*.parquet then, {} now", now.join(", "));
         assert!(said.contains(&expected), "{said}");
     }
     // Named as it was, a live folder keeps no job from its end.
