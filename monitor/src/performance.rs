@@ -11,7 +11,8 @@
 //! | a class that never was the label | its recall is `None`, and counts as 0 in a mean over classes |
 //! | labels of one class only | AUC is `None`; log loss and Brier are defined |
 //! | a score that is NaN or outside of 0 to 1, a number that is not finite | counted as invalid, in nothing else |
-//! | fewer than two rows, or squares past the largest double | no standard error |
+//! | fewer than two rows | no standard error |
+//! | squares past the largest double | a standard error of 0 |
 //! | too few labels to calibrate by ([`MIN_ROWS`], [`MIN_OF_EACH`]) | scores are taken for probabilities |
 //! | a sum past the largest double | `f64::MAX` |
 

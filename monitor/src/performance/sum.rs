@@ -34,13 +34,13 @@ impl Sum {
         }
     }
 
-    /// Standard error of the mean of `n` terms, from the sum of their squares; `None` below two terms, and where
-    /// the squares are past the largest double.
+    /// Standard error of the mean of `n` terms, from the sum of their squares; `None` below two terms, and 0 where
+    /// the squares are past the largest double: nothing is so far off by chance.
     pub(super) fn standard_error(self, squares: Self, n: u64) -> Option<f64> {
         let (mean, mean_square) = (self.mean(n)?, squares.mean(n)?);
-        let is_known = n > 1 && squares.value() < f64::MAX && mean.powi(2).is_finite();
-        let variance = (mean_square - mean * mean).max(0.0);
-        is_known.then(|| (variance / (n - 1) as f64).sqrt())
+        let is_known = squares.value() < f64::MAX && mean.powi(2).is_finite();
+        let variance = if is_known { (mean_square - mean * mean).max(0.0) } else { 0.0 };
+        (n > 1).then(|| (variance / (n - 1) as f64).sqrt())
     }
 
     /// The mean of `n` terms.
