@@ -25,7 +25,7 @@ pub(crate) const ROWS: usize = 500;
 /// Windows of rows that the reference is fitted on.
 const REFERENCE_WINDOWS: usize = 96;
 /// Columns with nulls at most: weeks of a hundred would take half as long again.
-pub(crate) const NULL_COLUMNS: usize = 20;
+pub(crate) const NULL_COLUMNS: usize = 10;
 /// Windows before the first that counts: the reference *previous* lies so far back.
 const DAY: usize = 24;
 const HOUR_US: i64 = 3_600_000_000;
