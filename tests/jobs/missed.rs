@@ -102,6 +102,8 @@ fn damage_of_a_jobs_state_or_of_the_archive_holds_up_no_other_job() {
     }
     let child = jobs.spawn(&["run", "--only", "jobs"], &[]);
     child.wait_for("a run succeeded", SOON);
+    // The watermark is looked up beside the jobs.
+    child.wait_for("\"job\":\"daily\"", SOON);
     let log = child.whole_log();
     assert_eq!(log.matches("a job cannot go on").count(), 2, "{log}");
     assert!(!log.contains("hop failed"), "{log}");
