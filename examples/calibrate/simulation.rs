@@ -62,7 +62,7 @@ pub(crate) const STREAMS: [(&str, Stream); 8] = [
     ("seasonal, previous", Stream::Seasonal),
     ("heavy-tailed", Stream::HeavyTailed),
     ("nulls", Stream::Nulls(Gaps { shares: (0.001, 0.05), run: 1.0, rows: ROWS })),
-    ("nulls in runs", Stream::Nulls(Gaps { shares: (0.01, 0.05), run: 10.0, rows: ROWS })),
+    ("nulls in runs", Stream::Nulls(Gaps { shares: (0.01, 0.05), run: 5.0, rows: ROWS })),
     ("few rows", Stream::Nulls(Gaps { shares: (0.005, 0.005), run: 1.0, rows: 120 })),
 ];
 
