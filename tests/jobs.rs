@@ -167,6 +167,11 @@ fn a_job_runs_on_time_and_one_follows_it() {
     assert_eq!(then["scheduled"], first["scheduled"]);
     assert_eq!(then["made"]["rows"], FLIGHTS);
     assert!(then["made"]["scored"].as_u64().expect("a number") < FLIGHTS);
+    let results =
+        Path::new(then["output"].as_str().expect("a path")).join("results/000000.parquet");
+    let results = ParquetRows::open(&results, 1).expect("Parquet");
+    let predicted = |name: &str| results.schema().column_with_name(name).is_some();
+    assert!(predicted("prediction_late_probability"), "the job's model, not the configured one");
 }
 
 #[test]

@@ -242,6 +242,11 @@ fn counts_and_reports_lie_beside_the_tables() {
     ended_with(&watched.command(&["monitor", "evaluate"], &[]), 0);
     let again = watched.command(&["monitor", "count"], &["--json"]);
     ended_with(&again, 0);
+    let again: Value = serde_json::from_slice(&again.stdout).expect("JSON");
+    let of = &again["references"][0];
+    assert_eq!((&of["rows"], &of["new_rows"]), (&json!(FLIGHTS), &json!(0)), "counted once");
+    let counted = "SELECT sum(rows) FROM counts WHERE column_name IS NULL AND segment IS NULL";
+    assert_eq!(watched.sql(counted), FLIGHTS.to_string());
     let rows = watched.sql("SELECT count(*) FROM reports WHERE reference = 'training'");
     assert_ne!(rows, "0", "windows were judged");
 }

@@ -1,7 +1,7 @@
-//! Times counting: the inner loop, an archive back-filled, a day of minutes summed and judged.
+//! Times counting: the inner loop, an archive back-filled, a day of minutes and the one before it summed and judged.
 //!
 //! `count_rate bins` · `count_rate archive [ROWS] [COLUMNS]` (10,000,000 × 20) · `count_rate day [ROWS]
-//! [COLUMNS]` (1,440,000 × 100 in panes of a minute). Files lie in the temporary folder meanwhile.
+//! [COLUMNS]` (1,440,000 × 100 a day in panes of a minute). Files lie in the temporary folder meanwhile.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -19,7 +19,7 @@ use monitor::count::{Counter, Settings};
 use monitor::evaluate::{Rules, judge};
 use monitor::profile::{FitOptions, Profile, fit};
 use monitor::stats::{Binner, Bins, Sample};
-use monitor::window::{GroupSums, Windows, sums};
+use monitor::window::{Windows, sums};
 use schemas::MicroBatch;
 
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -79,30 +79,30 @@ fn archive(rows: usize, columns: usize) {
 #[allow(clippy::print_stdout)]
 fn day(rows: usize, columns: usize) {
     let root = tempfile::tempdir().expect("a temporary folder");
-    write(root.path(), rows, columns, DAY_MICROS);
+    write(root.path(), 2 * rows, columns, 2 * DAY_MICROS);
     let (counter, seconds) = count(root.path(), columns, 60);
     let bytes: u64 = counter
         .counted()
         .map(|counted| std::fs::metadata(&counted.path).expect("there").len())
         .sum();
-    println!("{rows} × {columns} counted in {seconds:.1} s into {} MB", bytes / 1_000_000);
+    println!("{} × {columns} counted in {seconds:.1} s into {} MB", 2 * rows, bytes / 1_000_000);
     let windows = Windows::new(86_400, 86_400, 60).expect("a day of minutes");
     for _ in 0..3 {
         let started = Instant::now();
-        let summed = sums(counter.counted(), counter.settings(), windows, &[0], threads())
+        let days = sums(counter.counted(), counter.settings(), windows, &[0, 1], threads())
             .expect("count files are whole");
-        let groups = &summed[&0];
-        let total: u64 = groups.values().map(|group| group.rows).sum();
-        assert_eq!(total, rows as u64);
         let summed = started.elapsed().as_secs_f64();
-        let (before, extent) = (GroupSums::default(), windows.extent(0));
-        for (group, now) in groups {
-            let settings = counter.settings();
-            let rows = judge(settings, 0, extent.clone(), group, now, &before, Rules::default());
+        let extent = windows.extent(1);
+        for (group, now) in &days[&1] {
+            let (settings, before) = (counter.settings(), &days[&0][group]);
+            assert_eq!((before.rows, now.rows), (rows as u64, rows as u64));
+            let rows = judge(settings, 1, extent.clone(), group, now, before, Rules::default());
             assert_eq!(rows.len(), 1 + 2 * columns);
         }
         let all = started.elapsed().as_secs_f64();
-        println!("a day of minutes: summed in {summed:.3} s, judged in {all:.3} s in all");
+        println!(
+            "a day of minutes and the one before: summed in {summed:.3} s, judged in {all:.3} s in all"
+        );
     }
 }
 

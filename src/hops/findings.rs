@@ -222,6 +222,38 @@ mod tests {
     }
 
     #[test]
+    fn each_fault_of_the_data_is_found_by_its_measure_alone() {
+        let broken = ReportRow {
+            reference: Reference::Training,
+            column: Some("x".into()),
+            state: State::Missing,
+            null_share: Some(0.25),
+            reference_null_share: Some(0.0625),
+            null_p: Some(0.01),
+            new_share: Some(0.03),
+            out_of_range_share: Some(0.02),
+            ..rows("1", None, 500, 500)
+        };
+        let well = ReportRow { state: State::Stable, ..broken.clone() };
+        let found = |row: &ReportRow, measure: Measure| -> Vec<(f64, Option<f64>)> {
+            let judged = judged(&[row], &[rule(measure)], 100);
+            judged.findings.into_iter().map(|it| (it.value, it.q)).collect()
+        };
+        for (measure, value, q) in [
+            (Measure::NullShare, 0.1875, Some(0.01)),
+            (Measure::NewCategories, 0.03, None),
+            (Measure::OutOfRange, 0.02, None),
+            (Measure::SchemaChange, 1.0, None),
+        ] {
+            assert_eq!(found(&broken, measure), [(value, q)], "{measure:?}");
+            // The hours before say nothing that the profile does not.
+            let before = ReportRow { reference: Reference::Previous, ..broken.clone() };
+            assert_eq!(found(&before, measure), [], "{measure:?}");
+        }
+        assert_eq!(found(&well, Measure::SchemaChange), [(0.0, None)]);
+    }
+
+    #[test]
     fn arms_and_versions_of_a_model_are_tested_together() {
         let column = |version: &str, segment: Option<&str>, p: f64| {
             let psi_corrected = Some(0.6);

@@ -15,8 +15,10 @@ use crate::harness::{Child, Dice, folder};
 const NOISE: usize = 14;
 /// Rows of a row group, as this writer cuts them.
 const GROUP: usize = 128 << 10;
-/// Row groups of the large input: one more than a part has, so that there are two.
-const GROUPS: usize = 9;
+/// Row groups of the large input, which is larger than the 500 MB that no job may take.
+const GROUPS: usize = 40;
+/// Parts of it, each of eight.
+const PARTS: usize = 5;
 /// Long enough to ask how much memory a job has taken while it publishes.
 const HOLD: &str = "archive.published=delay:2000";
 /// Of the process as it is without rows, model and runtime loaded, some 125 MiB.
@@ -69,17 +71,17 @@ fn peak(input: &Path, output: &Path, parts: usize, rows: usize) -> u64 {
 }
 
 #[test]
-fn eight_row_groups_more_take_no_more_memory() {
+fn forty_row_groups_take_no_more_memory_than_one() {
     let folder = folder();
     let at = |name: &str| folder.path().join(name);
     let (one, all) = (at("one.parquet"), at("all.parquet"));
     let more = noisy(&all, GROUPS) - noisy(&one, 1);
-    assert!(more > 100_000_000, "{more} bytes are too few to tell");
+    assert!(more > 500_000_000, "{more} bytes are too few to tell");
     let small = peak(&one, &at("small"), 1, GROUP);
-    let large = peak(&all, &at("large"), 2, GROUPS * GROUP);
+    let large = peak(&all, &at("large"), PARTS, GROUPS * GROUP);
     eprintln!("{more} bytes more: peak {} MiB, then {} MiB", small >> 20, large >> 20);
-    // A row group is read and one is written at a time. Whoever held the file, or its rows in any form, took
-    // these bytes once more at least: random numbers are no smaller on disk than in memory.
-    assert!(large < small + more / 2, "{small} bytes, and {large} for {more} of input more");
+    // A row group is read and one is written at a time. Whoever held a part, or its rows in any form, took
+    // some hundred million bytes more: random numbers are no smaller on disk than in memory.
+    assert!(large < small + more / 6, "{small} bytes, and {large} for {more} of input more");
     assert!(large < MOST, "{large} bytes");
 }

@@ -6,7 +6,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$here/../../..
 target=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tidegate/target}
-files=${1:-8} copies=${2:-34} threads=${3:-2} model=${4:-flight-delay}
+files=${1:-8} copies=${2:-52} threads=${3:-2} model=${4:-flight-delay}
 TIDEGATE_ORT_LIB=${TIDEGATE_ORT_LIB:-$("$root/deploy/setup/onnxruntime.sh")}
 export TIDEGATE_ORT_LIB
 

@@ -25,6 +25,7 @@ pub(crate) struct Row {
     pub(crate) event: Option<i64>,
     pub(crate) scored: i64,
     pub(crate) version: &'static str,
+    pub(crate) arm: &'static str,
     pub(crate) x: Option<f64>,
     pub(crate) city: Option<&'static str>,
 }
@@ -61,6 +62,7 @@ impl Dice {
             event: Some(event),
             scored: event + 1,
             version: "1",
+            arm: "stable",
             x,
             city: Some(CITIES[self.below(4) as usize]),
         }
@@ -102,7 +104,7 @@ pub(crate) fn archive(root: &Path, partition: i32, rows: &[Row]) {
             times(&|row| Some(row.scored)),
             texts(&|_| Some("model")),
             texts(&|row| Some(row.version)),
-            texts(&|_| Some("stable")),
+            texts(&|row| Some(row.arm)),
             Arc::new(rows.iter().map(|row| row.x).collect::<Float64Array>()),
             texts(&|row| row.city),
         ];
@@ -156,7 +158,7 @@ fn group(row: &Row, segment: Option<&str>) -> Group {
     Group {
         model: Some("model".into()),
         version: Some(row.version.into()),
-        arm: Some("stable".into()),
+        arm: Some(row.arm.into()),
         segment: segment.map(|value| ("city".into(), value.into())),
     }
 }
@@ -221,6 +223,7 @@ fn sums_of_panes_are_the_rows_counted_one_by_one() {
             .collect();
         for (place, row) in rows.iter_mut().enumerate() {
             row.version = if place % 3 == 0 { "2" } else { "1" };
+            row.arm = if place % 5 == 0 { "canary" } else { "stable" };
             row.city = match place % 40 {
                 0 => None,
                 1 => Some("Atlantis"),

@@ -1,13 +1,16 @@
 //! Windows judged on real count files.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use schemas::Contract;
 
 use super::{
     Clock, Finding, FindingRule, Reference, ReportRow, Reports, Round, Rules, State, Versions,
     WINDOWS_BYTES, Watched, complete, group_bytes, publish, together,
 };
-use crate::count::MICROS;
-use crate::count::tests::{Dice, HOUR, Row, archive, count, counter};
+use crate::count::tests::{Dice, HOUR, Row, archive, count, counter, profile};
+use crate::count::{Counter, MICROS, Settings};
 use crate::window::{Lagging, Windows, late_rows};
 
 const ROWS: i64 = 800;
@@ -34,7 +37,10 @@ fn hour(dice: &mut Dice, number: i64, change: impl Fn(usize, &mut Row)) -> Vec<R
 }
 
 fn judged(root: &Path, now: i64) -> Round {
-    let mut counter = counter(root, 60);
+    judged_by(counter(root, 60), root, now)
+}
+
+fn judged_by(mut counter: Counter, root: &Path, now: i64) -> Round {
     count(&mut counter);
     let watched = [Watched { counter, versions: Versions::AllBut(vec![]) }];
     let mut reports = Reports::open(root, "scored", clock(), "test").unwrap();
@@ -144,6 +150,39 @@ fn what_changes_is_found_by_its_rule() {
         rules.retain(|rule| expected.contains(rule) || !expected.iter().any(is_fault_of_values));
         assert_eq!(rules, expected, "case {at}");
     }
+}
+
+#[test]
+fn a_column_that_is_gone_and_values_outside_of_the_contracts_range_are_found() {
+    let root = tempfile::tempdir().unwrap();
+    let mut dice = Dice(17);
+    let rows = hour(&mut dice, 0, |_, _| ());
+    archive(root.path(), 0, &rows);
+    let text = "name = \"c\"\nfields = [{ name = \"id\", type = \"string\", role = \"key\" }, \
+                { name = \"x\", type = \"float64\", range = [-1, 1] }]";
+    let contract = Contract::from_toml(text).unwrap_or_else(|errors| panic!("{errors}"));
+    let mut profile = (*profile()).clone();
+    let mut gone = profile.column("x").unwrap().clone();
+    gone.name = "gone".into();
+    profile.columns.push(gone);
+    let settings = Settings::new(Arc::new(profile), Some(&contract), 60, &[], &[]).unwrap();
+    let counter = Counter::open(settings, root.path(), "results", "scored", "test").unwrap();
+    let round = judged_by(counter, root.path(), HOUR + 9 * 3600);
+    let of = |column: &str| {
+        let mut rows = round.rows.iter().filter(|row| row.column.as_deref() == Some(column));
+        rows.find(|row| row.reference == Reference::Training).unwrap()
+    };
+    let outside =
+        rows.iter().filter(|row| row.x.is_some_and(|x| !(-1.0..=1.0).contains(&x) && !x.is_nan()));
+    let share = outside.count() as f64 / ROWS as f64;
+    assert!(share > 0.2 && of("x").out_of_range_share == Some(share), "{share} {:?}", of("x"));
+    assert_eq!((of("x").state, of("gone").state), (State::Stable, State::Missing));
+    assert_eq!((of("city").state, of("city").out_of_range_share), (State::Stable, None));
+    let crossed: Vec<(FindingRule, String)> =
+        crossed(&round.rows).into_iter().map(|it| (it.rule, it.column.unwrap())).collect();
+    let expected =
+        [(FindingRule::OutOfRange, "x".to_owned()), (FindingRule::Missing, "gone".to_owned())];
+    assert_eq!(crossed, expected);
 }
 
 fn is_fault_of_values(rule: &FindingRule) -> bool {

@@ -1,6 +1,7 @@
 //! Joins over real archive files, against a join by hand.
 
 mod calibrated;
+mod pairs;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::{
 use crate::count::MICROS;
 use crate::evaluate::Clock;
 use crate::window::{Lagging, Windows};
+use pairs::held_to_pairs;
 
 const HOUR: i64 = 3_600;
 const START: i64 = 480_000 * HOUR;
@@ -215,6 +217,7 @@ fn realised_figures_are_those_of_a_join_by_hand() {
         assert_eq!(row.realised.recall, Some(share(found, count(&|(_, late)| *late))));
         let brier = pairs.iter().map(|(s, l)| (s - f64::from(u8::from(*l))).powi(2)).sum::<f64>();
         assert!((row.realised.brier.unwrap() - brier / pairs.len() as f64).abs() < 1e-9);
+        held_to_pairs(row, &pairs);
         let expected =
             mine.iter().map(|it| f64::from(it.score)).map(|p| p.max(1.0 - p)).sum::<f64>();
         assert!((row.estimated.accuracy.unwrap() - expected / mine.len() as f64).abs() < 1e-6);

@@ -68,12 +68,15 @@ function newest(points, names) {
   const ahead = last !== realised && last.estimated !== null;
   if (realised === undefined && !ahead) return "";
   const heads = ["Figure"];
-  if (realised) heads.push("#Realised", "#Estimated");
+  if (realised) heads.push("#Realised", "#Estimated", "#Off by");
   if (ahead) heads.push("#Ahead");
   const rows = names.map((name) => {
     const [title, form] = FIGURES[name];
     const cells = [title];
-    if (realised) cells.push(el("strong", {}, form(of("realised", name)(realised))), form(of("estimated", name)(realised)));
+    if (realised) {
+      const [came, promised] = [of("realised", name)(realised), of("estimated", name)(realised)];
+      cells.push(el("strong", {}, form(came)), form(promised), off(form, came, promised));
+    }
     if (ahead) cells.push(form(of("estimated", name)(last)));
     return cells;
   });
@@ -84,6 +87,12 @@ function newest(points, names) {
   ];
   return el("div", { class: "scroll newest", tabindex: "0", role: "region", "aria-label": "Newest figures of performance" },
     table(`${said.filter((one) => one !== "").join(". ")}.`, heads, rows));
+}
+
+/** The error of an estimate, with its sign. */
+function off(form, came, promised) {
+  if (came === null || promised === null) return form(null);
+  return `${promised < came ? "−" : "+"}${form(Math.abs(promised - came))}`;
 }
 
 /** What an estimate takes its scores for. */
