@@ -30,7 +30,7 @@ fn main() -> Fallible<()> {
     let number = |at: usize, default: usize| -> usize {
         arguments.get(at).map_or(default, |text| text.parse().expect("a number"))
     };
-    let (files, copies, threads) = (number(0, 8), number(1, 34), number(2, 2));
+    let (files, copies, threads) = (number(0, 8), number(1, 52), number(2, 2));
     let model = arguments.get(3).map_or("flight-delay", String::as_str);
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/demo");
     let contract = Contract::from_toml(&std::fs::read_to_string(demo.join("contract.toml"))?)?;
