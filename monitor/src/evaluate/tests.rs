@@ -157,7 +157,8 @@ fn a_column_that_is_gone_and_values_outside_of_the_contracts_range_are_found() {
     let root = tempfile::tempdir().unwrap();
     let mut dice = Dice(17);
     let rows = hour(&mut dice, 0, |_, _| ());
-    archive(root.path(), 0, &rows);
+    // The next hour says that this one is over.
+    archive(root.path(), 0, &[&rows[..], &hour(&mut dice, 1, |_, _| ())].concat());
     let text = "name = \"c\"\nfields = [{ name = \"id\", type = \"string\", role = \"key\" }, \
                 { name = \"x\", type = \"float64\", range = [-1, 1] }]";
     let contract = Contract::from_toml(text).unwrap_or_else(|errors| panic!("{errors}"));
