@@ -70,14 +70,20 @@ pub fn sums<'a>(
         let at = wanted.partition_point(|window| *window < from);
         wanted.get(at).is_some_and(|window| *window < windows.of(last).end)
     };
-    let files = Mutex::new(counted.filter(touches).collect::<Vec<_>>().into_iter());
+    let files: Vec<&Counted> = counted.filter(touches).collect();
+    // Few files are cut, so that no thread waits for another that has one more.
+    let threads = threads.max(1);
+    let pieces = if files.len() < 4 * threads { threads } else { 1 };
+    let each = files.iter().flat_map(|counted| (0..pieces).map(move |piece| (*counted, piece)));
+    let work = Mutex::new(each);
     let one = || -> Result<Summing, StoreError> {
         let mut summing = Summing::new(settings, windows, &wanted);
         loop {
-            let next = files.lock().expect("nobody panics with it").next();
-            let Some(counted) = next else { return Ok(summing) };
+            let next = work.lock().expect("nobody panics with it").next();
+            let Some((counted, piece)) = next else { return Ok(summing) };
             let file = Columns::open(&counted.path)?;
-            for batch in file.read(&READ, 0..file.rows())? {
+            let at = |piece: usize| file.rows() * piece / pieces;
+            for batch in file.read(&READ, at(piece)..at(piece + 1))? {
                 let batch = batch?;
                 summing.take(&batch).ok_or_else(|| StoreError::Foreign {
                     path: counted.path.clone(),
@@ -87,7 +93,7 @@ pub fn sums<'a>(
         }
     };
     let parts: Vec<Result<Summing, StoreError>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (1..threads.max(1)).map(|_| scope.spawn(one)).collect();
+        let workers: Vec<_> = (1..threads).map(|_| scope.spawn(one)).collect();
         let mut parts = vec![one()];
         parts.extend(workers.into_iter().map(|worker| worker.join().expect("no panic")));
         parts
