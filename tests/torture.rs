@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::faults::PLACES;
-use crate::harness::{Broker, Child, Dice, Pipeline, SmallDisk, each_once, ended_with, seed};
+use crate::harness::{
+    Broker, Child, Dice, Pipeline, SmallDisk, each_once_as_it_came, ended_with, seed,
+};
 
 /// Length of the whole run, unless `TIDEGATE_TORTURE_MINUTES` says otherwise.
 const MINUTES: u64 = 10;
@@ -133,7 +135,7 @@ fn one_round(
         group.iter().for_each(|member| eprintln!("{}:\n{}", member.name, member.child.log()));
     }
     ended_with(&verified, 0);
-    each_once(&pipeline, good, bad);
+    each_once_as_it_came(&pipeline, good, bad);
     for member in &mut group {
         member.child.terminate();
         let ended = member.child.wait(Duration::from_secs(30));

@@ -2,6 +2,7 @@
 //! Tidegate's SQL and by DuckDB, which knows nothing of ours.
 
 use std::process::Command;
+use std::time::Duration;
 
 use super::{Pipeline, output, required};
 
@@ -26,6 +27,25 @@ for table in ("results", "dead_letters"):
     duckdb.sql(f"CREATE VIEW {table} AS SELECT input_partition, input_offset FROM {files if found else empty}")
 print(*duckdb.sql(question).fetchall()[0], sep=",")
 "#;
+
+/// As [`each_once`], where brokers died beneath the producers: an idempotent one whose broker lost what it knew of
+/// it may send records again, which are events of their own then. What came is what the input's offsets say.
+#[track_caller]
+pub(crate) fn each_once_as_it_came(pipeline: &Pipeline, scored: u64, rejected: u64) {
+    let info =
+        ingest::topic_info(&pipeline.connection(), &pipeline.input(), Duration::from_secs(30));
+    let partitions = info.expect("the input is there").partitions;
+    let came: i64 = partitions.iter().map(|partition| partition.high - partition.low).sum();
+    let again = came.unsigned_abs() - (scored + rejected);
+    let counted = pipeline.sql(COUNTS);
+    let results = counted.rsplit(',').next().and_then(|text| text.parse().ok());
+    let results: u64 = results.unwrap_or_else(|| panic!("three counts: {counted}"));
+    assert!((scored..=scored + again).contains(&results), "{counted}, {again} came again");
+    if again > 0 {
+        eprintln!("{again} events came twice: {came} records for {} events", scored + rejected);
+    }
+    each_once(pipeline, results, came.unsigned_abs() - results);
+}
 
 /// Fails unless the archive holds `scored` results and `rejected` dead letters, each of another event.
 #[track_caller]

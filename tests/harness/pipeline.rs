@@ -101,7 +101,7 @@ impl Pipeline {
         Child::spawn(&arguments)
     }
 
-    fn connection(&self) -> Connection {
+    pub(crate) fn connection(&self) -> Connection {
         Connection {
             brokers: self.broker.clone(),
             properties: BTreeMap::from([("message.max.bytes".to_owned(), "2000000".to_owned())]),
