@@ -51,7 +51,7 @@ pub use ks::{
     ks_p_kolmogorov, ks_p_stephens,
 };
 pub use laws::{chi_square_quantile, chi_square_sf, kolmogorov_sf, normal_sf, runs_sf};
-pub use multiplicity::benjamini_hochberg;
+pub use multiplicity::{benjamini_hochberg, q_values};
 pub use pair::{Pair, SamplePair, Undefined};
 pub use psi::{PROPORTION_FLOOR, PsiNull, min_rows, psi_floored, psi_smoothed};
 pub use sample::Sample;

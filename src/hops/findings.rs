@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use monitor::evaluate::{GroupNames, ReportRow, State};
 use monitor::policy::{Finding, JudgedWindow, Measure, Rule, Subject, Time};
-use monitor::stats::benjamini_hochberg;
+use monitor::stats;
 
 /// What the number of rows is called where columns have their names.
 const ALL_ROWS: &str = "rows";
@@ -56,22 +56,10 @@ fn q_values(rows: &[&ReportRow]) -> Vec<Tested> {
 /// The q-value of each row's `p`, corrected over the columns of all versions and arms together: false alarms
 /// are budgeted for a model, however many of its arms are judged.
 fn corrected(rows: &[&ReportRow], p: fn(&ReportRow) -> Option<f64>) -> Vec<Option<f64>> {
-    let mut families: BTreeMap<_, Vec<(usize, f64)>> = BTreeMap::new();
-    for (at, row) in rows.iter().enumerate() {
+    stats::q_values(rows.iter().map(|row| {
         let GroupNames { model_name, segment, segment_value, .. } = &row.group;
-        let family = (model_name, segment, segment_value, row.reference);
-        if let Some(p) = p(row) {
-            families.entry(family).or_default().push((at, p));
-        }
-    }
-    let mut corrected = vec![None; rows.len()];
-    for family in families.into_values() {
-        let p: Vec<f64> = family.iter().map(|(_, p)| *p).collect();
-        for ((at, _), q) in family.iter().zip(benjamini_hochberg(&p)) {
-            corrected[*at] = Some(q);
-        }
-    }
-    corrected
+        ((model_name, segment, segment_value, row.reference), p(row))
+    }))
 }
 
 fn of_column(rule: &Rule, row: &ReportRow, column: &str, q: Tested) -> Option<Finding> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use monitor::outcomes::{Figures, Kind, Outcome, OutcomeRow};
 use monitor::performance::Spread;
 use monitor::policy::{Finding, JudgedWindow, Measure, Rule, Subject, Time};
-use monitor::stats::benjamini_hochberg;
+use monitor::stats;
 
 use crate::monitoring::instant;
 use crate::pipeline::Pipeline;
@@ -89,19 +89,9 @@ pub(crate) fn judged(
 
 /// The findings with q-values where they had chances: a rule's figures of all versions and arms are tested together.
 fn corrected(mut findings: Vec<Finding>) -> Vec<Finding> {
-    let mut families: BTreeMap<_, Vec<(usize, f64)>> = BTreeMap::new();
-    for (at, finding) in findings.iter().enumerate() {
-        if let Some(p) = finding.q {
-            let family = (finding.of.model.clone(), finding.of.rule.clone());
-            families.entry(family).or_default().push((at, p));
-        }
-    }
-    for family in families.into_values() {
-        let p: Vec<f64> = family.iter().map(|(_, p)| *p).collect();
-        for ((at, _), q) in family.iter().zip(benjamini_hochberg(&p)) {
-            findings[*at].q = Some(q);
-        }
-    }
+    let tests = findings.iter().map(|it| ((&it.of.model, &it.of.rule), it.q));
+    let q_values = stats::q_values(tests);
+    findings.iter_mut().zip(q_values).for_each(|(finding, q)| finding.q = q);
     findings
 }
 

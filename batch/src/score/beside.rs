@@ -85,10 +85,5 @@ impl Job {
 }
 
 fn has(folders: &Folders, name: &str) -> Result<bool, StoreError> {
-    let path = folders.root.join(name);
-    match folders.files.stat(&path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(StoreError::io("read", &path, error)),
-    }
+    folders.has(&folders.root.join(name))
 }

@@ -130,7 +130,7 @@ impl Folders {
         match self.files.stat(path) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(StoreError::io("open", path, error)),
+            Err(error) => Err(StoreError::io("read", path, error)),
         }
     }
 
