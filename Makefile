@@ -15,7 +15,7 @@ s3 = moto[s3]==5.2.5 flask==3.1.3 flask-cors==6.0.5
 ort = export TIDEGATE_ORT_LIB="$$(deploy/setup/onnxruntime.sh)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture fuzz calibrate lint doc build dag setup setup-ort setup-kafka setup-readers setup-s3 flights months reference
+.PHONY: help demo test torture fuzz calibrate lint doc build dag setup setup-ort setup-kafka setup-readers setup-s3 flights months pictures reference
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,7 +68,10 @@ flights: ## the year's flights into the cache folder, for load tests; ARGS="--ro
 dag: build setup-ort ## the DAG of deploy/airflow, read and run by the real Airflow
 	@$(ort) && deploy/airflow/check.sh $(tidegate)
 
-months: build ## each month's flights against January and February: the delays of summer
+pictures: build setup-ort setup-kafka ## pictures of the dashboard, each page held against axe; ARGS="FOLDER" keeps the flights
+	@$(ort) && deploy/dashboard/pictures.sh $(tidegate) $(ARGS)
+
+months: build ## each month's flights against a profile of January and February: the delays of summer
 	@deploy/demo/months.sh $(tidegate) $(ARGS)
 
 reference: build setup-ort ## fit the demo's reference anew

@@ -33,7 +33,7 @@ pub(crate) const ASK: Duration = Duration::from_secs(10);
 
 /// Shortest time between commits of a stream that is drained again and again: below it commits
 /// would cost more than they save in latency.
-const QUIET: Duration = Duration::from_millis(10);
+const QUIET: Duration = Duration::from_millis(5);
 
 /// Contract and package of a configuration, opened and consistent with each other.
 pub(crate) struct Pipeline {

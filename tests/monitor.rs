@@ -206,6 +206,14 @@ fn killed_between_any_two_steps_the_counts_are_the_archives() {
     let sets = ["monitor.pane_seconds=300"];
     let other = monitored.run(&["monitor", "count", "--json"], None, &sets);
     assert_eq!(json(&other)["references"][0]["new_files"], 9);
+    // Another profile: the whole archive is counted by it, also where that begins with being killed.
+    monitored.fit(&["--where", "event_time < '2013-06-01T03:00:00Z'"]);
+    let killed = monitored.run(&["monitor", "count"], Some("archive.before_publish=1"), &[]);
+    assert!(!killed.status.success());
+    let anew = monitored.run(&["monitor", "count", "--json"], None, &[]);
+    ended_with(&anew, 0);
+    assert_eq!(json(&anew)["references"][0]["new_files"], 9);
+    counts_are_the_archives(&monitored);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Hop 3 at work: the archive grows, a window drifts, a local webhook hears of it, signed and once.
 
+mod hostile;
+mod jobs;
+
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -17,6 +20,14 @@ const QUIET: Duration = Duration::from_secs(7);
 
 /// Answers 204 to everything and passes it on.
 pub(crate) fn receiver() -> (String, mpsc::Receiver<Request>) {
+    receiver_that_says("204 No Content", "")
+}
+
+/// Answers so to everything and passes it on.
+fn receiver_that_says(status: &str, body: &str) -> (String, mpsc::Receiver<Request>) {
+    let length = body.len();
+    let answer =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
     let (say, heard) = mpsc::sync_channel(16);
@@ -24,8 +35,6 @@ pub(crate) fn receiver() -> (String, mpsc::Receiver<Request>) {
         for mut stream in listener.incoming().flatten() {
             // Whoever is killed asks half a question.
             let Ok(request) = Request::read(&stream) else { continue };
-            let answer =
-                "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
             let _ = stream.write_all(answer.as_bytes());
             if say.send(request).is_err() {
                 return;
@@ -293,39 +302,6 @@ fn a_stream_that_fell_silent_is_told() {
 }
 
 #[test]
-fn a_job_that_failed_wakes_somebody() {
-    let monitored = Monitored::new();
-    archive(&monitored.folder.path().join("data"), 0..2, 99);
-    monitored.fit(&[]);
-    let (address, heard) = receiver();
-    let jobs = nightly(&monitored);
-    fail_nightly(&monitored, &address, &jobs);
-    let watch = arguments(&["run", "--only", "monitor"], &monitored, &address, &jobs);
-    let child = Child::spawn(&watch.iter().map(String::as_str).collect::<Vec<_>>());
-    hears_of_nightly(&heard, &child, SOON);
-}
-
-/// A disk that fails, or a bucket that is away.
-#[test]
-fn a_job_that_failed_wakes_somebody_while_the_archive_cannot_be_read() {
-    let monitored = Monitored::new();
-    archive(&monitored.folder.path().join("data"), 0..4, 99);
-    monitored.fit(&[]);
-    let (address, heard) = receiver();
-    let jobs = nightly(&monitored);
-    let watch = arguments(&["run", "--only", "monitor"], &monitored, &address, &jobs);
-    let child = Child::spawn(&watch.iter().map(String::as_str).collect::<Vec<_>>());
-    child.wait_for("a window is judged", SOON);
-    let counts = monitored.path("data/counts");
-    std::fs::rename(&counts, monitored.path("away")).expect("the counts' folder");
-    std::fs::write(&counts, "no folder").expect("a file in its place");
-    child.wait_for("hop failed", SOON);
-    fail_nightly(&monitored, &address, &jobs);
-    // A pulse, and the longest wait from one life of the hop to the next.
-    hears_of_nightly(&heard, &child, 3 * SOON);
-}
-
-#[test]
 fn rows_whose_windows_are_judged_are_told() {
     let monitored = Monitored::new();
     let directory = monitored.folder.path().join("data");
@@ -360,34 +336,4 @@ fn rows_whose_windows_are_judged_are_told() {
     let child = watching(&monitored, &address);
     let server = address_in(&child.wait_for("serving /livez", SOON));
     is_told(&child, &server, 1_800.0);
-}
-
-/// A job that finds no input.
-fn nightly(monitored: &Monitored) -> [String; 2] {
-    let (input, output) = (monitored.path("nowhere"), monitored.path("out"));
-    [
-        format!(
-            "jobs=[{{name=\"nightly\",cron=\"0 0 1 1 *\",retries=0,input=\"{input}\",output=\"{output}/{{date}}\"}}]"
-        ),
-        format!("scheduler.state={}", monitored.path("jobs")),
-    ]
-}
-
-fn fail_nightly(monitored: &Monitored, address: &str, jobs: &[String]) {
-    let by_hand = ["jobs", "run", "nightly", "--date", "2026-01-01"];
-    let by_hand = arguments(&by_hand, monitored, address, jobs);
-    let failed = run(&by_hand.iter().map(String::as_str).collect::<Vec<_>>());
-    ended_with(&failed, 1);
-}
-
-fn hears_of_nightly(heard: &mpsc::Receiver<Request>, child: &Child, within: Duration) {
-    let about = loop {
-        let request = heard.recv_timeout(within);
-        let body = body(&request.unwrap_or_else(|_| panic!("not heard:\n{}", child.log())));
-        // The archive's last record is old, which is told, too.
-        if body.to_string().contains("nightly") {
-            break body.to_string();
-        }
-    };
-    assert!(about.contains("job-failed") && about.contains("of 2026-01-01"), "{about}");
 }

@@ -323,8 +323,14 @@ impl Watch {
     }
 }
 
-/// What is told in one week without drift, after a day that does not count.
-pub(crate) fn week(config: &Config, stream: Stream, columns: usize, seed: u64) -> Told {
+/// What is told in so many weeks of one model without drift, after a day that does not count.
+pub(crate) fn quiet_weeks(
+    config: &Config,
+    stream: Stream,
+    columns: usize,
+    weeks: usize,
+    seed: u64,
+) -> Told {
     let mut dice = Dice::seed_from_u64(seed);
     let mut model = Model::new(stream, columns, false, &mut dice);
     let mut watch = Watch::new(config, stream);
@@ -335,7 +341,7 @@ pub(crate) fn week(config: &Config, stream: Stream, columns: usize, seed: u64) -
     (0..DAY).for_each(|_| {
         next();
     });
-    (0..WINDOWS).map(|_| next()).sum()
+    (0..weeks * WINDOWS).map(|_| next()).sum()
 }
 
 /// Windows from the change to the first word, and to the first alarm; none within `patience`.

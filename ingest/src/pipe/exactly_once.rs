@@ -3,6 +3,10 @@
 //! Offsets go before the flush, so that both overlap. What can be aborted is aborted and read
 //! again; whatever leaves the outcome unknown ends the run, and the next one's
 //! `init_transactions` and committed offsets say what landed.
+//!
+//! The source asks for a commit whenever it is drained. What came while the last commit was under way
+//! goes into one transaction, however often it was asked for: a broker that takes longer than the
+//! source's pace has larger transactions before it, and no queue of small ones.
 
 use std::time::{Duration, Instant};
 
@@ -39,6 +43,8 @@ struct Publisher<'a> {
     /// Tickets of this epoch and before are discarded; `None` before the first abort.
     dead: Option<u64>,
     settling: Settling,
+    /// Since when the source waits for a commit.
+    asked: Option<Instant>,
 }
 
 /// What the open transaction holds.
@@ -69,16 +75,18 @@ pub(super) fn publish(
         open: None,
         dead: None,
         settling: Settling::default(),
+        asked: None,
     };
     publisher.init()?;
     loop {
         match items.recv_timeout(publisher.time_left().min(IDLE)) {
             Ok(Item::Ticket(ticket)) => publisher.ticket(ticket)?,
-            Ok(Item::Flush(answer)) => {
+            Ok(Item::Flush(Some(answer))) => {
                 let flushed = publisher.flush()?;
-                if let Some(answer) = answer {
-                    let _ = answer.send(flushed);
-                }
+                let _ = answer.send(flushed);
+            }
+            Ok(Item::Flush(None)) => {
+                publisher.asked.get_or_insert_with(Instant::now);
             }
             Err(RecvTimeoutError::Timeout) => {
                 publisher.outbox.serve()?;
@@ -86,6 +94,7 @@ pub(super) fn publish(
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
+        publisher.commit_if_asked(items.is_empty())?;
         if shared.has_failed() {
             break;
         }
@@ -127,6 +136,15 @@ impl Publisher<'_> {
     /// It is looked at between tickets only, so that what is committed are whole ones.
     fn commit_if_due(&mut self) -> Result<(), Failure> {
         if self.time_left().is_zero() { self.commit() } else { Ok(()) }
+    }
+
+    /// Once nothing waits any more that could go along, or where that does not end.
+    fn commit_if_asked(&mut self, nothing_waits: bool) -> Result<(), Failure> {
+        let quiet = self.config.commit.quiet;
+        match self.asked {
+            Some(asked) if nothing_waits || asked.elapsed() >= quiet => self.commit(),
+            _ => Ok(()),
+        }
     }
 
     /// What a worker made of the ticket's batch. What was placed before is committed meanwhile.
@@ -218,7 +236,15 @@ impl Publisher<'_> {
     }
 
     fn commit(&mut self) -> Result<(), Failure> {
+        self.asked = None;
         let Some(open) = self.open.take() else { return Ok(()) };
+        self.shared.commit_begins();
+        let done = self.commit_of(open);
+        self.shared.commit_ends();
+        done
+    }
+
+    fn commit_of(&mut self, open: Transaction) -> Result<(), Failure> {
         let begun = Instant::now();
         let (epoch, metadata) = {
             let cell = self.shared.cell();
@@ -260,7 +286,10 @@ impl Publisher<'_> {
         self.note_committed(&open);
         self.release();
         let Transaction { records, bytes, oldest_ms, since, .. } = open;
-        self.settling.committed(Instant::now(), records <= SMALL, committing - since);
+        if records <= SMALL {
+            self.settling.learn(begun - since, committing - begun);
+        }
+        self.settling.committed(Instant::now());
         let (flush, commit) = (committing - flushing, committing.elapsed());
         let committed = Committed {
             records,

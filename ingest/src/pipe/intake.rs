@@ -95,7 +95,9 @@ impl Reading<'_, '_> {
     }
 
     pub(super) fn cut_if_due(&mut self, now: Instant) {
+        // What is scored during a commit would wait for its end: one batch then, and not one a read.
         let free = self.source.shared.worker_is_free()
+            && !self.source.shared.is_committing()
             && self.items.len() < self.items.capacity().unwrap_or(1) / 2;
         if cut::is_due(&self.source.config.cutting, self.in_hand(), now, self.drained, free) {
             self.cut();

@@ -9,33 +9,55 @@ use std::time::{Duration, Instant};
 /// A transaction that was refused takes at least so long until its records are acknowledged.
 const REFUSED: Duration = Duration::from_millis(20);
 const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_millis(15);
 /// Longer after a refusal,
 const STEP_UP: Duration = Duration::from_millis(1);
 /// and shorter, slowly, while there is none: at the balance one transaction in fifty is refused.
 const STEP_DOWN: Duration = Duration::from_micros(20);
+/// How fast the usual time to acknowledgement follows: by so much a transaction, towards the median.
+const USUAL_STEP: Duration = Duration::from_micros(100);
 
 /// Learns from small transactions: in large ones a refusal hides behind the records' own time.
 #[derive(Debug)]
 pub(super) struct Settling {
     pause: Duration,
     committed_at: Option<Instant>,
+    /// From the beginning of a commit until the records are acknowledged.
+    usual: Duration,
 }
 
 impl Default for Settling {
     fn default() -> Self {
-        Self { pause: Duration::from_millis(3), committed_at: None }
+        Self {
+            pause: Duration::from_millis(3),
+            committed_at: None,
+            usual: Duration::from_millis(3),
+        }
     }
 }
 
 impl Settling {
-    /// A commit was answered; `acknowledged` is the time from its begin to its last acknowledgement.
-    pub(super) fn committed(&mut self, now: Instant, small: bool, acknowledged: Duration) {
+    /// A commit was answered.
+    pub(super) fn committed(&mut self, now: Instant) {
         self.committed_at = Some(now);
-        if small && acknowledged >= REFUSED {
+    }
+
+    /// A small transaction was `open` until its commit began, and its records were acknowledged `took`
+    /// later. A refused one waits for the rest of librdkafka's 20 ms then, where others wait for a slow
+    /// broker as they always do; one that was open for so long anyway tells nothing.
+    pub(super) fn learn(&mut self, open: Duration, took: Duration) {
+        if open >= REFUSED {
+            return;
+        }
+        if open + took >= REFUSED && took >= self.usual * 2 {
             self.pause = (self.pause + STEP_UP).min(LONGEST);
-        } else if small {
+        } else {
             self.pause = self.pause.saturating_sub(STEP_DOWN).max(SHORTEST);
+        }
+        if took > self.usual {
+            self.usual += USUAL_STEP;
+        } else {
+            self.usual = self.usual.saturating_sub(USUAL_STEP);
         }
     }
 
@@ -50,20 +72,37 @@ impl Settling {
 mod tests {
     use super::*;
 
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
     #[test]
     fn a_refusal_lengthens_the_wait_and_its_absence_shortens_it_slowly() {
         let (mut settling, now) = (Settling::default(), Instant::now());
         assert_eq!(settling.wait(now), Duration::ZERO, "nothing was committed yet");
-        settling.committed(now, true, REFUSED);
-        assert_eq!(settling.wait(now), Duration::from_millis(4));
-        assert_eq!(settling.wait(now + Duration::from_millis(5)), Duration::ZERO);
-        (0..50).for_each(|_| settling.committed(now, true, Duration::from_millis(2)));
-        assert_eq!(settling.wait(now), Duration::from_millis(3));
-        settling.committed(now, false, Duration::from_secs(1));
-        assert_eq!(settling.wait(now), Duration::from_millis(3), "large ones teach nothing");
-        (0..1000).for_each(|_| settling.committed(now, true, Duration::ZERO));
+        settling.committed(now);
+        settling.learn(ms(5), ms(16));
+        assert_eq!(settling.wait(now), ms(4));
+        assert_eq!(settling.wait(now + ms(5)), Duration::ZERO);
+        (0..50).for_each(|_| settling.learn(ms(5), ms(2)));
+        assert_eq!(settling.wait(now), ms(3));
+        settling.learn(ms(30), ms(60));
+        assert_eq!(settling.wait(now), ms(3), "one that was open for long teaches nothing");
+        (0..1000).for_each(|_| settling.learn(Duration::ZERO, ms(1)));
         assert_eq!(settling.wait(now), SHORTEST);
-        (0..1000).for_each(|_| settling.committed(now, true, REFUSED));
+        (0..20).for_each(|_| settling.learn(ms(5), ms(18)));
+        assert_eq!(settling.wait(now), LONGEST, "at once, where the markers take longer");
+    }
+
+    #[test]
+    fn a_slow_broker_is_no_refusal() {
+        let (mut settling, now) = (Settling::default(), Instant::now());
+        settling.committed(now);
+        // Slower and slower, then steady: two in three of them pass 20 ms.
+        (0..200).for_each(|at| settling.learn(ms(6), ms(3) + ms(15) * at / 200));
+        (0..1000).for_each(|at| settling.learn(ms(6), ms(13 + at % 3 * 2)));
+        assert_eq!(settling.wait(now), SHORTEST);
+        (0..20).for_each(|_| settling.learn(ms(6), ms(40)));
         assert_eq!(settling.wait(now), LONGEST);
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Shared {
     workers: usize,
     /// What a batch takes a worker, in microseconds: the slowest of late; 0 before the first.
     batch_us: AtomicU64,
+    /// The publisher commits, and places nothing meanwhile.
+    committing: AtomicBool,
     wake: Wake,
 }
 
@@ -56,6 +58,7 @@ impl Shared {
             unfinished: AtomicUsize::new(0),
             workers,
             batch_us: AtomicU64::new(0),
+            committing: AtomicBool::new(false),
             wake,
         }
     }
@@ -107,6 +110,20 @@ impl Shared {
         if self.unfinished.fetch_sub(1, Ordering::SeqCst) >= self.workers {
             self.wake.raise();
         }
+    }
+
+    pub(super) fn commit_begins(&self) {
+        self.committing.store(true, Ordering::SeqCst);
+    }
+
+    /// A source that held back what could not have been placed is woken.
+    pub(super) fn commit_ends(&self) {
+        self.committing.store(false, Ordering::SeqCst);
+        self.wake.raise();
+    }
+
+    pub(super) fn is_committing(&self) -> bool {
+        self.committing.load(Ordering::SeqCst)
     }
 
     /// Whether one more batch is scored within `budget`, as far as can be told; a free worker always

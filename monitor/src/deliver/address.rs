@@ -6,6 +6,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Bytes of a URL: what receivers take at most. The HTTP client itself ends at 64 KiB, at each delivery.
+const MAX_URL_BYTES: usize = 8 * 1024;
+
 /// Entries of `allow_private`: networks and names.
 #[derive(Clone, Debug, Default)]
 pub struct Allowed {
@@ -22,6 +25,12 @@ pub enum AllowedError {
     /// Not a URL.
     #[error("must be a URL: https://host/path")]
     Url,
+    /// Longer than any receiver's.
+    #[error("has {0} bytes, at most {MAX_URL_BYTES} are taken: copy it from the receiver again")]
+    Long(usize),
+    /// URL parsers drop some of them, and then it is another URL.
+    #[error("holds a line break or another control character: copy it from the receiver again")]
+    Control,
     /// Another protocol.
     #[error("must begin with https:// (or http:// for a host of alerts.http.allow_private)")]
     Scheme,
@@ -79,6 +88,12 @@ impl Allowed {
     /// # Errors
     /// See [`AllowedError`].
     pub fn check_url(&self, url: &str) -> Result<(), AllowedError> {
+        if url.len() > MAX_URL_BYTES {
+            return Err(AllowedError::Long(url.len()));
+        }
+        if url.chars().any(char::is_control) {
+            return Err(AllowedError::Control);
+        }
         let url = reqwest::Url::parse(url).map_err(|_| AllowedError::Url)?;
         let clear = match url.scheme() {
             "https" => false,
@@ -227,6 +242,14 @@ mod tests {
             assert_eq!(none.check_url(url).is_ok(), by_none, "{url}");
             assert_eq!(some.check_url(url).is_ok(), by_some, "{url}");
         }
+        let long = |bytes: usize| format!("https://x.org/{}", "x".repeat(bytes - 14));
+        assert_eq!(none.check_url(&long(MAX_URL_BYTES)), Ok(()));
+        assert_eq!(none.check_url(&long(1 << 20)), Err(AllowedError::Long(1 << 20)));
+        for url in ["https://x.org/\nHost: y", "https://x.org/\t", "https://x.org/\u{1b}[2J"] {
+            assert_eq!(none.check_url(url), Err(AllowedError::Control), "{url:?}");
+        }
+        // Sent as escapes.
+        assert_eq!(none.check_url("https://x.org/<script>\"'\u{202e}"), Ok(()));
         let private = "10.9.9.9".parse().unwrap();
         let public = "1.1.1.1".parse().unwrap();
         assert!(
