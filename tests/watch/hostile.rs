@@ -20,8 +20,9 @@ fn hostile_values_addresses_and_answers_do_no_harm_in_logs_and_payloads() {
             "routes=[{{name=\"ops\",kind=\"webhook\",url=\"http://{address}/{path}\",events=[\"alerts\"],\
              secrets=[\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"]}}]"
         ),
-        // One of the five carriers is hostile, and is a group of its own.
+        // One of the five carriers is hostile, and is a group of its own: 120 rows an hour.
         "monitor.segments=[\"carrier\"]".to_owned(),
+        "rules=[{name=\"step\",min_rows=100,breaches=1,windows=1}]".to_owned(),
         "telemetry.format=text".to_owned(),
     ];
     let arguments = arguments(&["run", "--only", "monitor"], &monitored, &address, &more);
