@@ -33,7 +33,7 @@ torture: setup-ort setup-kafka ## faults for TIDEGATE_TORTURE_MINUTES (10) on a 
 fuzz: tools ## strangers' bytes into every parser; ARGS="600 decode" for ten minutes of one target
 	@fuzz/run.sh $(ARGS)
 
-calibrate: tools ## false alarms and power of the monitor over 500 simulated weeks, 40 minutes on 2 cores; ARGS="100" for fewer
+calibrate: tools ## false alarms and power of the monitor over 500 simulated weeks, half an hour on 2 cores; ARGS="100" for fewer
 	cargo run --release --workspace --locked --example calibrate -- $(ARGS)
 
 build: tools ## the binary, release profile
