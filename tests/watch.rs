@@ -49,7 +49,11 @@ fn body(request: &Request) -> Value {
 }
 
 fn watching(monitored: &Monitored, address: &str) -> Child {
-    let arguments = arguments(&["run", "--only", "monitor"], monitored, address, &[]);
+    watching_with(monitored, address, &[])
+}
+
+fn watching_with(monitored: &Monitored, address: &str, more: &[String]) -> Child {
+    let arguments = arguments(&["run", "--only", "monitor"], monitored, address, more);
     Child::spawn(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
@@ -168,8 +172,7 @@ fn a_request_to_train_again_is_one_record_of_its_topic() {
     let route =
         format!("{{name=\"trainer\",kind=\"kafka\",topic=\"{topic}\",events=[\"retraining\"]}}");
     let more = [format!("kafka.brokers={}", broker.address()), format!("routes=[{route}]")];
-    let arguments = arguments(&["run", "--only", "monitor"], &monitored, &address, &more);
-    let mut child = Child::spawn(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut child = watching_with(&monitored, &address, &more);
     let end = Instant::now() + SOON;
     while pipeline.ends(&topic) == 0 {
         assert!(Instant::now() < end, "no request came:\n{}", child.log());

@@ -1,7 +1,6 @@
 //! Texts of strangers in what the monitor tells: values of a segment, a webhook's address, its answer.
 
-use super::{SOON, arguments, body, receiver_that_says};
-use crate::harness::Child;
+use super::{SOON, body, receiver_that_says, watching_with};
 use crate::monitor::{HOSTILE, Monitored, archive};
 
 /// Would like to be lines of a log, and code of a terminal and of a page.
@@ -25,8 +24,7 @@ fn hostile_values_addresses_and_answers_do_no_harm_in_logs_and_payloads() {
         "rules=[{name=\"step\",min_rows=100,breaches=1,windows=1}]".to_owned(),
         "telemetry.format=text".to_owned(),
     ];
-    let arguments = arguments(&["run", "--only", "monitor"], &monitored, &address, &more);
-    let mut child = Child::spawn(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut child = watching_with(&monitored, &address, &more);
     let request =
         heard.recv_timeout(SOON).unwrap_or_else(|_| panic!("not heard:\n{}", child.log()));
     assert!(

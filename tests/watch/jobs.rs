@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::{SOON, arguments, body, receiver};
+use super::{SOON, arguments, body, receiver, watching_with};
 use crate::harness::{Child, Request, ended_with, run};
 use crate::monitor::{Monitored, archive};
 
@@ -45,8 +45,7 @@ fn a_job_that_failed_wakes_somebody() {
     let (address, heard) = receiver();
     let jobs = nightly(&monitored);
     fail_nightly(&monitored, &address, &jobs);
-    let watch = arguments(&["run", "--only", "monitor"], &monitored, &address, &jobs);
-    let child = Child::spawn(&watch.iter().map(String::as_str).collect::<Vec<_>>());
+    let child = watching_with(&monitored, &address, &jobs);
     hears_of_nightly(&heard, &child, SOON);
 }
 
@@ -58,8 +57,7 @@ fn a_job_that_failed_wakes_somebody_while_the_archive_cannot_be_read() {
     monitored.fit(&[]);
     let (address, heard) = receiver();
     let jobs = nightly(&monitored);
-    let watch = arguments(&["run", "--only", "monitor"], &monitored, &address, &jobs);
-    let child = Child::spawn(&watch.iter().map(String::as_str).collect::<Vec<_>>());
+    let child = watching_with(&monitored, &address, &jobs);
     child.wait_for("a window is judged", SOON);
     let counts = monitored.path("data/counts");
     std::fs::rename(&counts, monitored.path("away")).expect("the counts' folder");

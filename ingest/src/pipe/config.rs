@@ -87,7 +87,8 @@ pub struct Cutting {
 pub struct Commit {
     /// Longest time between commits while records come.
     pub interval: Duration,
-    /// Shortest time between commits of a source that is drained again and again.
+    /// Shortest time between commits of a source that is drained again and again, and the longest that one
+    /// waits for what could go along.
     pub quiet: Duration,
     /// Bytes (sources and results) in one transaction.
     pub max_bytes: usize,

@@ -286,10 +286,8 @@ impl Publisher<'_> {
         self.note_committed(&open);
         self.release();
         let Transaction { records, bytes, oldest_ms, since, .. } = open;
-        if records <= SMALL {
-            self.settling.learn(begun - since, committing - begun);
-        }
-        self.settling.committed(Instant::now());
+        let small = records <= SMALL;
+        self.settling.committed(Instant::now(), small, begun - since, committing - begun);
         let (flush, commit) = (committing - flushing, committing.elapsed());
         let committed = Committed {
             records,

@@ -37,16 +37,13 @@ impl Default for Settling {
 }
 
 impl Settling {
-    /// A commit was answered.
-    pub(super) fn committed(&mut self, now: Instant) {
+    /// A commit was answered: of a transaction that was `open` until its commit began, and of which
+    /// the records were acknowledged `took` later. A refused one waits for the rest of librdkafka's
+    /// 20 ms then, where others wait for a slow broker as they always do; one that was open for so long
+    /// anyway tells nothing.
+    pub(super) fn committed(&mut self, now: Instant, small: bool, open: Duration, took: Duration) {
         self.committed_at = Some(now);
-    }
-
-    /// A small transaction was `open` until its commit began, and its records were acknowledged `took`
-    /// later. A refused one waits for the rest of librdkafka's 20 ms then, where others wait for a slow
-    /// broker as they always do; one that was open for so long anyway tells nothing.
-    pub(super) fn learn(&mut self, open: Duration, took: Duration) {
-        if open >= REFUSED {
+        if !small || open >= REFUSED {
             return;
         }
         if open + took >= REFUSED && took >= self.usual * 2 {
@@ -80,29 +77,29 @@ mod tests {
     fn a_refusal_lengthens_the_wait_and_its_absence_shortens_it_slowly() {
         let (mut settling, now) = (Settling::default(), Instant::now());
         assert_eq!(settling.wait(now), Duration::ZERO, "nothing was committed yet");
-        settling.committed(now);
-        settling.learn(ms(5), ms(16));
+        settling.committed(now, true, ms(5), ms(16));
         assert_eq!(settling.wait(now), ms(4));
         assert_eq!(settling.wait(now + ms(5)), Duration::ZERO);
-        (0..50).for_each(|_| settling.learn(ms(5), ms(2)));
+        (0..50).for_each(|_| settling.committed(now, true, ms(5), ms(2)));
         assert_eq!(settling.wait(now), ms(3));
-        settling.learn(ms(30), ms(60));
+        settling.committed(now, true, ms(30), ms(60));
         assert_eq!(settling.wait(now), ms(3), "one that was open for long teaches nothing");
-        (0..1000).for_each(|_| settling.learn(Duration::ZERO, ms(1)));
+        settling.committed(now, false, ms(5), Duration::from_secs(1));
+        assert_eq!(settling.wait(now), ms(3), "large ones teach nothing");
+        (0..1000).for_each(|_| settling.committed(now, true, Duration::ZERO, ms(1)));
         assert_eq!(settling.wait(now), SHORTEST);
-        (0..20).for_each(|_| settling.learn(ms(5), ms(18)));
+        (0..20).for_each(|_| settling.committed(now, true, ms(5), ms(18)));
         assert_eq!(settling.wait(now), LONGEST, "at once, where the markers take longer");
     }
 
     #[test]
     fn a_slow_broker_is_no_refusal() {
         let (mut settling, now) = (Settling::default(), Instant::now());
-        settling.committed(now);
         // Slower and slower, then steady: two in three of them pass 20 ms.
-        (0..200).for_each(|at| settling.learn(ms(6), ms(3) + ms(15) * at / 200));
-        (0..1000).for_each(|at| settling.learn(ms(6), ms(13 + at % 3 * 2)));
+        (0..200).for_each(|at| settling.committed(now, true, ms(6), ms(3) + ms(15) * at / 200));
+        (0..1000).for_each(|at| settling.committed(now, true, ms(6), ms(13 + at % 3 * 2)));
         assert_eq!(settling.wait(now), SHORTEST);
-        (0..20).for_each(|_| settling.learn(ms(6), ms(40)));
+        (0..20).for_each(|_| settling.committed(now, true, ms(6), ms(40)));
         assert_eq!(settling.wait(now), LONGEST);
     }
 }
