@@ -4,6 +4,10 @@
 One instrument for all: a producer that sends at a steady rate, and a reader in a process of its
 own; both read the machine's monotonic clock. `floor` has no pipeline: the producer commits a
 transaction of what is due, again and again, and the reader reads its topic.
+
+Events have no key, so they go where Kafka's producers send those: to one partition for the time of a
+request, then to the next (KIP-480). With `--round-robin` each event goes to the next partition: at this
+rate every event is a request of its own then, and it is the broker under requests that is measured.
 """
 
 import argparse
@@ -25,6 +29,8 @@ SOURCE = re.compile(rb'"partition":(\d+),"offset":(\d+),"timestamp":[^}]*\}\}$')
 SEQUENCE = re.compile(rb'^\{"n":(\d+),')
 # Pause between two looks at what is due.
 TICK_SECONDS = 0.0005
+# How long a producer gathers a request, and stays with a partition.
+LINGER_SECONDS = 0.001
 # Events at the beginning that do not count: caches, connections, the first assignment.
 WARM_UP_SECONDS = 2.0
 # How long results may still come after the last event.
@@ -46,6 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--warm-up", type=int, default=3, metavar="ROUNDS", help="before those, that do not count")
     parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--round-robin", action="store_true", help="each event to the next partition")
     parser.add_argument("--model", default="flight-delay")
     parser.add_argument("--commit-ms", type=float, default=20.0, help="of the peers; Tidegate keeps its own")
     parser.add_argument("--variants", nargs="+", default=VARIANTS, metavar="'NAME OPTION...'")
@@ -55,13 +62,16 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read(address: str, topic: str, starts: list[int], total: int, is_floor: bool, ready, answer) -> None:
-    """The reader's process: when each event's result arrived, by its place in the sending order."""
+def read(address: str, topic: str, partitions: int, total: int, is_floor: bool, ready, answer) -> None:
+    """The reader's process: when each event's result arrived, by its source's partition and offset.
+
+    The floor's events say which they are: their offsets are not known before.
+    """
     from confluent_kafka import Consumer, TopicPartition
 
     consumer = Consumer({"bootstrap.servers": address, "group.id": f"{topic}-reader", **READER})
-    consumer.assign([TopicPartition(topic, at, start) for at, start in enumerate(starts)])
-    arrived: dict[int, int] = {}
+    consumer.assign([TopicPartition(topic, at, 0) for at in range(partitions)])
+    arrived: dict[tuple[int, int], int] = {}
     doubled, quiet_since = 0, time.monotonic()
     consumer.consume(1, 1.0)
     ready.set()
@@ -75,11 +85,10 @@ def read(address: str, topic: str, starts: list[int], total: int, is_floor: bool
             raise SystemExit(f"reading {topic}: {message.error()}")
         value = message.value()
         if is_floor:
-            at = int(SEQUENCE.match(value)[1])
+            at = (0, int(SEQUENCE.match(value)[1]))
         else:
             found = SOURCE.search(value, len(value) - 160)
-            # Events go to the partitions in turn, so the place follows from partition and offset.
-            at = int(found[2]) * len(starts) + int(found[1])
+            at = (int(found[1]), int(found[2]))
         if at in arrived:
             doubled += 1
         arrived.setdefault(at, now)
@@ -88,17 +97,17 @@ def read(address: str, topic: str, starts: list[int], total: int, is_floor: bool
 
 
 def send_plain(
-    address: str, topic: str, events: list[bytes], partitions: int, rate: float, total: int, acknowledged: list[float]
-) -> list[int]:
-    """At the rate, round the partitions; when each event was handed over, and how long each took to be in."""
+    said, address: str, topic: str, events: list[bytes], total: int, acknowledged: list[float]
+) -> dict[tuple[int, int], int]:
+    """At the rate; when each event was handed over, and how long each took to be in."""
     from confluent_kafka import Producer
 
-    # Without linger each event is a request of its own, and the broker is what is measured. Idempotent, as
-    # Kafka's own producer is by default: five requests under way at most, where librdkafka would otherwise
+    # Idempotent, as Kafka's own producer is by default: five requests under way at most, where librdkafka would otherwise
     # send without an end, and a broker that is late for once would have a queue before it from then on.
-    settings = {"linger.ms": 1, "compression.type": "lz4", "enable.idempotence": True}
+    settings = {"linger.ms": LINGER_SECONDS * 1000, "compression.type": "lz4", "enable.idempotence": True}
     producer = Producer({"bootstrap.servers": address, **settings})
-    sent: list[int] = []
+    sent: dict[tuple[int, int], int] = {}
+    ends = [0] * said.partitions
 
     def delivered(error, message) -> None:
         if error is not None:
@@ -107,11 +116,14 @@ def send_plain(
 
     begun = time.monotonic()
     while len(sent) < total:
-        due = min(total, int((time.monotonic() - begun) * rate))
+        passed = time.monotonic() - begun
+        due = min(total, int(passed * said.rate))
         while len(sent) < due:
             at = len(sent)
-            sent.append(time.monotonic_ns())
-            producer.produce(topic, events[at % len(events)], partition=at % partitions, on_delivery=delivered)
+            partition = (at if said.round_robin else int(passed / LINGER_SECONDS)) % said.partitions
+            sent[partition, ends[partition]] = time.monotonic_ns()
+            ends[partition] += 1
+            producer.produce(topic, events[at % len(events)], partition=partition, on_delivery=delivered)
         producer.poll(0)
         time.sleep(TICK_SECONDS)
     if producer.flush(30):
@@ -119,26 +131,27 @@ def send_plain(
     return sent
 
 
-def send_floor(address: str, topic: str, events: list[bytes], partitions: int, rate: float, total: int) -> list[int]:
+def send_floor(said, address: str, topic: str, events: list[bytes], total: int) -> dict[tuple[int, int], int]:
     """The same in transactions, one after the other, each of what is due."""
     from confluent_kafka import Producer
 
     settings = {"linger.ms": 0, "compression.type": "lz4", "transactional.id": topic}
     producer = Producer({"bootstrap.servers": address, **settings})
     producer.init_transactions(30)
-    sent: list[int] = []
-    begun = time.monotonic()
+    sent: dict[tuple[int, int], int] = {}
+    begun, turn = time.monotonic(), 0
     while len(sent) < total:
-        due = min(total, int((time.monotonic() - begun) * rate))
+        due = min(total, int((time.monotonic() - begun) * said.rate))
         if due == len(sent):
             time.sleep(TICK_SECONDS)
             continue
         producer.begin_transaction()
+        turn += 1
         while len(sent) < due:
             at = len(sent)
-            sent.append(time.monotonic_ns())
+            sent[0, at] = time.monotonic_ns()
             value = b'{"n":%d,%b' % (at, events[at % len(events)][1:])
-            producer.produce(topic, value, partition=at % partitions)
+            producer.produce(topic, value, partition=(at if said.round_robin else turn) % said.partitions)
         producer.commit_transaction(30)
     return sent
 
@@ -148,7 +161,6 @@ def measure(said, text: str, address: str, topics, events: list[bytes], name: st
     import variants
 
     total, partitions = int(said.rate * said.seconds), said.partitions
-    total -= total % partitions
     source = topics.create(f"{name}-in", partitions)
     is_floor = text == "floor"
     made, folder = [source], pathlib.Path(tempfile.mkdtemp(prefix="tidegate-peers-latency."))
@@ -168,24 +180,23 @@ def measure(said, text: str, address: str, topics, events: list[bytes], name: st
             # A member takes its partitions and looks for its position before it reads.
             time.sleep(3)
         ready, answer = context.Event(), context.Queue()
-        reader = context.Process(target=read, args=(address, target, [0] * partitions, total, is_floor, ready, answer))
+        reader = context.Process(target=read, args=(address, target, partitions, total, is_floor, ready, answer))
         reader.start()
         stack.callback(lambda: (reader.kill(), reader.join()))
         if not ready.wait(30):
             raise RuntimeError("the reader did not start")
         acknowledged: list[float] = []
         if is_floor:
-            sent = send_floor(address, source, events, partitions, said.rate, total)
+            sent = send_floor(said, address, source, events, total)
         else:
-            sent = send_plain(address, source, events, partitions, said.rate, total, acknowledged)
+            sent = send_plain(said, address, source, events, total, acknowledged)
         arrived, doubled = answer.get(timeout=TAIL_SECONDS * 2)
         if not is_floor:
             process.check()
     if len(arrived) != total or doubled:
         raise RuntimeError(f"{text}: {len(arrived)} of {total} results, {doubled} doubled")
-    counted = sorted(
-        (arrived[at] - when) / 1e6 for at, when in enumerate(sent) if when >= sent[0] + WARM_UP_SECONDS * 1e9
-    )
+    counts_from = min(sent.values()) + WARM_UP_SECONDS * 1e9
+    counted = sorted((arrived[at] - when) / 1e6 for at, when in sent.items() if when >= counts_from)
     quantile = lambda share: counted[min(len(counted) - 1, int(share * len(counted)))]
     return {
         "variant": text,

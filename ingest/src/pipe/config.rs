@@ -78,6 +78,8 @@ pub struct Cutting {
     pub max_rows: usize,
     /// Bytes of a batch: keys, values and headers. One record may pass it.
     pub max_bytes: usize,
+    /// How long the first record of a batch waits for others although a worker is free.
+    pub gather: Duration,
     /// Age of a batch's first record.
     pub max_delay: Duration,
 }
@@ -124,7 +126,12 @@ impl std::fmt::Debug for StuckHook {
 
 impl Default for Cutting {
     fn default() -> Self {
-        Self { max_rows: 1024, max_bytes: 1 << 20, max_delay: Duration::from_millis(10) }
+        Self {
+            max_rows: 1024,
+            max_bytes: 1 << 20,
+            gather: Duration::from_micros(500),
+            max_delay: Duration::from_millis(10),
+        }
     }
 }
 

@@ -23,8 +23,21 @@ pub(super) fn is_due(
 ) -> bool {
     hand.rows > 0
         && (is_full(cutting, hand)
-            || (drained && worker_free)
+            || (drained && worker_free && now.duration_since(hand.since) >= cutting.gather)
             || now.duration_since(hand.since) >= cutting.max_delay)
+}
+
+/// How long what is in hand and could be scored still waits for others; `None`: it does not.
+pub(super) fn gathers_for(
+    cutting: &Cutting,
+    hand: InHand,
+    now: Instant,
+    drained: bool,
+    worker_free: bool,
+) -> Option<Duration> {
+    let gathers = drained && worker_free && hand.rows > 0 && !is_full(cutting, hand);
+    let left = (hand.since + cutting.gather).saturating_duration_since(now);
+    (gathers && !left.is_zero()).then_some(left)
 }
 
 /// Whether no further record belongs into it.
@@ -53,8 +66,12 @@ mod tests {
 
     use super::*;
 
-    const CUTTING: Cutting =
-        Cutting { max_rows: 10, max_bytes: 1000, max_delay: Duration::from_millis(5) };
+    const CUTTING: Cutting = Cutting {
+        max_rows: 10,
+        max_bytes: 1000,
+        gather: Duration::from_millis(2),
+        max_delay: Duration::from_millis(5),
+    };
 
     #[test]
     fn cut_at_the_first_reason() {
@@ -62,9 +79,10 @@ mod tests {
         let at = |ms| since + Duration::from_millis(ms);
         for (rows, bytes, ms, drained, free, due) in [
             (0, 0, 9, true, true, false),
-            (1, 10, 0, true, true, true),
-            (1, 10, 0, true, false, false),
-            (1, 10, 0, false, true, false),
+            (1, 10, 1, true, true, false),
+            (1, 10, 2, true, true, true),
+            (1, 10, 2, true, false, false),
+            (1, 10, 2, false, true, false),
             (1, 10, 5, false, false, true),
             (10, 10, 0, false, false, true),
             (1, 1000, 0, false, false, true),
@@ -76,6 +94,29 @@ mod tests {
                 due,
                 "{rows} {bytes} {ms} {drained} {free}"
             );
+        }
+    }
+
+    #[test]
+    fn only_what_could_be_scored_at_once_gathers_others_and_is_due_then() {
+        let since = Instant::now();
+        let at = |ms| since + Duration::from_millis(ms);
+        for (rows, ms, drained, free, gathers_ms) in [
+            (1, 0, true, true, Some(2)),
+            (1, 1, true, true, Some(1)),
+            (1, 2, true, true, None),
+            (0, 0, true, true, None),
+            (10, 0, true, true, None),
+            (1, 0, false, true, None),
+            (1, 0, true, false, None),
+        ] {
+            let hand = InHand { rows, bytes: 10, since };
+            let left = gathers_for(&CUTTING, hand, at(ms), drained, free);
+            assert_eq!(left, gathers_ms.map(Duration::from_millis), "{rows} {ms} {drained} {free}");
+            if let Some(left) = left {
+                assert!(!is_due(&CUTTING, hand, at(ms), drained, free));
+                assert!(is_due(&CUTTING, hand, at(ms) + left, drained, free));
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! From librdkafka's queue into the batch in hand: one copy a record, cut where it is due.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 use schemas::MicroBatch;
@@ -94,14 +94,23 @@ impl Reading<'_, '_> {
         MicroBatch::with_capacity(self.name.clone(), cutting.max_rows, bytes)
     }
 
-    pub(super) fn cut_if_due(&mut self, now: Instant) {
-        // What is scored during a commit would wait for its end: one batch then, and not one a read.
-        let free = self.source.shared.worker_is_free()
+    /// What is scored during a commit would wait for its end: one batch then, and not one a read.
+    fn worker_is_free(&self) -> bool {
+        self.source.shared.worker_is_free()
             && !self.source.shared.is_committing()
-            && self.items.len() < self.items.capacity().unwrap_or(1) / 2;
-        if cut::is_due(&self.source.config.cutting, self.in_hand(), now, self.drained, free) {
+            && self.items.len() < self.items.capacity().unwrap_or(1) / 2
+    }
+
+    pub(super) fn cut_if_due(&mut self, now: Instant) {
+        let (cutting, free) = (&self.source.config.cutting, self.worker_is_free());
+        if cut::is_due(cutting, self.in_hand(), now, self.drained, free) {
             self.cut();
         }
+    }
+
+    pub(super) fn gathers_for(&self, now: Instant) -> Option<Duration> {
+        let (cutting, free) = (&self.source.config.cutting, self.worker_is_free());
+        cut::gathers_for(cutting, self.in_hand(), now, self.drained, free)
     }
 
     pub(super) fn cut(&mut self) {

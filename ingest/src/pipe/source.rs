@@ -169,6 +169,8 @@ impl<'a, 'c> Reading<'a, 'c> {
             self.flush_if_due(Instant::now());
             if !self.ready.is_empty() {
                 self.source.shared.wake().wait(FULL_WAIT);
+            } else if let Some(left) = self.gathers_for(Instant::now()) {
+                std::thread::sleep(left);
             } else if read == 0 {
                 self.source.shared.wake().wait(self.patience(Instant::now()));
             }

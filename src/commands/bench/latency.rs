@@ -110,17 +110,19 @@ fn send(
     total: u64,
     sent: &[Mutex<Vec<Instant>>],
 ) -> anyhow::Result<()> {
-    // Not 0: a request for each event would measure the broker under requests.
+    // A request for each event would measure the broker under requests: they are gathered for a
+    // millisecond, and stay with a partition for as long, as Kafka's producers do (KIP-480).
     let mut connection = connection.clone();
     connection.properties.insert("linger.ms".into(), "1".into());
     let mut producer = Producer::new(&connection, &names.input, Duration::from_secs(30))?;
     let begun = Instant::now();
     let mut next = 0u64;
     while next < total {
-        let due = (begun.elapsed().as_secs_f64() * rate) as u64;
+        let passed = begun.elapsed();
+        let due = (passed.as_secs_f64() * rate) as u64;
+        let partition = passed.as_millis() as usize % sent.len();
         let mut batch = Outgoing::new();
         while next < due.min(total) {
-            let partition = next as usize % sent.len();
             sent[partition].lock().expect("no panic holds it").push(Instant::now());
             batch.push(None, events.value(next), Some(partition as i32));
             next += 1;
