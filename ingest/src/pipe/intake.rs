@@ -94,7 +94,8 @@ impl Reading<'_, '_> {
         MicroBatch::with_capacity(self.name.clone(), cutting.max_rows, bytes)
     }
 
-    /// What is scored during a commit would wait for its end: one batch then, and not one a read.
+    /// Whether a batch that is cut now is scored and placed at once. What is scored during a commit
+    /// would wait for its end: one batch then, and not one a read.
     fn worker_is_free(&self) -> bool {
         self.source.shared.worker_is_free()
             && !self.source.shared.is_committing()
