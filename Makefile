@@ -27,8 +27,9 @@ test: setup-ort setup-kafka setup-readers setup-s3 ## every test, with a real Ap
 	@$(ort) && export PATH="$(cache)/python/readers/bin:$$PATH" && \
 	  tests/kafka/with_broker.sh cargo test --release --workspace --locked $(ARGS)
 
-torture: setup-ort setup-kafka ## faults for TIDEGATE_TORTURE_MINUTES (10) on a real Kafka; repeat with TIDEGATE_TEST_SEED
-	@$(ort) && CI=true cargo test --release --workspace --locked --test e2e -- --ignored --exact --nocapture torture::torture
+torture: setup-ort setup-kafka setup-readers ## faults for TIDEGATE_TORTURE_MINUTES (10) on a real Kafka; repeat with TIDEGATE_TEST_SEED
+	@$(ort) && export PATH="$(cache)/python/readers/bin:$$PATH" && \
+	  CI=true cargo test --release --workspace --locked --test e2e -- --ignored --exact --nocapture torture::torture
 
 fuzz: tools ## strangers' bytes into every parser; ARGS="600 decode" for ten minutes of one target
 	@fuzz/run.sh $(ARGS)

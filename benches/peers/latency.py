@@ -5,8 +5,8 @@ One instrument for all: a producer that sends at a steady rate, and a reader in 
 own; both read the machine's monotonic clock. `floor` has no pipeline: the producer commits a
 transaction of what is due, again and again, and the reader reads its topic.
 
-Events have no key, so they go where Kafka's producers send those: to one partition for the time of a
-request, then to the next (KIP-480). With `--round-robin` each event goes to the next partition: at this
+Events have no key, and go to one partition for the time of a request, a millisecond, then to the next:
+near to what Kafka's producers do, which stay longer. With `--round-robin` each event goes to the next partition: at this
 rate every event is a request of its own then, and it is the broker under requests that is measured.
 """
 

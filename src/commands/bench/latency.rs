@@ -111,7 +111,7 @@ fn send(
     sent: &[Mutex<Vec<Instant>>],
 ) -> anyhow::Result<()> {
     // A request for each event would measure the broker under requests: they are gathered for a
-    // millisecond, and stay with a partition for as long, as Kafka's producers do (KIP-480).
+    // millisecond, and stay with a partition for as long; Kafka's producers stay longer.
     let mut connection = connection.clone();
     connection.properties.insert("linger.ms".into(), "1".into());
     let mut producer = Producer::new(&connection, &names.input, Duration::from_secs(30))?;
