@@ -35,10 +35,6 @@ pub(crate) const ASK: Duration = Duration::from_secs(10);
 /// would cost more than they save in latency.
 const QUIET: Duration = Duration::from_millis(5);
 
-/// How long a record waits for others although a worker is free: an answer to a fetch comes partition
-/// by partition, and a batch of each would cost a call of the model and a request to Kafka.
-const GATHER: Duration = Duration::from_micros(500);
-
 /// Contract and package of a configuration, opened and consistent with each other.
 pub(crate) struct Pipeline {
     pub(crate) config: Config,
@@ -93,7 +89,7 @@ impl Pipeline {
             cutting: Cutting {
                 max_rows: batch.max_rows,
                 max_bytes: batch.max_bytes,
-                gather: GATHER.min(Duration::from_millis(batch.max_delay_ms)),
+                gather: Cutting::default().gather,
                 max_delay: Duration::from_millis(batch.max_delay_ms),
             },
             commit: Commit {

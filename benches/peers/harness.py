@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -277,3 +278,19 @@ def write_json(path: str | None, report: dict) -> None:
         print(json.dumps(report, indent=2))
     elif path:
         pathlib.Path(path).write_text(json.dumps(report, indent=2) + "\n")
+
+
+def table(found: list[dict], by: list[str], columns: list[tuple[str, str, str]]) -> str:
+    """Markdown, a line for each variant: smallest / median / largest of each column (title, member, format)."""
+    lines = ["| " + " | ".join([*by, "n", *(title for title, _, _ in columns)]) + " |"]
+    lines.append("|" + "---|" * (len(by) + 1 + len(columns)))
+    which = lambda one: tuple(one[member] for member in by)
+    for variant in dict.fromkeys(which(one) for one in found):
+        mine = [one for one in found if which(one) == variant]
+        cells = [*variant, str(len(mine))]
+        for _, member, form in columns:
+            values = [one[member] for one in mine if one.get(member) is not None]
+            three = (min(values), statistics.median(values), max(values)) if values else ()
+            cells.append(" / ".join(format(value, form) for value in three))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -6,8 +6,9 @@ own; both read the machine's monotonic clock. `floor` has no pipeline: the produ
 transaction of what is due, again and again, and the reader reads its topic.
 
 Events have no key, and go to one partition for the time of a request, a millisecond, then to the next:
-near to what Kafka's producers do, which stay longer. With `--round-robin` each event goes to the next partition: at this
-rate every event is a request of its own then, and it is the broker under requests that is measured.
+near to what Kafka's producers do, which stay longer. With `--round-robin` each event goes to the next
+partition: at this rate every event is a request of its own then, and it is the broker under requests
+that is measured.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import pathlib
 import re
 import shutil
 import signal
+import statistics
 import subprocess
 import tempfile
 import time
@@ -43,6 +45,12 @@ READER = {
     "fetch.wait.max.ms": 20,
     "isolation.level": "read_committed",
 }
+COLUMNS = [
+    ("p50", "p50_ms", ".1f"),
+    ("p90", "p90_ms", ".1f"),
+    ("p99", "p99_ms", ".1f"),
+    ("input's p50", "input_p50_ms", ".1f"),
+]
 
 
 def arguments() -> argparse.Namespace:
@@ -97,22 +105,24 @@ def read(address: str, topic: str, partitions: int, total: int, is_floor: bool, 
 
 
 def send_plain(
-    said, address: str, topic: str, events: list[bytes], total: int, acknowledged: list[float]
-) -> dict[tuple[int, int], int]:
-    """At the rate; when each event was handed over, and how long each took to be in."""
+    said, address: str, topic: str, events: list[bytes], total: int
+) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], float]]:
+    """At the rate; when each event was handed over, and how many ms each took to be in."""
     from confluent_kafka import Producer
 
-    # Idempotent, as Kafka's own producer is by default: five requests under way at most, where librdkafka would otherwise
-    # send without an end, and a broker that is late for once would have a queue before it from then on.
+    # Idempotent, as Kafka's own producer is by default: five requests under way at most, where librdkafka
+    # would otherwise send without an end, and a broker that is late for once would have a queue before it
+    # from then on.
     settings = {"linger.ms": LINGER_SECONDS * 1000, "compression.type": "lz4", "enable.idempotence": True}
     producer = Producer({"bootstrap.servers": address, **settings})
     sent: dict[tuple[int, int], int] = {}
+    acknowledged: dict[tuple[int, int], float] = {}
     ends = [0] * said.partitions
 
     def delivered(error, message) -> None:
         if error is not None:
             raise RuntimeError(f"{topic}: {error}")
-        acknowledged.append(message.latency() * 1000)
+        acknowledged[message.partition(), message.offset()] = message.latency() * 1000
 
     begun = time.monotonic()
     while len(sent) < total:
@@ -128,7 +138,7 @@ def send_plain(
         time.sleep(TICK_SECONDS)
     if producer.flush(30):
         raise RuntimeError(f"{topic}: not every event was acknowledged")
-    return sent
+    return sent, acknowledged
 
 
 def send_floor(said, address: str, topic: str, events: list[bytes], total: int) -> dict[tuple[int, int], int]:
@@ -185,28 +195,28 @@ def measure(said, text: str, address: str, topics, events: list[bytes], name: st
         stack.callback(lambda: (reader.kill(), reader.join()))
         if not ready.wait(30):
             raise RuntimeError("the reader did not start")
-        acknowledged: list[float] = []
         if is_floor:
-            sent = send_floor(said, address, source, events, total)
+            sent, acknowledged = send_floor(said, address, source, events, total), {}
         else:
-            sent = send_plain(said, address, source, events, total, acknowledged)
+            sent, acknowledged = send_plain(said, address, source, events, total)
         arrived, doubled = answer.get(timeout=TAIL_SECONDS * 2)
         if not is_floor:
             process.check()
     if len(arrived) != total or doubled:
         raise RuntimeError(f"{text}: {len(arrived)} of {total} results, {doubled} doubled")
     counts_from = min(sent.values()) + WARM_UP_SECONDS * 1e9
-    counted = sorted((arrived[at] - when) / 1e6 for at, when in sent.items() if when >= counts_from)
-    quantile = lambda share: counted[min(len(counted) - 1, int(share * len(counted)))]
+    counted = [at for at, when in sent.items() if when >= counts_from]
+    latencies = sorted((arrived[at] - sent[at]) / 1e6 for at in counted)
+    quantile = lambda share: latencies[min(len(latencies) - 1, int(share * len(latencies)))]
     return {
         "variant": text,
         "events": len(counted),
         "p50_ms": quantile(0.5),
         "p90_ms": quantile(0.9),
         "p99_ms": quantile(0.99),
-        "max_ms": counted[-1],
+        "max_ms": latencies[-1],
         # How much of it is the event's own way into the input topic.
-        "input_p50_ms": sorted(acknowledged)[len(acknowledged) // 2] if acknowledged else None,
+        "input_p50_ms": statistics.median(acknowledged[at] for at in counted) if acknowledged else None,
     }
 
 
@@ -273,7 +283,8 @@ def main() -> None:
                 found.append({"round": round, **bench(binary, said, address)})
                 say(line(found[-1]) + (" · warm-up" if round < 1 else ""))
     counted = [one for one in found if one["round"] > 0]
-    print(f"{said.rate:,.0f} events/s for {said.seconds:.0f} s; ms, min / median / max of the rounds\n\n{table(counted)}")
+    table = harness.table(counted, ["variant"], COLUMNS)
+    print(f"{said.rate:,.0f} events/s for {said.seconds:.0f} s; ms, min / median / max of the rounds\n\n{table}")
     harness.write_json(said.json, {"machine": about, "latency": found, "problems": problems})
     if problems:
         raise SystemExit("not every variant was right:\n" + "\n".join(problems))
@@ -284,19 +295,6 @@ def line(one: dict) -> str:
     if one.get("input_p50_ms") is not None:
         text += f" · of which acknowledged in the input p50 {one['input_p50_ms']:.1f}"
     return text
-
-
-def table(found: list[dict]) -> str:
-    lines = ["| variant | n | p50 | p90 | p99 | input's p50 |", "|---|---|---|---|---|---|"]
-    for variant in dict.fromkeys(one["variant"] for one in found):
-        mine = [one for one in found if one["variant"] == variant]
-        cells = []
-        for member in ("p50_ms", "p90_ms", "p99_ms", "input_p50_ms"):
-            values = sorted(one[member] for one in mine if one.get(member) is not None)
-            three = [values[0], values[len(values) // 2], values[-1]] if values else []
-            cells.append(" / ".join(f"{value:.1f}" for value in three))
-        lines.append(f"| {variant} | {len(mine)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

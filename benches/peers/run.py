@@ -9,7 +9,6 @@ import argparse
 import pathlib
 import shutil
 import signal
-import statistics
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -50,7 +49,10 @@ def arguments() -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--repeats", type=int, default=5, help="rounds that count; one before them does not")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds that count")
+    parser.add_argument(
+        "--warm-up", type=int, default=1, metavar="ROUNDS", help="rounds before them; a new broker needs several"
+    )
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--models", nargs="+", default=["flight-delay"], help="packages under deploy/demo/models")
     parser.add_argument(
@@ -62,7 +64,6 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--key", metavar="MEMBER", help="key the events by this member (id)")
     parser.add_argument("--commit-ms", type=float, help="commit interval of all (all have 100 by themselves)")
-    parser.add_argument("--no-warm-up", action="store_true", help="count the first round, too")
     parser.add_argument("--brokers", metavar="HOST:PORT")
     parser.add_argument("--broker-pid", type=int)
     parser.add_argument("--json", metavar="FILE", help="write everything there; - is standard output")
@@ -173,14 +174,14 @@ def rounds(said, broker, binary, drains: list[Drain], problems: list[str]) -> No
     try:
         source = topics.create(f"{name}-in", said.partitions)
         harness.load(binary, broker.address, source, said.events, said.key)
-        for round in range(1 if said.no_warm_up else 0, said.repeats + 1):
+        for round in range(1 - said.warm_up, said.repeats + 1):
             turn = round % len(chosen)
             order = [(model, variant) for model in said.models for variant in [*chosen[turn:], *chosen[:turn]]]
             for index, (model, variant) in enumerate(order):
                 try:
                     job_name = f"{name}-{round}-{index}"
                     found = checked(variant, model, round, said, broker, topics, source, job_name, reference)
-                    say(f"{round}/{said.repeats} {line(found)}" + (" · warm-up" if round == 0 else ""))
+                    say(f"{round}/{said.repeats} {line(found)}" + (" · warm-up" if round < 1 else ""))
                     if round > 0:
                         drains.append(found)
                 except RuntimeError as error:
@@ -211,21 +212,6 @@ COLUMNS = [
 ]
 
 
-def table(drains: list[Drain]) -> str:
-    """Markdown: min / median / max of each column."""
-    lines = ["| model | variant | n | " + " | ".join(title for title, _, _ in COLUMNS) + " |"]
-    lines.append("|" + "---|" * (3 + len(COLUMNS)))
-    for model, variant in dict.fromkeys((found.model, found.variant) for found in drains):
-        mine = [found for found in drains if (found.model, found.variant) == (model, variant)]
-        cells = []
-        for _, member, form in COLUMNS:
-            values = [getattr(found, member) for found in mine if getattr(found, member) is not None]
-            three = (min(values), statistics.median(values), max(values)) if values else ()
-            cells.append(" / ".join(format(value, form) for value in three))
-        lines.append(f"| {model} | {variant} | {len(mine)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     harness.inside_venv()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -238,7 +224,8 @@ def main() -> None:
     except KeyboardInterrupt:
         problems.append("interrupted: what was done until then is shown")
     if drains:
-        print(f"{said.events:,} events, {said.partitions} partitions; min / median / max\n\n{table(drains)}")
+        table = harness.table([asdict(found) for found in drains], ["model", "variant"], COLUMNS)
+        print(f"{said.events:,} events, {said.partitions} partitions; min / median / max\n\n{table}")
     harness.write_json(
         said.json,
         {"machine": about, "drains": [asdict(found) for found in drains], "problems": problems},

@@ -1,5 +1,5 @@
 //! How long a row takes from record batch to record batch, by batch size:
-//! `cargo run --release -p infer --example predict_rate [FOLDER OF A TEST MODEL]`.
+//! `cargo run --release --workspace --example predict_rate -- [FOLDER OF A TEST MODEL]`.
 //!
 //! The model is the MLP(64,32) of the test data with 15 float features; the figure to hold is in the
 //! design's performance budget (0.09 µs a row at batch 1024, the model alone).

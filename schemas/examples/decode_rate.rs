@@ -1,6 +1,6 @@
 //! Prints what decoding costs per record, by learned shapes and without: a flight of 15 fields.
 //!
-//! `cargo run --release -p schemas --example decode_rate`. No assertion on time: `benches/` holds figures.
+//! `cargo run --release --workspace --example decode_rate`. No assertion on time: `benches/` holds figures.
 
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 

@@ -1,5 +1,5 @@
 //! Nanoseconds per record of the encoder and of the results table, on one thread:
-//! `cargo run --release -p schemas --example encode_rate`.
+//! `cargo run --release --workspace --example encode_rate`.
 //!
 //! 231-byte flights of 15 fields, one float output, batches of 1024. Prints the best and the median
 //! of many rounds, since other work on the machine only ever adds.

@@ -1,6 +1,6 @@
 """PSI of scouter-ml and the drift preset of Evidently on the doubles that `drift_rate` wrote.
 
-Usage: peers.py FOLDER [COLUMNS] [scouter|evidently ...]. Prints the best of three runs each; one run
+Usage: peers.py FOLDER [COLUMNS] [scouter|evidently ...]. Prints the best of five runs each; one run
 of Evidently, which takes minutes. Reading the data is not timed.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-RUNS = 3
+RUNS = 5
 
 
 def columns(path: Path, count: int) -> np.ndarray:

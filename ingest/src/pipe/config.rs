@@ -78,7 +78,9 @@ pub struct Cutting {
     pub max_rows: usize,
     /// Bytes of a batch: keys, values and headers. One record may pass it.
     pub max_bytes: usize,
-    /// How long the first record of a batch waits for others although a worker is free.
+    /// How long the first record of a batch waits for others although a worker is free: an answer to a
+    /// fetch comes partition by partition, and a batch of each would cost a call of the model and a
+    /// request to Kafka.
     pub gather: Duration,
     /// Age of a batch's first record.
     pub max_delay: Duration,

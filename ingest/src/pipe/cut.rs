@@ -13,31 +13,39 @@ pub(super) struct InHand {
     pub(super) since: Instant,
 }
 
-/// Whether what is in hand is cut now.
-pub(super) fn is_due(
-    cutting: &Cutting,
-    hand: InHand,
-    now: Instant,
-    drained: bool,
-    worker_free: bool,
-) -> bool {
-    hand.rows > 0
-        && (is_full(cutting, hand)
-            || (drained && worker_free && now.duration_since(hand.since) >= cutting.gather)
-            || now.duration_since(hand.since) >= cutting.max_delay)
+/// What becomes of what is in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hand {
+    /// It is cut now.
+    Due,
+    /// It could be scored, and waits so long for others.
+    Gathers(Duration),
+    /// It is held until more comes, a worker is free or it is too old; or there is nothing.
+    Held,
 }
 
-/// How long what is in hand and could be scored still waits for others; `None`: it does not.
-pub(super) fn gathers_for(
+/// What becomes of what is in hand now.
+pub(super) fn decide(
     cutting: &Cutting,
     hand: InHand,
     now: Instant,
     drained: bool,
     worker_free: bool,
-) -> Option<Duration> {
-    let gathers = drained && worker_free && hand.rows > 0 && !is_full(cutting, hand);
-    let left = (hand.since + cutting.gather).saturating_duration_since(now);
-    (gathers && !left.is_zero()).then_some(left)
+) -> Hand {
+    if hand.rows == 0 {
+        return Hand::Held;
+    }
+    let age = now.duration_since(hand.since);
+    if is_full(cutting, hand) || age >= cutting.max_delay {
+        return Hand::Due;
+    }
+    if !drained || !worker_free {
+        return Hand::Held;
+    }
+    match cutting.gather.saturating_sub(age) {
+        Duration::ZERO => Hand::Due,
+        left => Hand::Gathers(left),
+    }
 }
 
 /// Whether no further record belongs into it.
@@ -74,48 +82,31 @@ mod tests {
     };
 
     #[test]
-    fn cut_at_the_first_reason() {
+    fn cut_at_the_first_reason_and_only_what_could_be_scored_gathers_others() {
         let since = Instant::now();
         let at = |ms| since + Duration::from_millis(ms);
-        for (rows, bytes, ms, drained, free, due) in [
-            (0, 0, 9, true, true, false),
-            (1, 10, 1, true, true, false),
-            (1, 10, 2, true, true, true),
-            (1, 10, 2, true, false, false),
-            (1, 10, 2, false, true, false),
-            (1, 10, 5, false, false, true),
-            (10, 10, 0, false, false, true),
-            (1, 1000, 0, false, false, true),
-            (9, 999, 4, false, true, false),
+        let gathers = |ms| Hand::Gathers(Duration::from_millis(ms));
+        for (rows, bytes, ms, drained, free, becomes) in [
+            (0, 0, 0, true, true, Hand::Held),
+            (0, 0, 9, true, true, Hand::Held),
+            (1, 10, 0, true, true, gathers(2)),
+            (1, 10, 1, true, true, gathers(1)),
+            (1, 10, 2, true, true, Hand::Due),
+            (1, 10, 0, true, false, Hand::Held),
+            (1, 10, 0, false, true, Hand::Held),
+            (1, 10, 2, true, false, Hand::Held),
+            (1, 10, 2, false, true, Hand::Held),
+            (1, 10, 5, false, false, Hand::Due),
+            (10, 10, 0, true, true, Hand::Due),
+            (10, 10, 0, false, false, Hand::Due),
+            (1, 1000, 0, false, false, Hand::Due),
+            (9, 999, 4, false, true, Hand::Held),
         ] {
             let hand = InHand { rows, bytes, since };
-            assert_eq!(
-                is_due(&CUTTING, hand, at(ms), drained, free),
-                due,
-                "{rows} {bytes} {ms} {drained} {free}"
-            );
-        }
-    }
-
-    #[test]
-    fn only_what_could_be_scored_at_once_gathers_others_and_is_due_then() {
-        let since = Instant::now();
-        let at = |ms| since + Duration::from_millis(ms);
-        for (rows, ms, drained, free, gathers_ms) in [
-            (1, 0, true, true, Some(2)),
-            (1, 1, true, true, Some(1)),
-            (1, 2, true, true, None),
-            (0, 0, true, true, None),
-            (10, 0, true, true, None),
-            (1, 0, false, true, None),
-            (1, 0, true, false, None),
-        ] {
-            let hand = InHand { rows, bytes: 10, since };
-            let left = gathers_for(&CUTTING, hand, at(ms), drained, free);
-            assert_eq!(left, gathers_ms.map(Duration::from_millis), "{rows} {ms} {drained} {free}");
-            if let Some(left) = left {
-                assert!(!is_due(&CUTTING, hand, at(ms), drained, free));
-                assert!(is_due(&CUTTING, hand, at(ms) + left, drained, free));
+            let found = decide(&CUTTING, hand, at(ms), drained, free);
+            assert_eq!(found, becomes, "{rows} {bytes} {ms} {drained} {free}");
+            if let Hand::Gathers(left) = found {
+                assert_eq!(decide(&CUTTING, hand, at(ms) + left, drained, free), Hand::Due);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 use schemas::MicroBatch;
 
-use super::cut::{self, InHand};
+use super::cut::{self, Hand, InHand};
 use super::hop::HopError;
 use super::source::Reading;
 use crate::raw::Entry;
@@ -94,24 +94,18 @@ impl Reading<'_, '_> {
         MicroBatch::with_capacity(self.name.clone(), cutting.max_rows, bytes)
     }
 
-    /// Whether a batch that is cut now is scored and placed at once. What is scored during a commit
-    /// would wait for its end: one batch then, and not one a read.
-    fn worker_is_free(&self) -> bool {
-        self.source.shared.worker_is_free()
+    /// Cuts what is due; how long what is in hand waits for others otherwise.
+    pub(super) fn cut_if_due(&mut self, now: Instant) -> Option<Duration> {
+        // What is scored during a commit would wait for its end: one batch then, and not one a read.
+        let free = self.source.shared.worker_is_free()
             && !self.source.shared.is_committing()
-            && self.items.len() < self.items.capacity().unwrap_or(1) / 2
-    }
-
-    pub(super) fn cut_if_due(&mut self, now: Instant) {
-        let (cutting, free) = (&self.source.config.cutting, self.worker_is_free());
-        if cut::is_due(cutting, self.in_hand(), now, self.drained, free) {
-            self.cut();
+            && self.items.len() < self.items.capacity().unwrap_or(1) / 2;
+        match cut::decide(&self.source.config.cutting, self.in_hand(), now, self.drained, free) {
+            Hand::Due => self.cut(),
+            Hand::Gathers(left) => return Some(left),
+            Hand::Held => {}
         }
-    }
-
-    pub(super) fn gathers_for(&self, now: Instant) -> Option<Duration> {
-        let (cutting, free) = (&self.source.config.cutting, self.worker_is_free());
-        cut::gathers_for(cutting, self.in_hand(), now, self.drained, free)
+        None
     }
 
     pub(super) fn cut(&mut self) {

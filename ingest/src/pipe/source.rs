@@ -160,16 +160,17 @@ impl<'a, 'c> Reading<'a, 'c> {
             let now = Instant::now();
             self.housekeeping(now)?;
             self.dispatch_ready()?;
-            let mut read = 0;
+            let (mut read, mut gathers) = (0, None);
             if self.ready.is_empty() {
                 read = self.read()?;
-                self.cut_if_due(Instant::now());
+                gathers = self.cut_if_due(Instant::now());
                 self.dispatch_ready()?;
             }
             self.flush_if_due(Instant::now());
             if !self.ready.is_empty() {
                 self.source.shared.wake().wait(FULL_WAIT);
-            } else if let Some(left) = self.gathers_for(Instant::now()) {
+            } else if let Some(left) = gathers {
+                // Not by the flag: each partition of an answer raises it.
                 std::thread::sleep(left);
             } else if read == 0 {
                 self.source.shared.wake().wait(self.patience(Instant::now()));
