@@ -1,13 +1,13 @@
 //! The dashboard as a browser and a script meet it: `run --only monitor` on an archive, pages with
 //! their policy, answers with their shapes, and names that would like to be code.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Broker, Child, Pipeline, ended_with, flight, folder, root, run};
+use crate::harness::{
+    Broker, Child, Pipeline, address_in, ended_with, flight, folder, get, root, run,
+};
 use crate::monitor::{HOSTILE, Monitored, archive};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -60,20 +60,11 @@ impl Served {
     /// As soon as it says where.
     fn of(child: Child) -> Self {
         let line = child.wait_for("serving", SOON);
-        let digits = |rest: &str| rest.chars().take_while(char::is_ascii_digit).collect::<String>();
-        let port = line.split("127.0.0.1:").nth(1).map(digits).expect("the address is logged");
-        Self { child, address: format!("127.0.0.1:{port}") }
+        Self { child, address: address_in(&line) }
     }
 
     fn get(&self, path: &str) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        stream.set_read_timeout(Some(SOON)).expect("a time-out can be set");
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
-        stream.write_all(request.as_bytes()).expect("it reads");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("it answers");
-        let text = String::from_utf8(answer).expect("UTF-8");
+        let text = get(&self.address, path);
         let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         Answer {

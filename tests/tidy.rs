@@ -1,5 +1,5 @@
 //! House rules that a machine can hold: crate edges, homes of technologies, file sizes, headers,
-//! what the documents promise, what must not be written into the repository.
+//! what the documents promise, where the tests kill, what must not be written into the repository.
 //!
 //! Each check collects every breach before it fails.
 
@@ -9,6 +9,8 @@ mod crates;
 mod deploy;
 #[path = "tidy/documents.rs"]
 mod documents;
+#[path = "tidy/failpoints.rs"]
+mod failpoints;
 #[path = "tidy/files.rs"]
 mod files;
 #[path = "tidy/tree.rs"]

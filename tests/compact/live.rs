@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{SOON, UNCHECKED};
-use crate::harness::{Broker, FLIGHTS, Pipeline, ended_with};
+use crate::harness::{Broker, FLIGHTS, Pipeline, ended_with, rows_and_events};
 
 /// Eight seconds of events, so that hop 2 publishes many files while it is compacted.
 const EVENTS: u64 = 8 * FLIGHTS;
@@ -14,13 +14,9 @@ const RATE: u64 = FLIGHTS;
 
 /// Rows that SQL sees, each of another event.
 fn seen(pipeline: &Pipeline) -> u64 {
-    // As numbers: a set of pairs takes a gigabyte for 50,000 of them.
-    let count = "SELECT count(*), \
-         count(DISTINCT CAST(input_partition AS BIGINT) * 1000000000 + input_offset) FROM results";
-    let said = pipeline.sql(count);
-    let (rows, distinct) = said.split_once(',').expect("two numbers");
-    assert_eq!(rows, distinct, "a row is there twice");
-    rows.parse().expect("a number")
+    let (rows, events) = rows_and_events(pipeline);
+    assert_eq!(rows, events, "a row is there twice");
+    rows
 }
 
 fn compact(pipeline: &Pipeline, flags: &[&str]) -> Value {
