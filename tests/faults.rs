@@ -116,6 +116,18 @@ fn a_commit_that_hangs_is_left_behind_and_its_hop_goes_on() {
     assert!(child.running(), "a call that hung ended it:\n{}", child.log());
 }
 
+#[test]
+fn a_publisher_that_panics_is_replaced_and_nothing_is_lost() {
+    let Some(broker) = Broker::shared() else { return };
+    let pipeline = Pipeline::new(broker, "panicked", &[]);
+    let mut producer = pipeline.produce(4 * FLIGHTS, Some(2 * FLIGHTS));
+    let mut child = pipeline.run_panicking("a", "pipe.offsets_sent");
+    child.wait_for("the publisher panicked", SOON);
+    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    all_arrived(&pipeline, 4 * FLIGHTS, 0);
+    assert!(child.running(), "a panic ended it:\n{}", child.log());
+}
+
 /// It cannot be left behind: two consumers cannot be one member.
 #[test]
 fn a_consumer_that_hangs_ends_the_process_and_the_next_one_goes_on() {

@@ -273,6 +273,11 @@ impl Pipeline {
         self.run_at(instance, &format!("{place}=hang:{count}"), &[])
     }
 
+    /// Starts `tidegate run` as this instance; the first thread that passes this place panics there.
+    pub(crate) fn run_panicking(&self, instance: &str, place: &str) -> Child {
+        self.run_at(instance, &format!("{place}=panic"), &[])
+    }
+
     fn run_at(&self, instance: &str, failpoint: &str, sets: &[&str]) -> Child {
         let instance = format!("pipeline.instance={instance}");
         let mut flags = vec!["--set", instance.as_str()];

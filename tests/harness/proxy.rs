@@ -1,4 +1,4 @@
-//! A proxy in front of a broker that cuts, delays or refuses one chosen Kafka request: before the broker
+//! A proxy in front of a broker that cuts, delays, holds or refuses one chosen Kafka request: before the broker
 //! has seen it, after it took effect and before its answer arrives, or in the broker's place.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::refusal;
 
-/// A request of a transaction.
+/// A request of a transaction, or of a member of the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Api {
     Produce,
@@ -22,6 +22,7 @@ pub(crate) enum Api {
     /// EndTxn that aborts.
     Abort,
     TxnOffsetCommit,
+    JoinGroup,
 }
 
 /// What happens to the request.
@@ -33,6 +34,8 @@ pub(crate) enum Cut {
     After,
     /// Its answer comes so late.
     Late(Duration),
+    /// The broker sees it when [`Proxy::let_go`] is called.
+    Held,
     /// The broker never sees it; it is answered with this error code.
     Refuse(i16),
 }
@@ -47,6 +50,8 @@ struct Shared {
     target: AtomicU16,
     armed: Mutex<Vec<(Api, Cut)>>,
     fired: Condvar,
+    holding: Mutex<bool>,
+    let_go: Condvar,
 }
 
 impl Proxy {
@@ -54,8 +59,13 @@ impl Proxy {
     pub(crate) fn listen() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let port = listener.local_addr().expect("it is bound").port();
-        let (target, armed, fired) = (AtomicU16::new(0), Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { target, armed, fired });
+        let shared = Arc::new(Shared {
+            target: AtomicU16::new(0),
+            armed: Mutex::default(),
+            fired: Condvar::new(),
+            holding: Mutex::new(true),
+            let_go: Condvar::new(),
+        });
         let serving = Arc::clone(&shared);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -92,9 +102,20 @@ impl Proxy {
             armed = self.shared.fired.wait_timeout(armed, left).expect("no relay panics").0;
         }
     }
+
+    /// Lets the held requests go on, and holds none any more.
+    pub(crate) fn let_go(&self) {
+        *self.shared.holding.lock().expect("no relay panics") = false;
+        self.shared.let_go.notify_all();
+    }
 }
 
 impl Shared {
+    fn hold(&self) {
+        let holding = self.holding.lock().expect("no relay panics");
+        drop(self.let_go.wait_while(holding, |holding| *holding).expect("no relay panics"));
+    }
+
     /// Takes an armed cut if it is for this request and passes `fits`.
     fn take(&self, api: Api, fits: impl Fn(Cut) -> bool) -> Option<Cut> {
         let mut armed = self.armed.lock().expect("no relay panics");
@@ -111,6 +132,7 @@ impl Api {
     fn of(request: &[u8]) -> Option<Self> {
         Some(match i16::from_be_bytes([request[0], request[1]]) {
             0 => Self::Produce,
+            11 => Self::JoinGroup,
             22 => Self::InitProducerId,
             24 => Self::AddPartitionsToTxn,
             25 => Self::AddOffsetsToTxn,
@@ -126,7 +148,7 @@ impl Cut {
     /// Whether the request itself is kept from the broker.
     fn is_of_the_request(self) -> bool {
         match self {
-            Self::Before | Self::Refuse(_) => true,
+            Self::Before | Self::Held | Self::Refuse(_) => true,
             Self::After | Self::Late(_) => false,
         }
     }
@@ -164,6 +186,10 @@ fn relay(client: TcpStream, broker: TcpStream, shared: &Arc<Shared>) {
                     Ok(()) => Fate::Swallow,
                     Err(_) => Fate::End,
                 },
+                Some(Cut::Held) => {
+                    asking.hold();
+                    Fate::Forward
+                }
                 Some(_) => Fate::End,
                 None => {
                     asked.lock().expect("no relay panics").insert(correlation(&frame[4..8]), api);
@@ -180,7 +206,7 @@ fn relay(client: TcpStream, broker: TcpStream, shared: &Arc<Shared>) {
             match api.and_then(|api| answering.take(api, |cut| !cut.is_of_the_request())) {
                 Some(Cut::After) => return Fate::End,
                 Some(Cut::Late(time)) => std::thread::sleep(time),
-                Some(Cut::Before | Cut::Refuse(_)) | None => {}
+                Some(Cut::Before | Cut::Held | Cut::Refuse(_)) | None => {}
             }
             Fate::Forward
         });

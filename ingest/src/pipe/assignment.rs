@@ -9,12 +9,11 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::{Offsets, failpoint};
 
 use super::config::Delivery;
-use super::exactly_once::committed_list;
 use super::hop::HopError;
 use super::rebalance::Rebalance;
 use super::shared::Shared;
-use super::source::{Reading, Source};
-use super::ticket::Flushed;
+use super::source::{Reading, Source, evicted};
+use super::ticket::committed_list;
 use super::watchdog::Late;
 use crate::events::{OffsetsWithheld, Rebalanced, Rewound};
 use crate::raw::{GroupMetadata, cached_high_watermark};
@@ -36,6 +35,8 @@ pub(super) struct Assignment {
     partitions: BTreeMap<i32, Option<i64>>,
     /// The partition of the last record: runs are long, so most records need no look-up.
     last: Option<i32>,
+    /// At least once: what the coordinator was asked to commit, and when last.
+    handed_in: Offsets,
     acknowledged_at: Option<Instant>,
     /// Partitions whose committed offset did not come within its bound, and since when.
     withheld: BTreeMap<i32, Instant>,
@@ -67,7 +68,11 @@ impl Assignment {
     /// Notes what goes to the workers; what was dispatched before may not go again.
     pub(super) fn dispatched(&mut self, topic: &str, offsets: &Offsets) -> Result<(), HopError> {
         for (partition, extent) in offsets.iter() {
-            let Some(at) = self.partitions.get_mut(&partition) else { continue };
+            let Some(at) = self.partitions.get_mut(&partition) else {
+                return Err(HopError::Retry(format!(
+                    "records of {topic}/{partition} were about to be scored, which is not ours"
+                )));
+            };
             if let Some(have) = at.filter(|have| extent.start < *have) {
                 return Err(HopError::Retry(format!(
                     "{topic}/{partition}: a record at {} was read again behind {have}: starting anew \
@@ -87,6 +92,7 @@ impl Assignment {
 
     fn forget(&mut self, partition: i32) {
         self.partitions.remove(&partition);
+        self.handed_in.remove(partition);
         self.withheld.remove(&partition);
         self.unplaced.remove(&partition);
     }
@@ -99,16 +105,20 @@ impl Reading<'_, '_> {
         partitions: &TopicPartitionList,
     ) -> Result<(), HopError> {
         let lost = self.consumer.assignment_lost();
-        if !lost {
-            // The generation has moved already: what is under way can commit only with the new one.
-            self.refresh_metadata();
-        }
+        // The generation has moved already: what is under way can commit only with the new one.
+        let renewed = if lost { Ok(()) } else { self.refresh_metadata() };
         match change {
-            Rebalance::Assign(numbers) => self.assign(&numbers),
+            Rebalance::Assign(numbers) => self.assign(&numbers).and(renewed),
             Rebalance::Revoke(numbers) => {
-                let flushed =
-                    if lost { Err(self.lost(&numbers)) } else { self.hand_over(&numbers) };
-                self.source.shared.cell().ledger.revoke(numbers.iter().copied());
+                let flushed = match lost {
+                    true => Err(self.lost(&numbers)),
+                    false => renewed.and_then(|()| self.hand_over(&numbers)),
+                };
+                {
+                    let mut cell = self.source.shared.cell();
+                    cell.ledger.revoke(numbers.iter().copied());
+                    numbers.iter().for_each(|number| _ = cell.acknowledged.remove(*number));
+                }
                 numbers.iter().for_each(|number| self.assignment.forget(*number));
                 self.assignment.last = None;
                 failpoint::pass("pipe.handed_over");
@@ -132,7 +142,9 @@ impl Reading<'_, '_> {
         let generation = metadata.as_ref().map(|metadata| metadata.generation());
         {
             let mut cell = self.source.shared.cell();
-            cell.metadata = metadata;
+            if !cell.renew(metadata) {
+                return Err(evicted());
+            }
             numbers.iter().for_each(|number| cell.ledger.assign(*number));
         }
         self.assignment.partitions.extend(numbers.iter().map(|number| (*number, None)));
@@ -196,11 +208,7 @@ impl Reading<'_, '_> {
         if numbers.is_empty() {
             return Ok(());
         }
-        match self.flush_in_band(self.source.config.timeouts.revoke)? {
-            Flushed::Committed => self.commit_before_leaving(),
-            // The next owner reads what was aborted; what is kept is rewound in the next turn.
-            Flushed::Aborted => Ok(()),
-        }
+        self.commit_all(self.source.config.timeouts.revoke)
     }
 
     /// What an error in a record's place means; the rest of its batch was dropped, so the run ends.
@@ -348,18 +356,13 @@ impl Reading<'_, '_> {
     }
 
     fn commit_offsets(&mut self, mode: CommitMode) -> Result<(), HopError> {
-        let ends = {
-            let mut cell = self.source.shared.cell();
-            let acknowledged = std::mem::take(&mut cell.acknowledged);
-            let mut ends = Offsets::new();
-            for (partition, extent) in
-                acknowledged.iter().filter(|(each, _)| cell.ledger.owns(*each))
-            {
-                ends.append(partition, extent.start..extent.end).expect("one extent a partition");
-            }
-            ends
+        let acknowledged = self.source.shared.cell().acknowledged.clone();
+        // One that is not waited for may fail unseen: the last one has everything again.
+        let due = match mode {
+            CommitMode::Sync => !acknowledged.is_empty(),
+            CommitMode::Async => acknowledged != self.assignment.handed_in,
         };
-        if ends.is_empty() {
+        if !due {
             return Ok(());
         }
         let _guard = self.source.watch.enter(
@@ -367,7 +370,8 @@ impl Reading<'_, '_> {
             self.source.config.timeouts.session * 2,
             Late::EndProcess,
         );
-        let list = committed_list(&self.source.config.input, &ends);
+        let list = committed_list(&self.source.config.input, &acknowledged);
+        self.assignment.handed_in = acknowledged;
         if let Err(error) = self.consumer.commit(&list, mode) {
             // Harmless for this guarantee: they are read again.
             tracing::warn!(%error, "offsets were not committed");

@@ -11,7 +11,7 @@ use schemas::{ScoredBatch, failpoint};
 use super::config::PipeConfig;
 use super::outbox::{Limits, Outbox};
 use super::shared::{Failure, Shared};
-use super::ticket::{Flushed, Item, Outcome, Ticket};
+use super::ticket::{Flushed, Item, Ticket};
 use super::watchdog::{Late, Watch};
 use crate::events::PipeEvents;
 
@@ -65,16 +65,7 @@ impl Publisher<'_> {
     fn ticket(&mut self, ticket: Ticket) -> Result<(), Failure> {
         let outcome =
             ticket.place.recv().map_err(|_| Failure::Retry("a worker thread ended".into()))?;
-        let scored = match outcome {
-            Outcome::Scored(scored) => scored,
-            Outcome::Failed(reason) => {
-                let mut memory = self.shared.memory();
-                for (partition, extent) in ticket.offsets.iter() {
-                    memory.note(partition, extent.start..extent.end, &reason);
-                }
-                return Err(Failure::Retry(format!("a worker failed: {reason}")));
-            }
-        };
+        let scored = self.shared.scored(&ticket, outcome)?;
         self.held_bytes += self.outbox.place(scored)?;
         let begun = Instant::now();
         while self.held_bytes >= self.config.commit.max_bytes {
@@ -102,6 +93,9 @@ impl Publisher<'_> {
         let mut cell = self.shared.cell();
         for batch in &freed {
             for (partition, extent) in batch.source().offsets().iter() {
+                if !cell.ledger.owns(partition) {
+                    continue;
+                }
                 // A partition that came back is read again from its committed offset.
                 if cell.acknowledged.get(partition).is_some_and(|have| have.end > extent.start) {
                     cell.acknowledged.remove(partition);
@@ -116,11 +110,7 @@ impl Publisher<'_> {
         for batch in &freed {
             self.events.acknowledged(batch.source().len());
             self.events.latency(batch.source().oldest_ms());
-            if !memory.is_clean() {
-                for (partition, extent) in batch.source().offsets().iter() {
-                    memory.committed(partition, extent.end);
-                }
-            }
+            memory.committed(batch.source().offsets());
         }
     }
 }

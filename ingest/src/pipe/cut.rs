@@ -42,7 +42,7 @@ pub(super) fn decide(
     if !drained || !worker_free {
         return Hand::Held;
     }
-    match cutting.gather.saturating_sub(age) {
+    match cutting.gather.min(cutting.max_delay).saturating_sub(age) {
         Duration::ZERO => Hand::Due,
         left => Hand::Gathers(left),
     }
@@ -109,6 +109,10 @@ mod tests {
                 assert_eq!(decide(&CUTTING, hand, at(ms) + left, drained, free), Hand::Due);
             }
         }
+        // Not past the delay that is allowed.
+        let shorter = Cutting { max_delay: Duration::from_millis(1), ..CUTTING };
+        let hand = InHand { rows: 1, bytes: 10, since };
+        assert_eq!(decide(&shorter, hand, since, true, true), gathers(1));
     }
 
     proptest! {

@@ -66,7 +66,7 @@ impl Reading<'_, '_> {
     }
 
     /// Everything read so far through all stages, within `bound`; `Err` when it took longer.
-    pub(super) fn flush_in_band(&mut self, bound: Duration) -> Result<Flushed, HopError> {
+    fn flush_in_band(&mut self, bound: Duration) -> Result<Flushed, HopError> {
         let deadline = Instant::now() + bound;
         self.cut();
         let late =
@@ -92,10 +92,11 @@ impl Reading<'_, '_> {
         }
     }
 
-    pub(super) fn drain(&mut self) -> Result<(), HopError> {
-        match self.flush_in_band(self.source.config.timeouts.call * 2)? {
+    /// Everything read so far is committed within `bound`, before partitions are given up.
+    pub(super) fn commit_all(&mut self, bound: Duration) -> Result<(), HopError> {
+        match self.flush_in_band(bound)? {
             Flushed::Committed => self.commit_before_leaving(),
-            // What was aborted is read again by whoever is next.
+            // The next owner reads it again; what is kept is rewound in the next turn.
             Flushed::Aborted => Ok(()),
         }
     }

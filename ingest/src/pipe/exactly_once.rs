@@ -13,14 +13,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::{Offsets, failpoint};
 
 use super::config::PipeConfig;
 use super::outbox::{Limits, Outbox};
 use super::settling::Settling;
 use super::shared::{Failure, Shared};
-use super::ticket::{Flushed, Item, Outcome, Ticket};
+use super::ticket::{Flushed, Item, Outcome, Ticket, committed_list};
 use super::watchdog::{Late, Watch};
 use crate::events::{Aborted, Committed, PipeEvents};
 use crate::raw::{self, Call};
@@ -99,8 +98,7 @@ pub(super) fn publish(
             break;
         }
     }
-    // The source flushed before it let go; what is still open belongs to a run that failed.
-    publisher.open.take();
+    // The source flushed before it let go: what is still open belongs to a run that failed.
     let _guard = watch.enter("drop of the producer", config.timeouts.call, Late::LeaveBehind);
     drop(publisher);
     Ok(())
@@ -128,7 +126,10 @@ impl Publisher<'_> {
 
     /// How long the open transaction may still wait; without end when none is open.
     fn time_left(&self) -> Duration {
-        let due = self.open.as_ref().map(|open| open.since + self.config.commit.interval);
+        let Some(open) = &self.open else { return Duration::MAX };
+        let commit = &self.config.commit;
+        let asked = self.asked.map(|asked| asked + commit.quiet);
+        let due = asked.into_iter().chain([open.since + commit.interval]).min();
         due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()))
     }
 
@@ -173,16 +174,7 @@ impl Publisher<'_> {
         if self.is_dead(&ticket) {
             return Ok(());
         }
-        let scored = match outcome {
-            Outcome::Scored(scored) => scored,
-            Outcome::Failed(reason) => {
-                let mut memory = self.shared.memory();
-                for (partition, extent) in ticket.offsets.iter() {
-                    memory.note(partition, extent.start..extent.end, &reason);
-                }
-                return Err(Failure::Retry(format!("a worker failed: {reason}")));
-            }
-        };
+        let scored = self.shared.scored(&ticket, outcome)?;
         // A revoke flushes before it begins a new epoch, so a transaction never spans two.
         if self.open.as_ref().is_some_and(|open| open.epoch != ticket.epoch) {
             self.commit()?;
@@ -246,11 +238,13 @@ impl Publisher<'_> {
 
     fn commit_of(&mut self, open: Transaction) -> Result<(), Failure> {
         let begun = Instant::now();
-        let (epoch, metadata) = {
+        let metadata = {
             let cell = self.shared.cell();
-            (cell.ledger.epoch(), cell.metadata.clone())
+            let is_ours = cell.ledger.epoch() == open.epoch
+                && open.ends.iter().all(|(partition, _)| cell.ledger.owns(partition));
+            cell.metadata.clone().filter(|_| is_ours)
         };
-        let Some(metadata) = metadata.filter(|_| epoch == open.epoch) else {
+        let Some(metadata) = metadata else {
             return self.abort(&open, "no membership in the group for this epoch");
         };
         let guard =
@@ -263,16 +257,14 @@ impl Publisher<'_> {
             self.call(),
         );
         drop(guard);
-        // The call may have come back after the run gave it up: then nothing may be committed.
-        if self.shared.has_failed() {
-            return Err(Failure::Retry("the run ended during the commit".into()));
-        }
+        self.is_wanted()?;
         if let Err(call) = sent {
             return self.failed(&open, "send_offsets_to_transaction", &call);
         }
         failpoint::pass("pipe.offsets_sent");
         let flushing = Instant::now();
         self.outbox.settle(self.call())?;
+        self.is_wanted()?;
         failpoint::pass("pipe.before_commit");
         let committing = Instant::now();
         let guard = self.watch.enter("commit_transaction", self.call() + GRACE, Late::LeaveBehind);
@@ -283,7 +275,7 @@ impl Publisher<'_> {
         }
         failpoint::pass("pipe.committed");
         self.shared.cell().ledger.committed(open.epoch, &open.ends);
-        self.note_committed(&open);
+        self.shared.memory().committed(&open.ends);
         self.release();
         let Transaction { records, bytes, oldest_ms, since, .. } = open;
         let small = records <= SMALL;
@@ -302,12 +294,11 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    fn note_committed(&self, open: &Transaction) {
-        let mut memory = self.shared.memory();
-        if !memory.is_clean() {
-            for (partition, extent) in open.ends.iter() {
-                memory.committed(partition, extent.end);
-            }
+    /// A call may come back after the run gave it up: then nothing may be committed.
+    fn is_wanted(&self) -> Result<(), Failure> {
+        match self.shared.has_failed() {
+            true => Err(Failure::Retry("the run ended during the commit".into())),
+            false => Ok(()),
         }
     }
 
@@ -380,14 +371,4 @@ fn is_fencing(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::InvalidProducerEpoch
             | RDKafkaErrorCode::Fatal
     )
-}
-
-/// The list that Kafka commits: the first position not covered, per partition.
-pub(super) fn committed_list(topic: &str, ends: &Offsets) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for (partition, extent) in ends.iter() {
-        list.add_partition_offset(topic, partition, Offset::Offset(extent.end))
-            .expect("a position read from Kafka is a valid offset");
-    }
-    list
 }

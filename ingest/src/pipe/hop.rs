@@ -1,5 +1,6 @@
 //! One run of the hop: set-up, threads, and the single way down.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use super::shared::{Failure, Shared};
 use super::source::Source;
 use super::ticket::Item;
 use super::watchdog::{Late, Watch};
-use super::worker::{self, Worker};
+use super::worker::{self, Worker, text_of};
 use super::{at_least_once, exactly_once, source};
 use crate::admin::{self, TopicInfo};
 use crate::events::{HopEnded, PipeEvents};
@@ -118,10 +119,18 @@ fn start_publisher(
             Delivery::ExactlyOnce => exactly_once::publish,
             Delivery::AtLeastOnce => at_least_once::publish,
         };
+        let published = catch_unwind(AssertUnwindSafe(|| {
+            publish(&config, limits, &items, &shared, &watch, &events)
+        }));
+        let ended = published.unwrap_or_else(|panic| {
+            let text = text_of(panic.as_ref());
+            Err(Failure::Retry(format!("the publisher panicked: {}", config.told(&text))))
+        });
         // The source sees the failure first and the closed channel afterwards.
-        if let Err(failure) = publish(&config, limits, &items, &shared, &watch, &events) {
+        if let Err(failure) = ended {
             shared.fail(failure);
         }
+        drop(items);
     };
     thread::Builder::new()
         .name("tg-publisher".into())
@@ -152,9 +161,7 @@ fn join_or_leave(publisher: JoinHandle<()>, config: &PipeConfig, shared: &Shared
         }
         thread::sleep(Duration::from_millis(2));
     }
-    if publisher.join().is_err() {
-        shared.fail(Failure::Retry("the publisher panicked".into()));
-    }
+    publisher.join().expect("its panics are caught");
 }
 
 fn spawn<'scope, 'env>(

@@ -19,6 +19,8 @@ impl Reading<'_, '_> {
         let cutting = self.source.config.cutting;
         let limit = cut::room(&cutting, self.in_hand(), self.record_bytes);
         let suspected = !self.source.shared.memory().is_clean();
+        // A record that stands alone needs no room for a batch.
+        let room = if suspected { 0 } else { cutting.max_rows };
         let before = self.hand.bytes();
         // Moved out, so that the callback may use the rest of `self`.
         let (mut queue_error, mut resets) = (None, Vec::new());
@@ -53,7 +55,7 @@ impl Reading<'_, '_> {
                 ))
                 && !hand.is_empty()
             {
-                let next = MicroBatch::with_capacity(name.clone(), cutting.max_rows, 0);
+                let next = MicroBatch::with_capacity(name.clone(), room, 0);
                 ready.push_back((std::mem::replace(hand, next), false));
             }
             if hand.is_empty() {
@@ -68,7 +70,7 @@ impl Reading<'_, '_> {
             }
             record.headers(|name, value| hand.push_header(name, value));
             if alone {
-                let next = MicroBatch::with_capacity(name.clone(), cutting.max_rows, 0);
+                let next = MicroBatch::with_capacity(name.clone(), room, 0);
                 ready.push_back((std::mem::replace(hand, next), true));
             }
             Ok(())

@@ -24,6 +24,10 @@ impl Ledger {
         self.partitions.contains_key(&partition)
     }
 
+    pub(super) fn owns_none(&self) -> bool {
+        self.partitions.is_empty()
+    }
+
     /// A partition was assigned: nothing of it was read yet.
     pub(super) fn assign(&mut self, partition: i32) {
         self.partitions.insert(partition, None);

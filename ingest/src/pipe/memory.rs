@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use schemas::Offsets;
+
 /// Failures after which a record is handled alone.
 const ALONE_AFTER: u32 = 2;
 /// Failures after which a record that stands alone is given up.
@@ -84,12 +86,17 @@ impl Memory {
         })
     }
 
-    /// Everything before `end` was committed: its suspects are cleared.
-    pub(super) fn committed(&mut self, partition: i32, end: i64) {
-        if let Some(suspects) = self.suspects.get_mut(&partition) {
-            suspects.retain(|_, suspect| suspect.end > end);
-            if suspects.is_empty() {
-                self.suspects.remove(&partition);
+    /// Everything before these ends was committed: its suspects are cleared.
+    pub(super) fn committed(&mut self, ends: &Offsets) {
+        if self.is_clean() {
+            return;
+        }
+        for (partition, extent) in ends.iter() {
+            if let Some(suspects) = self.suspects.get_mut(&partition) {
+                suspects.retain(|_, suspect| suspect.end > extent.end);
+                if suspects.is_empty() {
+                    self.suspects.remove(&partition);
+                }
             }
         }
     }
@@ -119,7 +126,9 @@ mod tests {
         assert!(memory.is_hopeless(0, 42, false) && !memory.is_hopeless(0, 42, true));
         memory.note(0, 42..43, "boom");
         assert!(memory.is_hopeless(0, 42, true) && !memory.is_hopeless(0, 43, false));
-        memory.committed(0, 43);
+        let mut ends = Offsets::new();
+        ends.append(0, 42..43).unwrap();
+        memory.committed(&ends);
         assert!(memory.is_clean());
     }
 

@@ -83,11 +83,11 @@ impl<'a> Outbox<'a> {
 
     /// Enqueues everything of a batch. Returns the bytes it keeps in memory.
     pub(super) fn place(&mut self, scored: ScoredBatch) -> Result<usize, Failure> {
-        let (bytes, results, value_bytes) =
-            (scored.bytes(), scored.results().len(), scored.values().len());
+        let (bytes, value_bytes) = (scored.bytes(), scored.values().len());
         let number = self.sender.hold(scored);
         let plan = self.plan(number);
         let only_results = plan.dead.is_empty();
+        let results = plan.together.len() + plan.alone.len();
         self.act(number, plan)?;
         self.events.placed(results, bytes);
         let kept = if only_results { self.sender.forget_originals(number) } else { bytes };

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use schemas::Offsets;
+use schemas::{Offsets, ScoredBatch};
 
 use super::ledger::Ledger;
 use super::memory::Memory;
+use super::ticket::{Outcome, Ticket};
 use crate::raw::{GroupMetadata, Wake};
 
 /// Why the publisher or a worker ended the run.
@@ -42,10 +43,31 @@ pub(super) struct Shared {
 pub(super) struct Cell {
     pub(super) ledger: Ledger,
     pub(super) metadata: Option<Arc<GroupMetadata>>,
+    /// The membership with which the partitions owned now were taken.
+    taken_by: Option<Arc<GroupMetadata>>,
     /// The publisher aborted: the consumer thread must rewind.
     pub(super) rewind: bool,
-    /// At least once: acknowledged and not yet handed to the group coordinator.
+    /// At least once: acknowledged, of the partitions owned now.
     pub(super) acknowledged: Offsets,
+}
+
+impl Cell {
+    /// Notes the membership as it is now, `None` while there is none. False when partitions are owned that
+    /// were taken with another one: in between they were nobody's or somebody else's, and nothing of theirs
+    /// may be committed.
+    #[must_use]
+    pub(super) fn renew(&mut self, now: Option<Arc<GroupMetadata>>) -> bool {
+        if self.ledger.owns_none() {
+            self.taken_by.clone_from(&now);
+        }
+        let same = match (&self.taken_by, &now) {
+            (Some(then), Some(now)) => then.is_same_member(now),
+            (None, Some(_)) => false,
+            (_, None) => true,
+        };
+        self.metadata = now.filter(|_| same);
+        same
+    }
 }
 
 impl Shared {
@@ -78,6 +100,23 @@ impl Shared {
 
     pub(super) fn wake(&self) -> &Wake {
         &self.wake
+    }
+
+    /// What a worker made of a ticket's batch, where it did: the records whose offsets the ticket has.
+    pub(super) fn scored(&self, ticket: &Ticket, outcome: Outcome) -> Result<ScoredBatch, Failure> {
+        match outcome {
+            Outcome::Scored(scored) if *scored.source().offsets() == ticket.offsets => Ok(scored),
+            Outcome::Scored(_) => {
+                Err(Failure::Retry("a worker answered with other records than it was given".into()))
+            }
+            Outcome::Failed(reason) => {
+                let mut memory = self.memory();
+                for (partition, extent) in ticket.offsets.iter() {
+                    memory.note(partition, extent.start..extent.end, &reason);
+                }
+                Err(Failure::Retry(format!("a worker failed: {reason}")))
+            }
+        }
     }
 
     /// Ends the run; the first reason counts.
@@ -146,6 +185,29 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn partitions_taken_with_one_membership_are_not_committed_with_another() {
+        let (first, moved) = (GroupMetadata::of(3, c"a"), GroupMetadata::of(4, c"a"));
+        let other = GroupMetadata::of(6, c"b");
+        let mut cell = Cell::default();
+        assert!(cell.renew(Some(first)));
+        cell.ledger.assign(0);
+        // Between two generations there is none for a while.
+        assert!(cell.renew(None) && cell.metadata.is_none());
+        assert!(cell.renew(Some(moved)));
+        assert_eq!(cell.metadata.as_ref().map(|metadata| metadata.generation()), Some(4));
+        assert!(cell.renew(None));
+        assert!(!cell.renew(Some(other.clone())) && cell.metadata.is_none());
+        // Without partitions nothing is at stake.
+        cell.ledger.revoke([0]);
+        assert!(cell.renew(Some(other)) && cell.metadata.is_some());
+        // Taken while there was none: whose they were then is not known.
+        let mut cell = Cell::default();
+        assert!(cell.renew(None));
+        cell.ledger.assign(0);
+        assert!(!cell.renew(Some(GroupMetadata::of(1, c"a"))));
+    }
 
     #[test]
     fn slow_batches_are_bounded_by_their_time_and_fast_ones_are_not() {

@@ -55,19 +55,19 @@ pub(super) fn run(
 ) -> Result<(), HopError> {
     let config = source.config;
     let prepared = start::ensure_positions(config, source.topics).and_then(|()| {
+        let topic = topic_name(&config.input).map_err(HopError::Config)?;
         let fetching =
             Fetching { topic: &config.input, records: FETCH_RECORDS, kib: config.fetch_kib };
-        join(&config.connection, &config.group, &config.timeouts, &fetching)
+        Ok((topic, join(&config.connection, &config.group, &config.timeouts, &fetching)?))
     });
-    let consumer = match prepared {
-        Ok(consumer) => consumer,
+    let (topic, consumer) = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => {
             drop((work, items));
             join_publisher();
             return Err(error);
         }
     };
-    let topic = topic_name(&config.input).map_err(HopError::Config)?;
     let closing = Closing(&consumer);
     let ended = {
         let queue = ForwardQueue::new(&consumer, source.shared.wake());
@@ -88,6 +88,15 @@ pub(super) fn run(
         (Ok(()), Some(Failure::Fenced(text) | Failure::Retry(text))) => Err(HopError::Retry(text)),
         (ended, _) => ended,
     }
+}
+
+/// librdkafka says nothing of it when a member is removed while it joins, and leaves it its partitions.
+pub(super) fn evicted() -> HopError {
+    HopError::Retry(
+        "this member was evicted from the group while it joined, and others may have scored what it had \
+         left: starting anew from what is committed"
+            .into(),
+    )
 }
 
 /// The state of one run of the source.
@@ -155,7 +164,7 @@ impl<'a, 'c> Reading<'a, 'c> {
             self.serve_events()?;
             self.rewind_if_asked()?;
             if stop.is_raised() {
-                return self.drain();
+                return self.commit_all(self.source.config.timeouts.call * 2);
             }
             let now = Instant::now();
             self.housekeeping(now)?;
@@ -241,7 +250,7 @@ impl<'a, 'c> Reading<'a, 'c> {
     fn housekeeping(&mut self, now: Instant) -> Result<(), HopError> {
         if now.duration_since(self.captured_at) >= CAPTURE_EVERY {
             self.captured_at = now;
-            self.refresh_metadata();
+            self.refresh_metadata()?;
             self.commit_acknowledged(now)?;
         }
         if now.duration_since(self.lag_at) >= LAG_EVERY {
@@ -253,13 +262,11 @@ impl<'a, 'c> Reading<'a, 'c> {
         Ok(())
     }
 
-    /// Looks at the membership again; a member that was evicted stays without.
-    pub(super) fn refresh_metadata(&self) {
+    /// Looks at the membership again; a member without one stays without until the next assignment.
+    pub(super) fn refresh_metadata(&self) -> Result<(), HopError> {
         let now = GroupMetadata::capture(self.consumer);
         let mut cell = self.source.shared.cell();
-        if cell.metadata.is_some() {
-            cell.metadata = now;
-        }
+        if cell.metadata.is_none() || cell.renew(now) { Ok(()) } else { Err(evicted()) }
     }
 
     /// Why the run really failed: a fenced producer alone does not prove a twin.

@@ -1,6 +1,7 @@
 //! What travels between the pipe's threads: work, tickets in source order, and in-band flushes.
 
 use crossbeam_channel::{Receiver, Sender};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::{MicroBatch, Offsets, ScoredBatch};
 
 /// What a worker is given: a batch and the place it must fill, always.
@@ -40,4 +41,14 @@ pub(super) enum Flushed {
     Committed,
     /// It was aborted: the partitions that are kept must be rewound.
     Aborted,
+}
+
+/// The list that Kafka commits: the first position not covered, per partition.
+pub(super) fn committed_list(topic: &str, ends: &Offsets) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (partition, extent) in ends.iter() {
+        list.add_partition_offset(topic, partition, Offset::Offset(extent.end))
+            .expect("a position read from Kafka is a valid offset");
+    }
+    list
 }

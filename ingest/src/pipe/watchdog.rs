@@ -72,11 +72,13 @@ impl Watch {
         self.find_late().is_some()
     }
 
+    /// One that ends the process before one that was left behind, which stays late for ever.
     fn find_late(&self) -> Option<(&'static str, Late)> {
         let now = Instant::now();
         let calls = self.calls();
-        let late = calls.under_way.iter().find(|call| call.deadline < now);
-        late.map(|call| (call.name, call.late))
+        let late = calls.under_way.iter().filter(|call| call.deadline < now);
+        let worst = late.max_by_key(|call| call.late == Late::EndProcess);
+        worst.map(|call| (call.name, call.late))
     }
 
     fn look(&self, when_late: &dyn Fn(&'static str, Late)) {
@@ -128,5 +130,15 @@ mod tests {
         let _slow = watch.enter("slow", Duration::from_millis(1), Late::LeaveBehind);
         thread::sleep(LOOK_EVERY * 3);
         assert!(reported.load(Ordering::SeqCst) >= 1 && watch.has_late());
+    }
+
+    #[test]
+    fn a_call_that_was_left_behind_does_not_hide_one_that_ends_the_process() {
+        let (watch, _watching) = Watch::start(|_, _| {});
+        let _left = watch.enter("left behind", Duration::ZERO, Late::LeaveBehind);
+        let _stuck = watch.enter("stuck", Duration::ZERO, Late::EndProcess);
+        let _too = watch.enter("left behind, too", Duration::ZERO, Late::LeaveBehind);
+        thread::sleep(Duration::from_millis(1));
+        assert_eq!(watch.find_late(), Some(("stuck", Late::EndProcess)));
     }
 }

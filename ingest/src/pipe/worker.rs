@@ -69,7 +69,7 @@ fn given_up(batch: MicroBatch, reason: &str) -> ScoredBatch {
     ScoredBatch::new(batch, Vec::new(), Vec::new(), rejects)
 }
 
-fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".into())
 }

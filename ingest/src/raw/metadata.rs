@@ -26,7 +26,7 @@ impl GroupMetadata {
             return None;
         }
         let metadata = Self(raw);
-        (metadata.generation() >= 0 && !metadata.member_is_empty()).then(|| Arc::new(metadata))
+        (metadata.generation() >= 0 && metadata.member().is_some()).then(|| Arc::new(metadata))
     }
 
     /// Generation of the group the member belongs to.
@@ -35,12 +35,31 @@ impl GroupMetadata {
         unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(self.0) }
     }
 
-    fn member_is_empty(&self) -> bool {
+    /// Whether both are of one membership: a member that was removed comes back with another id.
+    pub(crate) fn is_same_member(&self, other: &Self) -> bool {
+        self.member() == other.member()
+    }
+
+    fn member(&self) -> Option<&CStr> {
         // SAFETY: the pointer is live; the string it returns is NUL-terminated and lives as long.
         unsafe {
             let member = sys::rd_kafka_consumer_group_metadata_member_id(self.0);
-            member.is_null() || CStr::from_ptr(member).is_empty()
+            (!member.is_null()).then(|| CStr::from_ptr(member)).filter(|id| !id.is_empty())
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(generation: i32, member: &CStr) -> Arc<Self> {
+        let group = c"group".as_ptr();
+        // SAFETY: the strings are NUL-terminated and copied; no instance name is null, as allowed.
+        Arc::new(Self(unsafe {
+            sys::rd_kafka_consumer_group_metadata_new_with_genid(
+                group,
+                generation,
+                member.as_ptr(),
+                std::ptr::null(),
+            )
+        }))
     }
 
     pub(super) fn as_ptr(&self) -> *const sys::rd_kafka_consumer_group_metadata_t {
