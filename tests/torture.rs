@@ -91,12 +91,13 @@ fn torture() {
         // A later round can be repeated as the first one of a run.
         let seed = first + round;
         round += 1;
+        eprintln!("round {round}: repeat it with TIDEGATE_TEST_SEED={seed}");
         let mut dice = Dice::new(seed);
         let partitions = *dice.pick(&[1, 4, 12]);
         let members = *dice.pick(&[1, 2, 3]);
         let (good, bad, faults) = one_round((&broker, &disk), &mut dice, partitions, members);
         eprintln!(
-            "round {round}, seed {seed}: {partitions} partitions, {members} processes, {faults:?}: \
+            "round {round}: {partitions} partitions, {members} processes, {faults:?}: \
              {good} results and {bad} dead letters, each event exactly once in topics and Parquet"
         );
         for (fault, times) in faults {

@@ -128,9 +128,9 @@ impl Publisher<'_> {
     fn time_left(&self) -> Duration {
         let Some(open) = &self.open else { return Duration::MAX };
         let commit = &self.config.commit;
-        let asked = self.asked.map(|asked| asked + commit.quiet);
-        let due = asked.into_iter().chain([open.since + commit.interval]).min();
-        due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()))
+        let due = open.since + commit.interval;
+        let due = self.asked.map_or(due, |asked| due.min(asked + commit.quiet));
+        due.saturating_duration_since(Instant::now())
     }
 
     /// The publisher's own clock: flushes travel behind the tickets, and slow batches hold them up.
