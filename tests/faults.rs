@@ -148,6 +148,27 @@ fn a_consumer_that_hangs_ends_the_process_and_the_next_one_goes_on() {
 }
 
 #[test]
+fn a_hand_over_that_hangs_ends_the_process_and_another_takes_its_partitions() {
+    let Some(broker) = Broker::shared() else { return };
+    for (place, call) in [
+        ("pipe.handed_over", "a turn of the consumer"),
+        ("reader.handed_over", "release of partitions"),
+    ] {
+        let pipeline = Pipeline::new(broker, "hung-over", &[]);
+        let mut producer = pipeline.produce(4 * FLIGHTS, Some(FLIGHTS));
+        let mut stuck = pipeline.run_hanging("a", place, 1);
+        stuck.wait_for("\"owned\":4", SOON);
+        stuck.wait_for("archiving partitions", SOON);
+        let mut other = pipeline.run("b");
+        assert_eq!(stuck.wait(SOON).code(), Some(STUCK), "{}", stuck.log());
+        stuck.wait_for(&format!("\"call\":\"{call}\""), SOON);
+        assert!(producer.wait(SOON).success(), "{}", producer.log());
+        all_arrived(&pipeline, 4 * FLIGHTS, 0);
+        assert!(other.running(), "it ended:\n{}", other.log());
+    }
+}
+
+#[test]
 fn one_partition_and_twelve() {
     let Some(broker) = Broker::shared() else { return };
     for partitions in [1, 12] {

@@ -16,7 +16,7 @@ use schemas::{MicroBatch, failpoint};
 use crate::client::topic_name;
 use crate::connection::Connection;
 use crate::pipe::{
-    Closing, Fetching, HopError, Late, Rebalance, RebalanceContext, StuckHook, Watch,
+    Closing, Fetching, Guard, HopError, Late, Rebalance, RebalanceContext, StuckHook, Watch,
     fetched_bytes, join,
 };
 use crate::properties::Timeouts;
@@ -139,14 +139,19 @@ pub fn read(
             usual: (0, 0),
             positions,
             sink,
+            watch: &watch,
         };
         reader.run(stop, &wake)
     };
-    let limit = config.timeouts.session * 2;
-    let _guard = watch.enter("close of the reader", limit, Late::EndProcess);
+    let _guard = watched(&watch, "close of the reader", config);
     drop(closing);
     drop(consumer);
     ended
+}
+
+/// A call of the consumer's that has no limit of its own.
+fn watched<'w>(watch: &'w Watch, call: &'static str, config: &ReaderConfig) -> Guard<'w> {
+    watch.enter(call, config.timeouts.session * 2, Late::EndProcess)
 }
 
 struct Reader<'a, 'c, P, S> {
@@ -161,6 +166,7 @@ struct Reader<'a, 'c, P, S> {
     usual: (usize, usize),
     positions: P,
     sink: S,
+    watch: &'a Watch,
 }
 
 impl<P, S> Reader<'_, '_, P, S>
@@ -207,9 +213,11 @@ where
                 Some((Rebalance::Revoke(numbers), list)) => {
                     self.partitions.retain(|number, _| !numbers.contains(number));
                     let handled = (self.sink)(ReadEvent::Revoked(numbers));
+                    let guard = watched(self.watch, "release of partitions", self.config);
                     failpoint::pass("reader.handed_over");
                     // Also when the run fails: an unanswered revoke would keep it from closing.
                     let released = self.consumer.incremental_unassign(&list);
+                    drop(guard);
                     handled?;
                     released.map_err(|error| {
                         HopError::Retry(format!("releasing partitions: {error}"))
@@ -258,9 +266,11 @@ where
             list.add_partition_offset(&self.config.topic, *number, at)
                 .map_err(|error| HopError::Retry(format!("partition {number}: {error}")))?;
         }
+        let guard = watched(self.watch, "taking of partitions", self.config);
         self.consumer
             .incremental_assign(&list)
             .map_err(|error| HopError::Retry(format!("taking partitions {numbers:?}: {error}")))?;
+        drop(guard);
         self.partitions.extend(numbers.iter().map(|number| (*number, None)));
         (self.sink)(ReadEvent::Assigned(numbers))
     }

@@ -215,9 +215,12 @@ impl PipeConfig {
         limit("batches_in_flight", self.batches_in_flight, 2, 4096);
         limit("fetch_kib", self.fetch_kib, 1, 2_097_151);
         limit("produce_kib", self.produce_kib, 1, 2_147_483_647);
-        let interval_ms = usize::try_from(self.commit.interval.as_millis()).unwrap_or(usize::MAX);
-        let most_ms = self.timeouts.transaction.as_millis() as usize / 2;
-        limit("commit.interval", interval_ms, 1, most_ms);
+        let millis = |time: Duration| usize::try_from(time.as_millis()).unwrap_or(usize::MAX);
+        let most_ms = millis(self.timeouts.transaction) / 2;
+        limit("commit.interval", millis(self.commit.interval), 1, most_ms);
+        limit("commit.quiet", millis(self.commit.quiet), 0, most_ms);
+        limit("cutting.gather", millis(self.cutting.gather), 0, DELAY_MAX_MS);
+        limit("cutting.max_delay", millis(self.cutting.max_delay), 0, DELAY_MAX_MS);
         for (key, topic) in [("output", &self.output), ("dead_letters", &self.dead_letters)] {
             if *topic == self.input {
                 problems.push(Problem {
@@ -256,6 +259,9 @@ impl PipeConfig {
         format!("{}-{}", self.pipeline, self.connection.instance)
     }
 }
+
+/// Longest that a record waits for others, in milliseconds.
+const DELAY_MAX_MS: usize = 10_000;
 
 /// In place of a worker's words.
 const WITHHELD: &str = "its words are withheld, since the contract has sensitive fields";

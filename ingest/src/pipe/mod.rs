@@ -32,5 +32,5 @@ pub(crate) use consumer::{Fetching, fetched_bytes, join, member, subscribed};
 pub use hop::{HopError, run};
 pub use memory::Memory;
 pub(crate) use rebalance::{Closing, Rebalance, RebalanceContext};
-pub(crate) use watchdog::{Late, Watch};
+pub(crate) use watchdog::{Guard, Late, Watch};
 pub use worker::Worker;

@@ -33,6 +33,8 @@ pub(super) const FULL_WAIT: Duration = Duration::from_millis(2);
 pub(super) const CAPTURE_EVERY: Duration = Duration::from_millis(10);
 /// Records librdkafka tries to have at hand; its buffer's bound in bytes comes first.
 const FETCH_RECORDS: usize = 20_000;
+/// What the watch calls a turn of this thread's loop, up to where it reads.
+const TURN: &str = "a turn of the consumer";
 /// How often lag is reported.
 const LAG_EVERY: Duration = Duration::from_secs(1);
 
@@ -157,17 +159,20 @@ impl<'a, 'c> Reading<'a, 'c> {
     }
 
     fn run(&mut self, stop: &Stop) -> Result<(), HopError> {
+        let Source { config, shared, watch, .. } = self.source;
         loop {
-            if self.source.shared.has_failed() {
+            if shared.has_failed() {
                 return Err(HopError::Retry("the publisher failed".into()));
             }
+            // What is asked of librdkafka's own thread has no limit of its own.
+            let guard = watch.enter(TURN, config.timeouts.poll_interval * 2, Late::EndProcess);
             self.serve_events()?;
             self.rewind_if_asked()?;
+            self.housekeeping(Instant::now())?;
+            drop(guard);
             if stop.is_raised() {
-                return self.commit_all(self.source.config.timeouts.call * 2);
+                return self.commit_all(config.timeouts.call * 2);
             }
-            let now = Instant::now();
-            self.housekeeping(now)?;
             self.dispatch_ready()?;
             let (mut read, mut gathers) = (0, None);
             if self.ready.is_empty() {
@@ -177,12 +182,12 @@ impl<'a, 'c> Reading<'a, 'c> {
             }
             self.flush_if_due(Instant::now());
             if !self.ready.is_empty() {
-                self.source.shared.wake().wait(FULL_WAIT);
+                shared.wake().wait(FULL_WAIT);
             } else if let Some(left) = gathers {
                 // Not by the flag: each partition of an answer raises it.
                 std::thread::sleep(left);
             } else if read == 0 {
-                self.source.shared.wake().wait(self.patience(Instant::now()));
+                shared.wake().wait(self.patience(Instant::now()));
             }
         }
     }
