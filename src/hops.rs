@@ -9,6 +9,7 @@ mod late;
 mod pulse;
 mod stretch;
 mod together;
+mod topic;
 mod waiting;
 mod watch;
 
@@ -23,8 +24,9 @@ use crate::health::{Health, Part};
 use crate::pipeline::{ASK, Pipeline, score_group};
 use crate::supervise::{Trouble, keep_running};
 
-pub(crate) use archive::{ArchiveOf, archive, identity, reader_config};
+pub(crate) use archive::{ArchiveOf, archive, reader_config};
 pub(crate) use jobs::jobs;
+pub(crate) use topic::{identity, is_another};
 pub(crate) use waiting::Waiting;
 pub(crate) use watch::watch;
 

@@ -19,6 +19,7 @@ use schemas::{MicroBatch, Offsets, Tally, dead_letter_coordinates, source_coordi
 
 pub(crate) use report::{ArchiveReport, Verdict};
 
+use crate::hops::is_another;
 use crate::pipeline::ASK;
 use crate::progress::Progress;
 
@@ -182,13 +183,15 @@ fn archive(
     let (low, high) = (at(|each| each.low), at(|each| each.high));
     let is_older = |partition, offset| offset < low.get(&partition).copied().unwrap_or(0);
     let (mut rows, mut older, mut newer) = (Tally::new(&extents(&log.info)), 0u64, 0u64);
-    let (mut files, mut first) = (0u64, BTreeMap::new());
+    let (mut files, mut of_another, mut first) = (0u64, 0u64, BTreeMap::new());
     let folder = folder(archived);
     let ends = match is_folder(&folder)? {
         false => BTreeMap::new(),
         true => positions::scan(&folder, &mut |seen| match seen {
             Seen::File(_, footer) => {
                 files += 1;
+                of_another +=
+                    u64::from(is_another(&footer.cluster_id, &footer.topic_id, &log.info));
                 first.entry(footer.partition).or_insert(footer.start);
             }
             Seen::Rows(at) => each_row(at, |partition, offset, input| {
@@ -226,6 +229,7 @@ fn archive(
     Ok(ArchiveReport {
         table: archived.table.into(),
         files,
+        of_another,
         rows: difference.found + older,
         newer,
         expired,

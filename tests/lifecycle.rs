@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::harness::{
-    Api, Broker, Cut, FLIGHTS, Pipeline, Proxy, each_once, each_once_as_it_came, ended_with,
+    Api, Broker, Child, Cut, FLIGHTS, Pipeline, Proxy, each_once, each_once_as_it_came, ended_with,
+    flight, scored,
 };
 
 const SOON: Duration = Duration::from_secs(60);
@@ -105,6 +106,55 @@ fn a_member_evicted_while_it_joins_does_not_go_on_where_it_was() {
     let results: u64 =
         pipeline.read(&pipeline.output()).iter().map(|batch| batch.len() as u64).sum();
     assert_eq!(results, all, "results of {all} events");
+}
+
+/// librdkafka asks a coordinator that has moved once for the committed offsets, and never again.
+#[test]
+fn offsets_that_a_coordinator_that_moved_did_not_tell_are_asked_for_again() {
+    let moved = Cut::Refuse(16);
+    let proxy = Proxy::listen();
+    let Some(broker) = Broker::start_behind(&proxy) else { return };
+    let pipeline = Pipeline::new(&broker, "untold", &[]);
+    // A broker that was just started has no coordinator yet.
+    pipeline.send(&[flight("first", "")]);
+    scored(&pipeline);
+    let mut producer = pipeline.produce(FLIGHTS, None);
+    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    let mut child = pipeline.run_only("a", "score");
+    // Its offsets are asked for when the answer to this is there.
+    proxy.strike(&[(Api::JoinGroup, Cut::Late(Duration::from_secs(1)))], SOON);
+    proxy.strike(&[(Api::OffsetFetch, moved), (Api::OffsetFetch, moved)], SOON);
+    ended_with(&pipeline.command(&["verify"], &["--topics-only", "--wait", "60"]), 0);
+    assert!(child.running(), "{}", child.log());
+    began_once(&child);
+}
+
+/// Hop 1 was never torn down.
+fn began_once(child: &Child) {
+    child.wait_until("a hop 1 without an end", Duration::ZERO, |lines| {
+        (!lines.iter().any(|line| line.contains("hop 1 ended"))).then_some(())
+    });
+}
+
+/// The killed member's transaction is open for a while, and holds back where its partitions begin.
+#[test]
+fn a_member_that_joins_while_offsets_are_withheld_disturbs_nobody() {
+    let Some(broker) = Broker::shared() else { return };
+    let pipeline = Pipeline::new(broker, "withheld", &[]);
+    let mut producer = pipeline.produce(4 * FLIGHTS, Some(FLIGHTS));
+    let mut killed = pipeline.run_until("a", "pipe.offsets_sent", 3);
+    assert!(!killed.wait(SOON).success(), "it was not killed:\n{}", killed.log());
+    let mut second = pipeline.run("b");
+    second.wait_for("\"owned\":4", SOON);
+    let mut third = pipeline.run("c");
+    third.wait_for("\"owned\":2", SOON);
+    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
+    each_once(&pipeline, 4 * FLIGHTS, 0);
+    for member in [&mut second, &mut third] {
+        assert!(member.running(), "{}", member.log());
+        began_once(member);
+    }
 }
 
 #[test]

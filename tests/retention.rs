@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Broker, Pipeline, delete_records, ended_with, flight, scored};
+use crate::harness::{Broker, Pipeline, delete_records, delete_topic, ended_with, flight, scored};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -96,6 +96,30 @@ fn a_hole_in_the_archive_is_refused_until_it_is_accepted() {
     assert_eq!(verdict["archives"][0]["findings"]["missing"], 0);
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
+}
+
+/// Its rows would lie behind those of the topic before, as if they were one.
+#[test]
+fn a_topic_made_anew_under_a_running_archive_is_not_mixed_with_the_one_before() {
+    let Some(broker) = Broker::shared() else { return };
+    let look = "kafka.properties.topic.metadata.refresh.interval.ms=500";
+    let pipeline = Pipeline::new(broker, "anew", &[look]);
+    pipeline.send(&flights(5));
+    let mut archiving = pipeline.run_only("b", "archive");
+    let mut scoring = pipeline.run_only("a", "score");
+    ended_with(&pipeline.command(&["verify"], &["--wait", "60"]), 0);
+    scoring.terminate();
+    assert!(scoring.wait(SOON).success(), "{}", scoring.log());
+
+    let output = pipeline.output();
+    delete_topic(broker.address(), &output);
+    archiving.wait_for("handing partitions over", SOON);
+    pipeline.create(&output, 1);
+    pipeline.send(&flights(20));
+    let _scoring = pipeline.run_only("a", "score");
+    assert_eq!(archiving.wait(SOON).code(), Some(2), "{}", archiving.log());
+    archiving.wait_for("was archived from topic id", Duration::ZERO);
+    assert_eq!(verdict(&pipeline, LOST)["archives"][0]["files_of_another_topic"], 1);
 }
 
 #[test]

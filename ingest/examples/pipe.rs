@@ -99,6 +99,7 @@ fn configuration(settings: &Settings) -> PipeConfig {
     config.commit.interval = Duration::from_millis(settings.number("interval_ms", 100));
     config.commit.max_bytes = settings.number("commit_bytes", 32 << 20) as usize;
     config.batches_in_flight = settings.number("in_flight", 16) as usize;
+    config.batch_limit = Duration::from_secs(settings.number("batch_limit_s", 600));
     // Short, so that a test's killed process is replaced within seconds.
     let ms = Duration::from_millis;
     config.timeouts = Timeouts {

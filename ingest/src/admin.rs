@@ -152,18 +152,20 @@ fn describe(
         .ok_or_else(|| AdminError::Unreachable("the cluster id is not known".into()))?;
     let mock = is_mock_id(&cluster_id);
     let settings = if mock { Vec::new() } else { settings(&admin, topic, limit) };
-    let topic_id =
-        if mock { Ok(String::new()) } else { raw::describe_topic_id(client, &name, limit) };
+    // Without it a topic that was made anew would pass for the one before.
+    let topic_id = match mock {
+        true => String::new(),
+        false => raw::describe_topic_id(client, &name, limit).map_err(|reason| {
+            AdminError::Unreachable(format!("the id of topic {topic:?}: {reason}"))
+        })?,
+    };
     let setting = |name: &str| {
         settings.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
     };
     Ok(TopicInfo {
         cluster_id,
         topic: topic.into(),
-        topic_id: topic_id.unwrap_or_else(|reason| {
-            tracing::debug!(topic, reason, "no topic id");
-            String::new()
-        }),
+        topic_id,
         partitions,
         max_message_bytes: setting("max.message.bytes")
             .and_then(|value| value.parse().ok())

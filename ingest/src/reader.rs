@@ -17,7 +17,7 @@ use crate::client::topic_name;
 use crate::connection::Connection;
 use crate::pipe::{
     Closing, Fetching, Guard, HopError, Late, Rebalance, RebalanceContext, StuckHook, Watch,
-    fetched_bytes, join,
+    fetched_bytes, join, refused,
 };
 use crate::properties::Timeouts;
 use crate::raw::{Entry, ForwardQueue, Wake, cached_high_watermark};
@@ -228,22 +228,16 @@ where
     }
 
     fn on_error(&self, error: &KafkaError) -> Result<(), HopError> {
-        let text = |code| {
-            format!("reading {:?} as group {:?}: {code}", self.config.topic, self.config.group)
-        };
+        let ReaderConfig { topic, group, .. } = self.config;
         match error {
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
                 Err(HopError::Replaced(self.config.connection.instance.clone()))
             }
-            KafkaError::MessageConsumptionFatal(code) => Err(HopError::Retry(text(*code))),
-            KafkaError::MessageConsumption(
-                code @ (RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::SaslAuthenticationFailed),
-            ) => Err(HopError::Config(text(*code))),
+            KafkaError::MessageConsumptionFatal(code) => {
+                Err(HopError::Retry(format!("reading {topic:?} as group {group:?}: {code}")))
+            }
             KafkaError::MessageConsumption(RDKafkaErrorCode::PollExceeded) => {
                 let limit_ms = self.config.timeouts.poll_interval.as_millis() as u64;
-                let topic = &self.config.topic;
                 tracing::warn!(
                     topic,
                     limit_ms,
@@ -252,6 +246,7 @@ where
                 Ok(())
             }
             error => {
+                refused(error, topic, group)?;
                 tracing::debug!(%error, "reader");
                 Ok(())
             }

@@ -47,7 +47,7 @@ fn accept_gap(args: &AcceptGapArgs) -> anyhow::Result<Exit> {
     let mut config = pipeline.archive_config(of.name());
     config.instance.push_str("-accept-gap");
     let mut archive =
-        Archive::open(config, identity(info), of.table(&pipeline)?, SystemTime::now())?;
+        Archive::open(config, identity(&info), of.table(&pipeline)?, SystemTime::now())?;
     let (table, partition) = (of.name(), args.partition);
     let end = archive.position(partition)?;
     let Some(end) = end.filter(|end| *end < low) else {

@@ -2,17 +2,17 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use batch::archive::carry_after;
 use batch::location;
-use batch::{Archive, ArchiveConfig, Outcome, Remedy, StoreError, Table, TopicIdentity};
+use batch::{Archive, ArchiveConfig, Outcome, Remedy, StoreError, Table};
 use ingest::{AdminError, HopError, Progress, ReadEvent, ReaderConfig, Stop, TopicInfo};
 use opentelemetry::metrics::{Counter, Gauge};
 use opentelemetry::{KeyValue, global};
 
+use super::topic::{identity, is_still, overtaken};
 use super::{Waiting, admin_trouble, hop_trouble};
 use crate::health::{Health, Part};
 use crate::pipeline::{ASK, DEAD_LETTERS, LABELS, Pipeline, RESULTS};
@@ -119,17 +119,25 @@ fn archive_once(
     let lows: BTreeMap<i32, i64> =
         info.partitions.iter().map(|each| (each.partition, each.low)).collect();
     let table = of.table(pipeline).map_err(Trouble::Final)?;
-    let opened = Archive::open(config, identity(info), table, SystemTime::now());
+    let archived = identity(&info);
+    let opened = Archive::open(config, archived.clone(), table, SystemTime::now());
     let archive = RefCell::new(opened.map_err(|error| hop_trouble(store_error(&error)))?);
+    let reached = RefCell::new(BTreeMap::new());
     let positions = |partition| {
         let position = archive.borrow_mut().position(partition).map_err(|e| store_error(&e))?;
         let low = lows.get(&partition).copied().unwrap_or(0);
+        reached.borrow_mut().insert(partition, position.unwrap_or(0));
         match position {
             Some(end) if end < low => Err(overtaken(of, topic, partition, end..low)),
             position => Ok(position),
         }
     };
     let sink = |event| {
+        if matches!(&event, ReadEvent::Assigned(partitions) if !partitions.is_empty()) {
+            let now = ingest::topic_info(&pipeline.connection(), topic, ASK)
+                .map_err(|error| HopError::Retry(error.to_string()))?;
+            is_still(&archived, &now, std::mem::take(&mut *reached.borrow_mut()).into_iter())?;
+        }
         let mut archive = archive.borrow_mut();
         let behind = match &event {
             ReadEvent::Tick(progress) => Some(behind(progress, &lows)),
@@ -159,22 +167,6 @@ fn archive_once(
         archive.borrow_mut().finish().map_err(|error| hop_trouble(store_error(&error)))?;
     instruments.published(&outcome);
     Ok(())
-}
-
-/// The topic's identity in every footer.
-pub(crate) fn identity(info: TopicInfo) -> TopicIdentity {
-    TopicIdentity { cluster_id: info.cluster_id, topic: info.topic, topic_id: info.topic_id }
-}
-
-/// Retention was faster than the archive: only a person may say that the archive goes on.
-fn overtaken(of: ArchiveOf, topic: &str, partition: i32, gap: Range<i64>) -> HopError {
-    let table = of.name();
-    HopError::Config(format!(
-        "{topic}/{partition} is archived up to {}, and its log begins at {}: retention removed what \
-         lay between before it was archived. `tidegate archive accept-gap --table {table} \
-         --partition {partition}` records that it is gone and lets the archive go on",
-        gap.start, gap.end
-    ))
 }
 
 /// The topic as the broker knows it; `None` when asked to stop before it was there.

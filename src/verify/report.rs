@@ -38,6 +38,8 @@ pub(crate) struct Verdict {
 pub(crate) struct ArchiveReport {
     pub(crate) table: String,
     pub(crate) files: u64,
+    /// Files among them whose rows are of a topic that had this name before, or of another cluster's.
+    pub(crate) of_another: u64,
     /// Rows that stand for records, those that retention has taken from the topic included.
     pub(crate) rows: u64,
     /// Rows of records that came after the topic was described.
@@ -58,7 +60,9 @@ impl Verdict {
         let is_lost = lost(&self.topics, self.rows_expired())
             || self.archives.iter().any(|each| lost(&each.difference, each.expired));
         let archived = self.archives.iter().map(|each| &each.difference);
-        if is_lost || self.unreadable > 0 || archived.chain([&self.topics]).any(is_more) {
+        let is_mixed = self.archives.iter().any(|each| each.of_another > 0);
+        if is_lost || is_mixed || self.unreadable > 0 || archived.chain([&self.topics]).any(is_more)
+        {
             return Exit::NotExactlyOnce;
         }
         let unchecked = self.all_waiting() > 0
@@ -101,6 +105,7 @@ impl Verdict {
             .map(|each| {
                 serde_json::json!({
                     "table": each.table, "files": each.files, "rows": each.rows,
+                    "files_of_another_topic": each.of_another,
                     "newer": each.newer, "waiting": each.difference.waiting.count,
                     "positions_taken_by_expiry": each.expired,
                     "findings": findings(&each.difference),
@@ -150,6 +155,13 @@ impl fmt::Display for Verdict {
                 "{:<12}  {} rows in {} Parquet files",
                 each.table, each.rows, each.files
             )?;
+            if each.of_another > 0 {
+                writeln!(
+                    out,
+                    "{:<12}  {} of these files are of a topic that had this name before, or of another cluster",
+                    each.table, each.of_another
+                )?;
+            }
             let missing = match each.expired {
                 0 => "lost",
                 expired if each.difference.missing.count > expired => "lost, or taken by expiry",

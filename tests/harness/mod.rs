@@ -16,7 +16,7 @@ mod s3;
 mod small_disk;
 
 pub(crate) use broker::Broker;
-pub(crate) use by_hand::{add_partitions, delete_records};
+pub(crate) use by_hand::{add_partitions, delete_records, delete_topic};
 pub(crate) use http::{Request, address_in, get, metrics};
 pub(crate) use kills::{Dice, Kills, kills, seed};
 pub(crate) use oracle::{each_once, each_once_as_it_came, rows_and_events};

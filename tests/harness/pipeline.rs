@@ -114,7 +114,8 @@ impl Pipeline {
         self.create(&self.input(), partitions);
     }
 
-    fn create(&self, topic: &str, partitions: i32) {
+    /// Creates a topic unless it is there.
+    pub(crate) fn create(&self, topic: &str, partitions: i32) {
         let (connection, limit) = (self.connection(), Duration::from_secs(30));
         if ingest::topic_info(&connection, topic, limit).is_err() {
             let name = topic.to_owned();

@@ -23,6 +23,7 @@ pub(crate) enum Api {
     Abort,
     TxnOffsetCommit,
     JoinGroup,
+    OffsetFetch,
 }
 
 /// What happens to the request.
@@ -132,6 +133,7 @@ impl Api {
     fn of(request: &[u8]) -> Option<Self> {
         Some(match i16::from_be_bytes([request[0], request[1]]) {
             0 => Self::Produce,
+            9 => Self::OffsetFetch,
             11 => Self::JoinGroup,
             22 => Self::InitProducerId,
             24 => Self::AddPartitionsToTxn,

@@ -1,4 +1,4 @@
-//! What a broker answers to a transactional request that it refuses, written by hand: in the versions that
+//! What a broker answers to a request that it refuses, written by hand: in the versions that
 //! librdkafka asks in, and it fails on any other.
 
 /// The answer to `request` with this error code in each of its places.
@@ -8,6 +8,18 @@ pub(crate) fn of(request: &[u8], code: i16) -> Vec<u8> {
     let mut answer = read.take(4).to_vec();
     read.short_string();
     match (api, version) {
+        // OffsetFetch of one group: its name, no topics, code; with tags behind each structure.
+        (9, 9) => {
+            read.tags();
+            assert_eq!(read.count(), 1, "librdkafka asks for one group");
+            answer.push(0);
+            answer.extend(0_i32.to_be_bytes());
+            answer.push(1 + 1);
+            answer.extend(read.compact_string());
+            answer.push(1);
+            answer.extend(code.to_be_bytes());
+            answer.extend([0, 0]);
+        }
         // InitProducerId: tags of the header, then throttle, code, no producer.
         (22, 4) => {
             answer.push(0);

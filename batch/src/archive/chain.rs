@@ -49,17 +49,20 @@ pub(super) fn refuse_stray_files(files: &dyn Files, folder: &Path) -> Result<(),
 /// a request, and the group waits meanwhile. `tidegate verify` reads all of them.
 pub(super) const CHECKED_FILES: usize = 64;
 
-/// Checks the newest files of `partition` and returns the end of the newest.
+/// Checks the newest files of `partition` from `floor` on and returns the end of the newest: what lies below
+/// has expired, and is there because somebody was killed.
 pub(super) fn load(
     files: &dyn Files,
     dir: &Path,
     partition: i32,
+    floor: i64,
     topic: &TopicIdentity,
     schema: &Schema,
 ) -> Result<Option<i64>, StoreError> {
     let mut end = None;
     let mut known = HashSet::new();
     let mut found = partition_files(files, dir)?;
+    found.retain(|(start, _)| *start >= floor);
     found.drain(..found.len().saturating_sub(CHECKED_FILES));
     for (start, path) in found {
         let footer = read_footer(files, &path)?;
@@ -69,6 +72,14 @@ pub(super) fn load(
                 .map_err(|reason| StoreError::Schema { path: path.clone(), reason })?;
         }
         end = Some(follow(end, &footer.position, &path)?);
+    }
+    if end.is_none() && floor > 0 {
+        // Expiry never takes a partition's newest file.
+        let reason = format!(
+            "positions up to {floor} have expired, and no file holds those behind; put the newest file back, \
+             or name a new table in the configuration"
+        );
+        return Err(StoreError::Place { path: dir.to_path_buf(), reason });
     }
     Ok(end)
 }

@@ -9,6 +9,7 @@
 
 mod chain;
 mod config;
+mod floor;
 mod footer;
 pub(crate) mod layout;
 mod open_file;
@@ -32,6 +33,7 @@ use schemas::{FooterPosition, MicroBatch};
 
 pub(crate) use chain::{follow, partition_files};
 pub use config::{ArchiveConfig, OBJECT_BYTES, Table, TopicIdentity};
+use floor::Floors;
 pub(crate) use footer::read_footer;
 pub(crate) use layout::parse_partition;
 pub use layout::topic_folder;
@@ -118,8 +120,9 @@ impl Archive {
         layout::sweep(&*files, &temporaries, &config.instance, config.stale_after, now)?;
         let properties =
             writer_properties(&table.schema, config.row_group_rows, config.compression);
+        let floors = Floors::new(&config, &topic.topic);
         Ok(Self {
-            shared: Shared { files, config, topic, table, folder, temporaries, properties },
+            shared: Shared { files, config, topic, table, folder, temporaries, properties, floors },
             partitions: BTreeMap::new(),
         })
     }
@@ -133,10 +136,11 @@ impl Archive {
     /// an earlier opening are discarded.
     pub fn position(&mut self, partition: i32) -> Result<Option<i64>, StoreError> {
         self.partitions.remove(&partition);
-        let Shared { files, config, .. } = &self.shared;
         let dir = layout::partition_folder(&self.shared.folder, partition);
-        ensure_dir(&**files, &dir).map_err(|e| StoreError::io(CREATE_FOLDER, &dir, e))?;
+        ensure_dir(&*self.shared.files, &dir)
+            .map_err(|e| StoreError::io(CREATE_FOLDER, &dir, e))?;
         let end = self.shared.load(partition)?;
+        let Shared { files, config, .. } = &self.shared;
         sync_up_to(&**files, &config.root, &dir).map_err(|e| StoreError::io("sync", &dir, e))?;
         self.partitions.insert(partition, Partition::at(partition, end.unwrap_or(0)));
         Ok(end)

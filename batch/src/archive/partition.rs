@@ -10,6 +10,7 @@ use parquet::file::properties::WriterProperties;
 use schemas::{CHECKSUM_SEED, FOOTER_FORMAT, FOOTER_POSITION_KEY, FooterPosition, failpoint};
 
 use super::config::{ArchiveConfig, Table, TopicIdentity};
+use super::floor::Floors;
 use super::open_file::OpenFile;
 use super::roll::{Due, Held};
 use super::split::Part;
@@ -29,12 +30,19 @@ pub(super) struct Shared {
     pub(super) folder: PathBuf,
     pub(super) temporaries: PathBuf,
     pub(super) properties: WriterProperties,
+    pub(super) floors: Floors,
 }
 
 impl Shared {
-    pub(super) fn load(&self, partition: i32) -> Result<Option<i64>, StoreError> {
+    pub(super) fn load(&mut self, partition: i32) -> Result<Option<i64>, StoreError> {
         let dir = layout::partition_folder(&self.folder, partition);
-        chain::load(&*self.files, &dir, partition, &self.topic, &self.table.schema)
+        let floor = self.floors.of(&*self.files, partition)?;
+        chain::load(&*self.files, &dir, partition, floor, &self.topic, &self.table.schema)
+    }
+
+    /// Whether the name of a file that starts here was given away before, and its file has expired.
+    fn has_expired(&mut self, partition: i32, start: i64) -> Result<bool, StoreError> {
+        Ok(start < self.floors.of(&*self.files, partition)?)
     }
 
     fn create(&self, partition: i32, start: i64) -> Result<OpenFile, StoreError> {
@@ -173,7 +181,20 @@ impl Partition {
         let path = dir.join(layout::file_name(start));
         let mut metadata = vec![KeyValue::new(FOOTER_POSITION_KEY.to_owned(), footer.to_json())];
         metadata.extend(self.gap.map(|reason| KeyValue::new(GAP_KEY.to_owned(), reason)));
-        let Some(bytes) = file.publish(metadata, &path)? else {
+        let bytes = match shared.has_expired(self.number, start)? {
+            true => None,
+            false => file.publish(metadata, &path)?,
+        };
+        // Expiry may have come between the look and the name.
+        let is_late = bytes.is_some() && shared.has_expired(self.number, start)?;
+        if is_late {
+            shared.files.remove(&path).map_err(|e| StoreError::io("remove", &path, e))?;
+        }
+        if bytes.is_some() {
+            shared.files.sync_dir(&dir).map_err(|e| StoreError::io("sync", &dir, e))?;
+            failpoint::pass("archive.dir_synced");
+        }
+        let Some(bytes) = bytes.filter(|_| !is_late) else {
             // A listing may lag behind the name that was refused.
             let position = shared.load(self.number)?.ok_or_else(|| {
                 let unlisted = "another writer published it, and it is not listed yet";
@@ -182,8 +203,6 @@ impl Partition {
             tracing::info!(partition = self.number, start, position, "another writer was first");
             return Ok(Step::Lost(position));
         };
-        shared.files.sync_dir(&dir).map_err(|e| StoreError::io("sync", &dir, e))?;
-        failpoint::pass("archive.dir_synced");
         let next = Self::at(self.number, end);
         Ok(Step::Published(next, Published { path, footer, bytes }))
     }

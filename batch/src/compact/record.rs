@@ -72,8 +72,20 @@ impl Record {
 
     /// The newest record in `folder`; `None` where nothing was ever compacted.
     pub(crate) fn read(files: &dyn Files, folder: &Path) -> Result<Option<Self>, StoreError> {
+        Self::newer(files, folder, 0)
+    }
+
+    /// The newest record in `folder`; `None` where there is none after `generation`.
+    pub(crate) fn newer(
+        files: &dyn Files,
+        folder: &Path,
+        generation: u64,
+    ) -> Result<Option<Self>, StoreError> {
         for _ in 0..LOOKS {
-            let Some((_, path)) = lying(files, folder)?.pop() else { return Ok(None) };
+            let newest = lying(files, folder)?.pop();
+            let Some((_, path)) = newest.filter(|(found, _)| *found > generation) else {
+                return Ok(None);
+            };
             match read(files, &path) {
                 // Two more were published since the look.
                 Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}

@@ -51,21 +51,31 @@ fn rows(batch: &MicroBatch, wide: bool) -> RecordBatch {
 /// A row: time of its record and of its event, in days since 1970.
 pub(super) type Row = (i64, Option<f64>);
 
-/// Archives these rows as one more file of a partition.
-pub(super) fn archive(root: &Path, partition: i32, wide: bool, rows_of: &[Row]) {
+/// Opens the archive as this instance.
+pub(super) fn writer(root: &Path, instance: &str, wide: bool) -> Archive {
     let id = if wide { "wide" } else { "narrow" };
     let table = Table::new(schema(wide), id, move |batch| rows(batch, wide));
     let topic = TopicIdentity { cluster_id: "c".into(), topic: TOPIC.into(), topic_id: "t".into() };
-    let config = ArchiveConfig::new(root.to_path_buf(), "results", "test");
-    let mut archive = Archive::open(config, topic, table, SystemTime::now()).unwrap();
-    let start = archive.position(partition).unwrap().unwrap_or(0);
+    let config = ArchiveConfig::new(root.to_path_buf(), "results", instance);
+    Archive::open(config, topic, table, SystemTime::now()).unwrap()
+}
+
+/// These rows as records of a partition from `start` on.
+pub(super) fn records(partition: i32, start: i64, rows_of: &[Row]) -> MicroBatch {
     let mut batch = MicroBatch::with_capacity(TOPIC.into(), 0, 0);
     for (offset, (record, event)) in (start..).zip(rows_of) {
         let event = event.map(|days| ((days * DAY as f64) as i64).to_string());
         let value = event.unwrap_or_default();
         batch.push(partition, offset, record * DAY / 1000, None, Some(value.as_bytes())).unwrap();
     }
-    let _ = archive.append(&batch, Instant::now()).unwrap();
+    batch
+}
+
+/// Archives these rows as one more file of a partition.
+pub(super) fn archive(root: &Path, partition: i32, wide: bool, rows_of: &[Row]) {
+    let mut archive = writer(root, "test", wide);
+    let start = archive.position(partition).unwrap().unwrap_or(0);
+    let _ = archive.append(&records(partition, start, rows_of), Instant::now()).unwrap();
     assert_eq!(archive.finish().unwrap().published.len(), 1);
 }
 

@@ -1,11 +1,15 @@
 //! Compaction on this machine's disk: what is written, what is joined, what is refused, what goes.
 
+mod expiry;
+
 use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
+
+use expiry::{expiry, ten_days};
 
 use super::testing::{DAY, Row, TOPIC, archive, config, open, schema};
 use super::*;
@@ -244,86 +248,6 @@ fn rows_that_are_not_those_of_the_input_are_not_published() {
     assert_eq!(lying(&root.join(".tidegate-tmp")), 0);
     drop(compaction);
     assert_eq!(run(root), Compacted::default());
-}
-
-/// Everything may go that is old.
-fn expiry<'a>(days: i64, originals: i64) -> Expiry<'a> {
-    Expiry {
-        older_than_us: Some(days * DAY),
-        originals_older_than_us: Some(originals * DAY),
-        keep_events_from_us: None,
-        may_go: &|_| Ok(true),
-        dry_run: false,
-    }
-}
-
-/// Three partitions, each a file a day.
-fn ten_days(root: &Path) {
-    for day in 100..110 {
-        for partition in 0..3 {
-            archive(root, partition, true, &[(day, Some(day as f64)), (day, None)]);
-        }
-    }
-}
-
-#[test]
-fn what_is_old_goes_and_the_newest_file_stays() {
-    let root = tempfile::tempdir().unwrap();
-    let root = root.path();
-    ten_days(root);
-    run(root);
-    let all = everything(root);
-    let dry = Expiry { dry_run: true, ..expiry(103, 106) };
-    let would = open(root).expire(&dry).unwrap();
-    assert_eq!((everything(root), lying(&root.join("results"))), (all.clone(), 30));
-
-    let went = open(root).expire(&expiry(103, 106)).unwrap();
-    assert_eq!(went, would);
-    // Files of the days before 106 are compacted, and rows of those before 103 are old.
-    assert_eq!((went.archive.files, went.compacted.rows), (18, 18));
-    assert_eq!(lying(&root.join("results")), 12);
-    assert_eq!(everything(root)[..2], [42, 42]);
-    let snapshot = Snapshot::read(root, "results", TOPIC).unwrap().unwrap();
-    assert_eq!(snapshot.expired(), &[(0, 12), (1, 12), (2, 12)].into());
-    assert_eq!(snapshot.rows_expired(), 18);
-    assert_eq!(open(root).expire(&expiry(103, 106)).unwrap(), Expired::default());
-
-    // Of what is older than everything each partition's newest file stays, and archiving goes on.
-    open(root).expire(&expiry(1000, 1000)).unwrap();
-    assert_eq!((lying(&root.join("results")), everything(root)[0]), (3, 0));
-    archive(root, 1, true, &days(111, 5));
-    assert_eq!(everything(root)[..2], [5, 5]);
-    assert_eq!(run(root).read.rows, 5);
-    assert_eq!(everything(root)[..2], [5, 5]);
-}
-
-#[test]
-fn what_is_old_need_not_be_compacted_first() {
-    let root = tempfile::tempdir().unwrap();
-    let root = root.path();
-    ten_days(root);
-    let went = open(root).expire(&expiry(104, 1000)).unwrap();
-    assert_eq!((went.archive.rows, went.compacted.rows), (24, 0), "what is not compacted stays");
-    assert_eq!(everything(root)[..2], [36, 36]);
-    assert_eq!(run(root).read.rows, 36);
-    assert_eq!(everything(root)[..2], [36, 36]);
-}
-
-#[test]
-fn what_is_not_counted_or_waits_for_labels_stays() {
-    let root = tempfile::tempdir().unwrap();
-    let root = root.path();
-    ten_days(root);
-    run(root);
-    // Partition 1 is counted up to position 4, the others wholly.
-    let counted = |footer: &schemas::FooterPosition| Ok(footer.partition != 1 || footer.end <= 4);
-    let went = open(root).expire(&Expiry { may_go: &counted, ..expiry(0, 106) }).unwrap();
-    assert_eq!((went.archive.files, went.kept.uncounted), (6 + 2 + 6, 1));
-    // Events from day 102 on wait for labels: in one of both tables they stay.
-    let waiting = Expiry { keep_events_from_us: Some(102 * DAY), ..expiry(106, 0) };
-    let went = open(root).expire(&waiting).unwrap();
-    assert_eq!((went.compacted.rows, went.kept.unlabelled), (12, 4));
-    assert_eq!(everything(root)[..2], [48, 48]);
 }
 
 fn session(root: &Path) -> sql::Session {

@@ -12,19 +12,12 @@ use super::config::Delivery;
 use super::hop::HopError;
 use super::rebalance::Rebalance;
 use super::shared::Shared;
-use super::source::{Reading, Source, evicted};
+use super::source::{Reading, evicted};
 use super::ticket::committed_list;
 use super::watchdog::Late;
-use crate::events::{OffsetsWithheld, Rebalanced, Rewound};
+use crate::events::{Rebalanced, Rewound};
 use crate::raw::{GroupMetadata, cached_high_watermark};
 
-/// How long an assignment waits for the committed offsets: a predecessor's open transaction holds
-/// the answer back, and librdkafka can go on asking by itself.
-const COMMITTED_WAIT: Duration = Duration::from_millis(400);
-/// How often a committed offset that does not come is asked for again, and said to be missing.
-const WITHHELD_ASK: Duration = Duration::from_secs(10);
-/// What a coordinator may take beyond a transaction's time-out: it looks every 10 s.
-const COORDINATOR_SLACK: Duration = Duration::from_secs(15);
 /// A seek asks no broker; past this librdkafka's thread is stuck.
 const SEEK_WAIT: Duration = Duration::from_secs(5);
 
@@ -39,10 +32,11 @@ pub(super) struct Assignment {
     handed_in: Offsets,
     acknowledged_at: Option<Instant>,
     /// Partitions whose committed offset did not come within its bound, and since when.
-    withheld: BTreeMap<i32, Instant>,
-    withheld_asked_at: Option<Instant>,
-    /// Partitions that began without a known offset, until the first record.
-    unplaced: BTreeSet<i32>,
+    pub(super) withheld: BTreeMap<i32, Instant>,
+    pub(super) withheld_asked_at: Option<Instant>,
+    /// Partitions that began without a known offset, until the first record. librdkafka asks for it, too,
+    /// and may give up and say nothing.
+    pub(super) unplaced: BTreeSet<i32>,
 }
 
 impl Assignment {
@@ -184,16 +178,6 @@ impl Reading<'_, '_> {
         Ok(list)
     }
 
-    /// The committed offsets of those partitions that the coordinator answers for, in time.
-    fn committed(&self, list: TopicPartitionList) -> BTreeMap<i32, Offset> {
-        let known = self.consumer.committed_offsets(list, COMMITTED_WAIT);
-        let known = known.map(|known| {
-            let answered = known.elements().into_iter().filter(|each| each.error().is_ok());
-            answered.map(|each| (each.partition(), each.offset())).collect()
-        });
-        known.unwrap_or_default()
-    }
-
     fn lost(&mut self, numbers: &[i32]) -> HopError {
         // Never flush: somebody else may own them. The run ends; its transaction is aborted by
         // the next `init_transactions`.
@@ -234,45 +218,6 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// librdkafka found no position to read a partition from. Only one of which nothing was read and
-    /// nothing is committed was added later and begins at 0; any other's log was cut back.
-    pub(super) fn place_first(&mut self, partition: i32) -> Result<(), HopError> {
-        let Source { config, .. } = self.source;
-        let topic = &config.input;
-        if self.assignment.is_unplaced(partition) {
-            let mut list = TopicPartitionList::new();
-            list.add_partition(topic, partition);
-            match self.committed(list).get(&partition) {
-                Some(Offset::Offset(_)) => {}
-                Some(_) => return self.place_at(partition, 0),
-                None => {
-                    return Err(HopError::Retry(format!(
-                        "the committed offset of {topic}/{partition} does not come"
-                    )));
-                }
-            }
-        }
-        Err(HopError::Config(format!(
-            "the log of {topic}/{partition} was cut back behind what group {:?} has scored of it: an \
-             unclean leader election lost records, or the topic was made anew. What is written there now \
-             may have the offsets of records that were scored. Reset the group's offsets of this \
-             partition to where it should go on",
-            config.group
-        )))
-    }
-
-    /// A partition that stopped is not restarted by a seek: release, forward, take.
-    fn place_at(&mut self, partition: i32, at: i64) -> Result<(), HopError> {
-        let topic = &self.source.config.input;
-        let failed =
-            |error| HopError::Retry(format!("placing {topic}/{partition} at {at}: {error}"));
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(at)).map_err(failed)?;
-        self.consumer.incremental_unassign(&list).map_err(failed)?;
-        self.queue.forward(&self.topic, partition);
-        self.consumer.incremental_assign(&list).map_err(failed)
-    }
-
     pub(super) fn seek(&mut self, seeks: &[(i32, i64)]) -> Result<(), HopError> {
         let topic = &self.source.config.input;
         for (partition, at) in seeks {
@@ -299,39 +244,6 @@ impl Reading<'_, '_> {
                 self.source.events.lag(*partition, (end - at).max(0).unsigned_abs());
             }
         }
-    }
-
-    /// Says so when a transaction of this group ends neither way: partitions then stand still, and
-    /// only whoever runs the broker can help.
-    pub(super) fn look_for_withheld(&mut self, now: Instant) {
-        if self.assignment.withheld.is_empty() {
-            if self.assignment.withheld_asked_at.take().is_some() {
-                OffsetsWithheld { partitions: &[], waited: Duration::ZERO }
-                    .emit(self.source.events);
-            }
-            return;
-        }
-        let bound = self.source.config.timeouts.transaction + COORDINATOR_SLACK;
-        let due = self.assignment.withheld_asked_at.is_none_or(|at| now - at >= WITHHELD_ASK);
-        let late = |since: &Instant| now.duration_since(*since) >= bound;
-        if !due || !self.assignment.withheld.values().any(late) {
-            return;
-        }
-        self.assignment.withheld_asked_at = Some(now);
-        let mut list = TopicPartitionList::new();
-        for number in self.assignment.withheld.keys() {
-            list.add_partition(&self.source.config.input, *number);
-        }
-        // What comes after all: librdkafka, which asks too, goes on by itself.
-        let known = self.committed(list);
-        self.assignment.withheld.retain(|number, _| !known.contains_key(number));
-        if self.assignment.withheld.is_empty() {
-            return;
-        }
-        let partitions: Vec<i32> = self.assignment.withheld.keys().copied().collect();
-        let since = self.assignment.withheld.values().min().copied();
-        let waited = since.map_or(Duration::ZERO, |since| now.duration_since(since));
-        OffsetsWithheld { partitions: &partitions, waited }.emit(self.source.events);
     }
 
     /// At least once: hands acknowledged offsets to the coordinator, now and then, without waiting.
@@ -365,11 +277,8 @@ impl Reading<'_, '_> {
         if !due {
             return Ok(());
         }
-        let _guard = self.source.watch.enter(
-            "offset commit",
-            self.source.config.timeouts.session * 2,
-            Late::EndProcess,
-        );
+        let limit = self.source.config.commit_patience();
+        let _guard = self.source.watch.enter("offset commit", limit, Late::EndProcess);
         let list = committed_list(&self.source.config.input, &acknowledged);
         self.assignment.handed_in = acknowledged;
         if let Err(error) = self.consumer.commit(&list, mode) {

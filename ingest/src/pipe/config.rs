@@ -56,7 +56,9 @@ pub struct PipeConfig {
     pub fetch_kib: usize,
     /// librdkafka's queue of records to send, in KiB (payloads are ours; this bounds the backlog).
     pub produce_kib: usize,
-    /// Called when a C call does not return; must end the process.
+    /// Longest that a worker may take for one batch: past it the worker hangs, and so would the hop.
+    pub batch_limit: Duration,
+    /// Called when a C call or a worker does not return; must end the process.
     pub on_stuck: StuckHook,
 }
 
@@ -116,7 +118,7 @@ pub enum Partitioner {
     Same,
 }
 
-/// Called with the name of a C call that did not return within its limit.
+/// Called with the name of a call that did not return within its limit.
 #[derive(Clone)]
 pub struct StuckHook(pub Arc<dyn Fn(&'static str) + Send + Sync>);
 
@@ -180,6 +182,7 @@ impl PipeConfig {
             batches_in_flight: 16,
             fetch_kib: 16 << 10,
             produce_kib: 64 << 10,
+            batch_limit: Duration::from_secs(600),
             on_stuck: StuckHook(Arc::new(|call| {
                 tracing::error!(call, "a client call does not return; aborting");
                 std::process::abort();
@@ -250,6 +253,16 @@ impl PipeConfig {
         fetched + in_flight + transaction + (self.produce_kib as u64) * 1024 + SEND_BYTES
     }
 
+    /// How long the consumer's calls may take that wait for its offset commits. Those of a transaction have
+    /// limits of their own; others are sent again until their coordinator is back, and a broker may be down
+    /// for minutes.
+    pub(super) fn commit_patience(&self) -> Duration {
+        match self.delivery {
+            Delivery::ExactlyOnce => self.timeouts.session * 2,
+            Delivery::AtLeastOnce => self.timeouts.session * 2 + OUTAGE,
+        }
+    }
+
     /// What logs and dead letters may say of a worker's failure.
     pub(super) fn told<'r>(&self, reason: &'r str) -> &'r str {
         if self.withhold_reasons { WITHHELD } else { reason }
@@ -262,6 +275,9 @@ impl PipeConfig {
 
 /// Longest that a record waits for others, in milliseconds.
 const DELAY_MAX_MS: usize = 10_000;
+
+/// An outage of a coordinator that is sat out.
+const OUTAGE: Duration = Duration::from_secs(600);
 
 /// In place of a worker's words.
 const WITHHELD: &str = "its words are withheld, since the contract has sensitive fields";

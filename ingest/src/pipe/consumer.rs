@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::hop::HopError;
 use super::rebalance::RebalanceContext;
@@ -81,6 +82,33 @@ pub(crate) fn member(connection: &Connection, group: &str, session: Duration) ->
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", session.as_millis().to_string());
     client
+}
+
+/// Refusals that no patience helps against; librdkafka goes on asking.
+pub(crate) fn refused(error: &KafkaError, topic: &str, group: &str) -> Result<(), HopError> {
+    let KafkaError::MessageConsumption(code) = error else { return Ok(()) };
+    let fix = match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed
+        | RDKafkaErrorCode::GroupAuthorizationFailed
+        | RDKafkaErrorCode::SaslAuthenticationFailed => "grant the access",
+        RDKafkaErrorCode::InvalidSessionTimeout => {
+            "set kafka.session_timeout_ms between the brokers' group.min.session.timeout.ms and \
+             group.max.session.timeout.ms"
+        }
+        RDKafkaErrorCode::InconsistentGroupProtocol => {
+            "other programs are in this group, with another way to share partitions: end them, or name \
+             another pipeline"
+        }
+        RDKafkaErrorCode::InvalidGroupId => "name another pipeline",
+        RDKafkaErrorCode::GroupMaxSizeReached => "raise the brokers' group.max.size, or run fewer",
+        _ => return Ok(()),
+    };
+    let text = format!("reading {topic:?} as group {group:?}: {code}: {fix}");
+    Err(match code {
+        // One of them may leave.
+        RDKafkaErrorCode::GroupMaxSizeReached => HopError::Retry(text),
+        _ => HopError::Config(text),
+    })
 }
 
 /// Makes the consumer and lets it join.

@@ -86,8 +86,8 @@ fn set_up_and_run(
     let (items, to_publish) = bounded(config.batches_in_flight);
     let ended = thread::scope(|scope| {
         for (index, worker) in workers.iter_mut().enumerate() {
-            let (to_do, shared) = (to_do.clone(), &shared);
-            let run = move || worker::run(worker, config, &to_do, shared, events);
+            let (to_do, shared, watch) = (to_do.clone(), &shared, &watch);
+            let run = move || worker::run(worker, config, &to_do, shared, watch, events);
             spawn(scope, format!("worker-{index}"), run)?;
         }
         drop(to_do);

@@ -18,6 +18,7 @@ mod intake;
 mod ledger;
 mod memory;
 mod outbox;
+mod placing;
 mod rebalance;
 mod settling;
 mod shared;
@@ -28,7 +29,7 @@ mod watchdog;
 mod worker;
 
 pub use config::{Commit, Cutting, Delivery, Partitioner, PipeConfig, Start, StuckHook};
-pub(crate) use consumer::{Fetching, fetched_bytes, join, member, subscribed};
+pub(crate) use consumer::{Fetching, fetched_bytes, join, member, refused, subscribed};
 pub use hop::{HopError, run};
 pub use memory::Memory;
 pub(crate) use rebalance::{Closing, Rebalance, RebalanceContext};

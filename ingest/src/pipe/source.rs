@@ -13,7 +13,7 @@ use schemas::{MicroBatch, failpoint};
 
 use super::assignment::Assignment;
 use super::config::PipeConfig;
-use super::consumer::{Fetching, join};
+use super::consumer::{Fetching, join, refused};
 use super::hop::{HopError, Topics};
 use super::rebalance::{Closing, RebalanceContext};
 use super::shared::{Failure, Shared};
@@ -56,7 +56,12 @@ pub(super) fn run(
     join_publisher: impl FnOnce(),
 ) -> Result<(), HopError> {
     let config = source.config;
-    let prepared = start::ensure_positions(config, source.topics).and_then(|()| {
+    let ensured = {
+        let limit = config.timeouts.call * start::CALLS_MAX;
+        let _guard = source.watch.enter("first positions of the group", limit, Late::EndProcess);
+        start::ensure_positions(config, source.topics)
+    };
+    let prepared = ensured.and_then(|()| {
         let topic = topic_name(&config.input).map_err(HopError::Config)?;
         let fetching =
             Fetching { topic: &config.input, records: FETCH_RECORDS, kib: config.fetch_kib };
@@ -79,8 +84,8 @@ pub(super) fn run(
         join_publisher();
         ended
     };
-    let _guard =
-        source.watch.enter("close of the consumer", config.timeouts.session * 2, Late::EndProcess);
+    let limit = config.commit_patience();
+    let _guard = source.watch.enter("close of the consumer", limit, Late::EndProcess);
     failpoint::pass("pipe.closing");
     drop(closing);
     drop(consumer);
@@ -160,12 +165,13 @@ impl<'a, 'c> Reading<'a, 'c> {
 
     fn run(&mut self, stop: &Stop) -> Result<(), HopError> {
         let Source { config, shared, watch, .. } = self.source;
+        let turn = config.timeouts.poll_interval + config.commit_patience();
         loop {
             if shared.has_failed() {
                 return Err(HopError::Retry("the publisher failed".into()));
             }
             // What is asked of librdkafka's own thread has no limit of its own.
-            let guard = watch.enter(TURN, config.timeouts.poll_interval * 2, Late::EndProcess);
+            let guard = watch.enter(TURN, turn, Late::EndProcess);
             self.serve_events()?;
             self.rewind_if_asked()?;
             self.housekeeping(Instant::now())?;
@@ -223,17 +229,11 @@ impl<'a, 'c> Reading<'a, 'c> {
             KafkaError::MessageConsumptionFatal(code) => {
                 Err(HopError::Retry(format!("the consumer failed for good: {code}")))
             }
-            KafkaError::MessageConsumption(
-                code @ (RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::SaslAuthenticationFailed),
-            ) => Err(HopError::Config(format!(
-                "reading {:?} as group {:?}: {code}: grant the access",
-                self.source.config.input, self.source.config.group
-            ))),
             // Brokers down, a rejoin, a poll interval passed: librdkafka goes on by itself, and
             // what it means for the assignment comes as a rebalance.
             error => {
+                let PipeConfig { input, group, .. } = self.source.config;
+                refused(error, input, group)?;
                 tracing::debug!(%error, "consumer");
                 Ok(())
             }
@@ -261,7 +261,7 @@ impl<'a, 'c> Reading<'a, 'c> {
         if now.duration_since(self.lag_at) >= LAG_EVERY {
             self.lag_at = now;
             self.report_lag();
-            self.look_for_withheld(now);
+            self.look_for_withheld(now)?;
             self.source.events.queued(self.items.len(), self.work.len());
         }
         Ok(())

@@ -80,7 +80,9 @@ fn forgotten(config: &PipeConfig, written: &str) -> HopError {
     ))
 }
 
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: u32 = 5;
+/// Each attempt asks once and commits once.
+pub(super) const CALLS_MAX: u32 = ATTEMPTS * 2;
 
 fn is_taken(code: Option<RDKafkaErrorCode>) -> bool {
     matches!(

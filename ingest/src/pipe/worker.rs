@@ -9,6 +9,7 @@ use schemas::{MicroBatch, PredictError, Reject, ScoredBatch, Stage, failpoint};
 use super::config::PipeConfig;
 use super::shared::Shared;
 use super::ticket::{Outcome, Work};
+use super::watchdog::{Late, Watch};
 use crate::events::{PipeEvents, WorkerFailed};
 
 /// What is done with a micro-batch: decode, score, encode. Records it cannot handle are its rejects;
@@ -20,6 +21,7 @@ pub(super) fn run(
     config: &PipeConfig,
     to_do: &Receiver<Work>,
     shared: &Shared,
+    watch: &Watch,
     events: &PipeEvents,
 ) {
     for Work { batch, alone, place } in to_do {
@@ -30,6 +32,8 @@ pub(super) fn run(
             continue;
         }
         let begun = Instant::now();
+        // The run cannot end without its workers, so one that hangs cannot be left behind.
+        let guard = watch.enter("a batch of a worker", config.batch_limit, Late::EndProcess);
         let copy = alone.then(|| batch.clone());
         let rows = batch.len();
         // The closure's state after a panic is the closure's business: it is called again, and a
@@ -41,6 +45,7 @@ pub(super) fn run(
             Err(panic) => Err(format!("panicked: {}", config.told(&text_of(panic.as_ref())))),
         };
         failpoint::pass("worker.scored");
+        drop(guard);
         let outcome = match (scored, copy) {
             (Ok(scored), _) => Outcome::Scored(scored),
             (Err(reason), copy) => {

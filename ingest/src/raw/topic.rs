@@ -8,7 +8,8 @@ use rdkafka::bindings as sys;
 
 use super::transaction::Native;
 
-/// Kafka's id of `topic` (base64, 22 characters): another one after delete and create.
+/// Kafka's id of `topic` (base64, 22 characters; empty where the broker has none): another one after delete and
+/// create.
 pub(crate) fn describe_topic_id(
     client: &impl Native,
     topic: &CString,
@@ -79,6 +80,8 @@ unsafe fn read_id(event: *mut sys::rd_kafka_event_t) -> Result<String, String> {
                 .into_owned());
         }
         let id = sys::rd_kafka_TopicDescription_topic_id(*topics);
-        Ok(CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned())
+        let id = CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned();
+        // All zeros: the broker is older than these ids.
+        Ok(if id.bytes().all(|byte| byte == b'A') { String::new() } else { id })
     }
 }

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{LIMIT, Stage, Tally, kafka};
 
+/// The example's exit code when a call does not return.
+const STUCK: i32 = 70;
+
 /// Commits that reached the output, at least: each leaves a marker in every partition it wrote to.
 fn commits(stage: &Stage) -> i64 {
     let output = stage.output();
@@ -32,6 +35,20 @@ fn a_backlog_before_a_slow_worker_is_committed_by_the_clock() {
     assert_eq!(stage.tally(ids), Tally::EXACT);
     let commits = commits(&stage);
     assert!(commits >= 50, "{commits}");
+}
+
+/// The run cannot go down without it, so the process has to.
+#[test]
+fn a_worker_that_hangs_ends_the_process_and_the_next_one_goes_on() {
+    let Some(brokers) = kafka() else { return };
+    let (stage, ids) = (Stage::new(brokers, "hung", 2), 20_000);
+    stage.feed(0, ids);
+    let mut hung = stage.start_at("one", &["batch_limit_s=2"], "worker.scored=hang:5");
+    assert_eq!(hung.wait().0, STUCK);
+    let pipe = stage.start("one", &[]);
+    stage.wait_until_done();
+    assert_eq!(pipe.stop().0, 0);
+    assert_eq!(stage.tally(ids), Tally::EXACT);
 }
 
 #[test]

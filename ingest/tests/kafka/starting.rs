@@ -1,9 +1,11 @@
 //! Where a group begins, what a graceful stop leaves, and what stops a start.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::harness::{Stage, Tally, kafka};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::harness::{LIMIT, Stage, Tally, kafka};
 
 #[test]
 fn a_graceful_stop_leaves_nothing_to_repeat() {
@@ -77,6 +79,29 @@ fn a_group_without_offsets_beside_results_is_refused_until_it_may_begin_anew() {
     let pipe = stage.start("one", &[&other]);
     thread::sleep(Duration::from_secs(1));
     assert_eq!(pipe.stop().0, 0);
+}
+
+#[test]
+fn a_group_that_others_share_in_another_way_is_refused() {
+    let Some(brokers) = kafka() else { return };
+    let stage = Stage::new(brokers, "foreign", 1);
+    let foreign: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &stage.brokers)
+        .set("group.id", &stage.name)
+        .set("partition.assignment.strategy", "range")
+        .create()
+        .unwrap();
+    // The pipe writes the group's first positions while nobody is in it.
+    let pipe = stage.start("one", &[]);
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(pipe.stop().0, 0);
+    foreign.subscribe(&[&stage.input()]).unwrap();
+    let until = Instant::now() + LIMIT;
+    while foreign.assignment().unwrap().count() == 0 {
+        assert!(Instant::now() < until, "the foreign member gets nothing");
+        let _ = foreign.poll(Duration::from_millis(100));
+    }
+    assert_eq!(stage.start("one", &[]).wait().0, 2);
 }
 
 #[test]

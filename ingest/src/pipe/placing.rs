@@ -1,0 +1,121 @@
+//! Partitions whose committed offset does not come with their assignment: asked for again, and placed.
+//!
+//! librdkafka asks, too, but gives up without a word where the coordinator moves meanwhile, and forgets what it
+//! was to read where another rebalance comes between.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::hop::HopError;
+use super::source::{Reading, Source};
+use super::watchdog::Late;
+use crate::events::OffsetsWithheld;
+
+/// How long an assignment waits for the committed offsets: a predecessor's open transaction holds
+/// the answer back, and librdkafka can go on asking by itself.
+const COMMITTED_WAIT: Duration = Duration::from_millis(400);
+/// How often a committed offset that does not come is asked for again; each question takes as long as
+/// [`COMMITTED_WAIT`] of this thread's time.
+const WITHHELD_ASK: Duration = Duration::from_secs(5);
+/// What a coordinator may take beyond a transaction's time-out: it looks every 10 s.
+const COORDINATOR_SLACK: Duration = Duration::from_secs(15);
+
+impl Reading<'_, '_> {
+    /// The committed offsets of those partitions that the coordinator answers for, in time.
+    pub(super) fn committed(&self, list: TopicPartitionList) -> BTreeMap<i32, Offset> {
+        let known = self.consumer.committed_offsets(list, COMMITTED_WAIT);
+        let known = known.map(|known| {
+            let answered = known.elements().into_iter().filter(|each| each.error().is_ok());
+            answered.map(|each| (each.partition(), each.offset())).collect()
+        });
+        known.unwrap_or_default()
+    }
+
+    /// librdkafka found no position to read a partition from: it never got the committed offset, or nothing
+    /// is committed. The log of one that had a position was cut back.
+    pub(super) fn place_first(&mut self, partition: i32) -> Result<(), HopError> {
+        let Source { config, .. } = self.source;
+        let topic = &config.input;
+        if self.assignment.is_unplaced(partition) {
+            // What does not come is asked for again.
+            return self.place_where_committed(&[partition]);
+        }
+        Err(HopError::Config(format!(
+            "the log of {topic}/{partition} was cut back behind what group {:?} has scored of it: an \
+             unclean leader election lost records, or the topic was made anew. What is written there now \
+             may have the offsets of records that were scored. Reset the group's offsets of this \
+             partition to where it should go on",
+            config.group
+        )))
+    }
+
+    /// Places those of these partitions whose committed offset comes; nothing was read of them yet.
+    fn place_where_committed(&mut self, partitions: &[i32]) -> Result<(), HopError> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.source.config.input, *partition);
+        }
+        let known = self.committed(list);
+        if self.queue.has_events() {
+            // Taken for the answer to a rebalance, if one came meanwhile.
+            return Ok(());
+        }
+        for (partition, known) in known {
+            let at = match known {
+                Offset::Offset(at) => at,
+                // Nothing is committed: it was added later.
+                _ => 0,
+            };
+            self.place_at(partition, at)?;
+            self.assignment.withheld.remove(&partition);
+            self.assignment.unplaced.remove(&partition);
+        }
+        Ok(())
+    }
+
+    /// A partition that stopped is not restarted by a seek: release, forward, take.
+    fn place_at(&mut self, partition: i32, at: i64) -> Result<(), HopError> {
+        let Source { config, watch, .. } = self.source;
+        let _guard =
+            watch.enter("placing of a partition", config.timeouts.session * 2, Late::EndProcess);
+        let topic = &config.input;
+        let failed =
+            |error| HopError::Retry(format!("placing {topic}/{partition} at {at}: {error}"));
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(at)).map_err(failed)?;
+        self.consumer.incremental_unassign(&list).map_err(failed)?;
+        self.queue.forward(&self.topic, partition);
+        self.consumer.incremental_assign(&list).map_err(failed)
+    }
+
+    /// Places partitions whose committed offset comes late. Says so when it never does: a transaction of
+    /// this group ends neither way, and only whoever runs the broker can help.
+    pub(super) fn look_for_withheld(&mut self, now: Instant) -> Result<(), HopError> {
+        if self.assignment.withheld.is_empty() {
+            if self.assignment.withheld_asked_at.take().is_some() {
+                OffsetsWithheld { partitions: &[], waited: Duration::ZERO }
+                    .emit(self.source.events);
+            }
+            return Ok(());
+        }
+        let asked_at = self.assignment.withheld_asked_at;
+        let since = asked_at.or_else(|| self.assignment.withheld.values().min().copied());
+        if since.is_some_and(|since| now.duration_since(since) < WITHHELD_ASK) {
+            return Ok(());
+        }
+        self.assignment.withheld_asked_at = Some(now);
+        let partitions: Vec<i32> = self.assignment.withheld.keys().copied().collect();
+        self.place_where_committed(&partitions)?;
+        let bound = self.source.config.timeouts.transaction + COORDINATOR_SLACK;
+        let since = self.assignment.withheld.values().min().copied();
+        let waited = since.map_or(Duration::ZERO, |since| now.duration_since(since));
+        if waited >= bound {
+            let partitions: Vec<i32> = self.assignment.withheld.keys().copied().collect();
+            OffsetsWithheld { partitions: &partitions, waited }.emit(self.source.events);
+        }
+        Ok(())
+    }
+}

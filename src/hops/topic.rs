@@ -1,0 +1,94 @@
+//! Whether the topic under a table is still the one that was archived, and holds what is to be archived next.
+
+use std::ops::Range;
+
+use batch::TopicIdentity;
+use ingest::{HopError, TopicInfo};
+
+use super::archive::ArchiveOf;
+
+/// The topic's identity in every footer.
+pub(crate) fn identity(info: &TopicInfo) -> TopicIdentity {
+    TopicIdentity {
+        cluster_id: info.cluster_id.clone(),
+        topic: info.topic.clone(),
+        topic_id: info.topic_id.clone(),
+    }
+}
+
+/// Retention was faster than the archive: only a person may say that the archive goes on.
+pub(super) fn overtaken(of: ArchiveOf, topic: &str, partition: i32, gap: Range<i64>) -> HopError {
+    let table = of.name();
+    HopError::Config(format!(
+        "{topic}/{partition} is archived up to {}, and its log begins at {}: retention removed what \
+         lay between before it was archived. `tidegate archive accept-gap --table {table} \
+         --partition {partition}` records that it is gone and lets the archive go on",
+        gap.start, gap.end
+    ))
+}
+
+/// Whether what was archived with these ids is of a topic that had this name before, or of another cluster's.
+pub(crate) fn is_another(cluster_id: &str, topic_id: &str, now: &TopicInfo) -> bool {
+    let differs = |was: &str, is: &str| !was.is_empty() && !is.is_empty() && was != is;
+    differs(cluster_id, &now.cluster_id) || differs(topic_id, &now.topic_id)
+}
+
+/// Looks at the topic again when partitions come, `reached` being how far each is archived: the hop may have
+/// run for long since it looked first.
+pub(super) fn is_still(
+    archived: &TopicIdentity,
+    now: &TopicInfo,
+    reached: impl Iterator<Item = (i32, i64)>,
+) -> Result<(), HopError> {
+    let topic = &archived.topic;
+    if is_another(&archived.cluster_id, &archived.topic_id, now) {
+        // The next look names both.
+        return Err(HopError::Retry(format!(
+            "topic {topic:?} was made anew, or lies in another cluster, since its archive was opened"
+        )));
+    }
+    for (partition, end) in reached {
+        let log = now.partitions.iter().find(|each| each.partition == partition);
+        if let Some(log) = log.filter(|log| log.high < end) {
+            return Err(HopError::Config(format!(
+                "{topic}/{partition} is archived up to {end}, and its log ends at {}: the brokers lost records \
+                 that were archived (an unclean leader election, or a power failure). What is written there now \
+                 takes positions that the archive holds already. Name a new table in the configuration \
+                 (archive.directory), which begins with what the log has",
+                log.high
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ingest::PartitionInfo;
+
+    use super::*;
+
+    fn info(topic_id: &str, high: i64) -> TopicInfo {
+        TopicInfo {
+            cluster_id: "c".into(),
+            topic: "t".into(),
+            topic_id: topic_id.into(),
+            partitions: vec![PartitionInfo { partition: 3, low: 0, high }],
+            max_message_bytes: 1,
+            retention_ms: None,
+            cleanup_policy: String::new(),
+        }
+    }
+
+    #[test]
+    fn another_topic_and_a_log_that_was_cut_back_are_told_apart() {
+        let archived = identity(&info("i", 60));
+        let look = |now: &TopicInfo, reached| is_still(&archived, now, [(3, reached)].into_iter());
+        assert!(look(&info("i", 60), 60).is_ok());
+        // A broker that tells no id.
+        assert!(look(&info("", 60), 60).is_ok());
+        assert!(matches!(look(&info("j", 60), 60), Err(HopError::Retry(_))));
+        let cut_back = look(&info("i", 59), 60);
+        assert!(matches!(&cut_back, Err(HopError::Config(text)) if text.contains("ends at 59")));
+    }
+}
