@@ -1,12 +1,10 @@
 //! Nothing lost and nothing doubled, scored or rejected, while the process is killed with SIGKILL at random
 //! instants, and a control arm that shows that `verify` would see it.
 
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
+use std::time::Duration;
 
 use crate::harness::{
-    Broker, Kills, Pipeline, each_once, ended_with, kills, rows_and_events, seed,
+    Broker, Kills, Pipeline, each_once, ended_with, kills, rows_and_events, seed, verdict_at_last,
 };
 
 /// Kills in a run of `make test`; `TIDEGATE_TEST_KILLS=50` makes it the million-event run.
@@ -70,17 +68,8 @@ fn at_least_once_doubles_when_killed_and_verify_and_the_counts_see_it() {
     }
     assert!(producer.wait(Duration::from_secs(60)).success(), "{}", producer.log());
     let mut child = pipeline.run("a");
-    // It does not wait for the rest once it has found something.
-    let until = Instant::now() + Duration::from_secs(120);
-    let verdict = loop {
-        let seen = pipeline.command(&["verify"], &["--json"]);
-        let verdict: Value = serde_json::from_slice(&seen.stdout).expect("JSON");
-        if (&verdict["waiting"], &verdict["archives"][0]["waiting"]) == (&0.into(), &0.into()) {
-            ended_with(&seen, LOST_OR_DOUBLED);
-            break verdict;
-        }
-        assert!(Instant::now() < until, "{verdict:#}\n{}", child.log());
-    };
+    let verdict = verdict_at_last(&pipeline, Duration::from_secs(120));
+    assert_eq!(verdict["exit_code"], LOST_OR_DOUBLED, "{verdict:#}");
     let findings = &verdict["findings"];
     assert_eq!(findings["missing"], 0, "{verdict:#}");
     assert!(findings["doubled"].as_u64().is_some_and(|doubled| doubled > 0), "{verdict:#}");

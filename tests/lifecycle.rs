@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::harness::{
     Api, Broker, Child, Cut, FLIGHTS, Pipeline, Proxy, each_once, each_once_as_it_came, ended_with,
-    flight, scored,
+    flight, rows_and_events, scored, verdict_at_last,
 };
 
 const SOON: Duration = Duration::from_secs(60);
@@ -25,6 +25,24 @@ fn a_broker_restart_under_load_is_survived_in_the_process() {
     ended_with(&pipeline.command(&["verify"], &["--wait", "120"]), 0);
     assert!(child.running(), "the broker's restart ended it:\n{}", child.log());
     each_once_as_it_came(&pipeline, 10 * FLIGHTS, 0);
+}
+
+/// Commits of offsets are sent again until it is back, and no consumer closes before.
+#[test]
+fn a_frozen_broker_is_waited_for_at_least_once_too() {
+    let Some(broker) = Broker::start() else { return };
+    let pipeline = Pipeline::new(&broker, "away", &["delivery.mode=at_least_once"]);
+    let events = 20 * FLIGHTS;
+    let mut producer = pipeline.produce(events, Some(FLIGHTS));
+    let mut child = pipeline.run("a");
+    child.wait_for("archiving partitions", SOON);
+    // The session, and what closing may take where nothing is to be waited for.
+    broker.freeze_for(Duration::from_secs(3 + 2 * 3 + 6));
+    assert!(producer.wait(Duration::from_secs(180)).success(), "{}", producer.log());
+    let verdict = verdict_at_last(&pipeline, Duration::from_secs(120));
+    assert_eq!(verdict["findings"]["missing"], 0, "{verdict:#}");
+    assert!(child.running(), "the broker's absence ended it:\n{}", child.log());
+    assert_eq!(rows_and_events(&pipeline).1, events);
 }
 
 #[test]
@@ -127,6 +145,35 @@ fn offsets_that_a_coordinator_that_moved_did_not_tell_are_asked_for_again() {
     ended_with(&pipeline.command(&["verify"], &["--topics-only", "--wait", "60"]), 0);
     assert!(child.running(), "{}", child.log());
     began_once(&child);
+}
+
+/// It dies between the two steps of a join, and knows the member by the id of before when it is back.
+#[test]
+fn a_broker_that_forgot_a_member_does_not_end_it_as_its_own_twin() {
+    let fenced = Cut::Refuse(82);
+    let proxy = Proxy::listen();
+    let Some(broker) = Broker::start_behind(&proxy) else { return };
+    let pipeline = Pipeline::new(&broker, "forgotten", &[]);
+    let produce = || {
+        let mut producer = pipeline.produce(FLIGHTS, None);
+        assert!(producer.wait(SOON).success(), "{}", producer.log());
+    };
+    let scored =
+        || ended_with(&pipeline.command(&["verify"], &["--topics-only", "--wait", "60"]), 0);
+    produce();
+    let mut child = pipeline.run_only("a", "score");
+    scored();
+    std::thread::scope(|scope| {
+        let strike = scope.spawn(|| proxy.strike(&[(Api::SyncGroup, fenced)], SOON));
+        // Longer than the session: the member joins anew.
+        broker.kill();
+        broker.start_again();
+        strike.join().expect("it joined anew");
+    });
+    child.wait_for("joining anew", SOON);
+    produce();
+    scored();
+    assert!(child.running(), "{}", child.log());
 }
 
 /// Hop 1 was never torn down.

@@ -17,7 +17,7 @@ use crate::client::topic_name;
 use crate::connection::Connection;
 use crate::pipe::{
     Closing, Fetching, Guard, HopError, Late, Rebalance, RebalanceContext, StuckHook, Watch,
-    fetched_bytes, join, refused,
+    fenced, fetched_bytes, join, refused,
 };
 use crate::properties::Timeouts;
 use crate::raw::{Entry, ForwardQueue, Wake, cached_high_watermark};
@@ -104,7 +104,7 @@ pub struct Progress {
     pub partition: i32,
     /// First position not handed over; `None` before the first.
     pub read: Option<i64>,
-    /// End of what a transactional reader may read, as the last fetch said; `None` before the first.
+    /// End of the log as the last fetch said, what is in open transactions included; `None` before the first.
     pub end: Option<i64>,
 }
 
@@ -231,7 +231,7 @@ where
         let ReaderConfig { topic, group, .. } = self.config;
         match error {
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
-                Err(HopError::Replaced(self.config.connection.instance.clone()))
+                Err(fenced(&self.config.connection.instance))
             }
             KafkaError::MessageConsumptionFatal(code) => {
                 Err(HopError::Retry(format!("reading {topic:?} as group {group:?}: {code}")))

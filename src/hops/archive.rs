@@ -12,7 +12,7 @@ use ingest::{AdminError, HopError, Progress, ReadEvent, ReaderConfig, Stop, Topi
 use opentelemetry::metrics::{Counter, Gauge};
 use opentelemetry::{KeyValue, global};
 
-use super::topic::{identity, is_still, overtaken};
+use super::topic::{Looking, identity, overtaken};
 use super::{Waiting, admin_trouble, hop_trouble};
 use crate::health::{Health, Part};
 use crate::pipeline::{ASK, DEAD_LETTERS, LABELS, Pipeline, RESULTS};
@@ -122,21 +122,21 @@ fn archive_once(
     let archived = identity(&info);
     let opened = Archive::open(config, archived.clone(), table, SystemTime::now());
     let archive = RefCell::new(opened.map_err(|error| hop_trouble(store_error(&error)))?);
-    let reached = RefCell::new(BTreeMap::new());
+    let looking = RefCell::new(Looking::new(archived));
     let positions = |partition| {
         let position = archive.borrow_mut().position(partition).map_err(|e| store_error(&e))?;
         let low = lows.get(&partition).copied().unwrap_or(0);
-        reached.borrow_mut().insert(partition, position.unwrap_or(0));
+        looking.borrow_mut().came(partition, position.unwrap_or(0));
         match position {
             Some(end) if end < low => Err(overtaken(of, topic, partition, end..low)),
             position => Ok(position),
         }
     };
     let sink = |event| {
-        if matches!(&event, ReadEvent::Assigned(partitions) if !partitions.is_empty()) {
-            let now = ingest::topic_info(&pipeline.connection(), topic, ASK)
-                .map_err(|error| HopError::Retry(error.to_string()))?;
-            is_still(&archived, &now, std::mem::take(&mut *reached.borrow_mut()).into_iter())?;
+        if matches!(&event, ReadEvent::Assigned(_) | ReadEvent::Tick(_)) {
+            looking.borrow_mut().look(Instant::now(), |limit| {
+                ingest::topic_info(&pipeline.connection(), topic, limit)
+            })?;
         }
         let mut archive = archive.borrow_mut();
         let behind = match &event {

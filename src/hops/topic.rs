@@ -1,11 +1,18 @@
 //! Whether the topic under a table is still the one that was archived, and holds what is to be archived next.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use batch::TopicIdentity;
-use ingest::{HopError, TopicInfo};
+use ingest::{AdminError, HopError, TopicInfo};
 
 use super::archive::ArchiveOf;
+
+/// Patience with one answer; the reader waits meanwhile.
+const ASK: Duration = Duration::from_secs(1);
+/// Pause until brokers that did not answer are asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The topic's identity in every footer.
 pub(crate) fn identity(info: &TopicInfo) -> TopicIdentity {
@@ -33,12 +40,52 @@ pub(crate) fn is_another(cluster_id: &str, topic_id: &str, now: &TopicInfo) -> b
     differs(cluster_id, &now.cluster_id) || differs(topic_id, &now.topic_id)
 }
 
-/// Looks at the topic again when partitions come, `reached` being how far each is archived: the hop may have
-/// run for long since it looked first.
-pub(super) fn is_still(
+/// Looks at the topic again when partitions come: the hop may have run for long since it looked first.
+pub(super) struct Looking {
+    archived: TopicIdentity,
+    /// Partitions that came since the last look, and how far each is archived.
+    came: BTreeMap<i32, i64>,
+    asked_at: Option<Instant>,
+}
+
+impl Looking {
+    pub(super) fn new(archived: TopicIdentity) -> Self {
+        Self { archived, came: BTreeMap::new(), asked_at: None }
+    }
+
+    /// A partition came that is archived up to `end`.
+    pub(super) fn came(&mut self, partition: i32, end: i64) {
+        self.came.insert(partition, end);
+        self.asked_at = None;
+    }
+
+    /// Asks about the partitions that came. Brokers that do not answer are asked again later: a hop that ended for
+    /// it would join its group anew while they come back.
+    pub(super) fn look(
+        &mut self,
+        now: Instant,
+        ask: impl FnOnce(Duration) -> Result<TopicInfo, AdminError>,
+    ) -> Result<(), HopError> {
+        let is_due = self.asked_at.is_none_or(|at| now.duration_since(at) >= ASK_AGAIN);
+        if self.came.is_empty() || !is_due {
+            return Ok(());
+        }
+        self.asked_at = Some(now);
+        match ask(ASK) {
+            Ok(info) => is_still(&self.archived, &info, std::mem::take(&mut self.came)),
+            Err(error) => {
+                let topic = &self.archived.topic;
+                tracing::debug!(topic, %error, "the topic is looked at again later");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn is_still(
     archived: &TopicIdentity,
     now: &TopicInfo,
-    reached: impl Iterator<Item = (i32, i64)>,
+    reached: BTreeMap<i32, i64>,
 ) -> Result<(), HopError> {
     let topic = &archived.topic;
     if is_another(&archived.cluster_id, &archived.topic_id, now) {
@@ -83,12 +130,26 @@ mod tests {
     #[test]
     fn another_topic_and_a_log_that_was_cut_back_are_told_apart() {
         let archived = identity(&info("i", 60));
-        let look = |now: &TopicInfo, reached| is_still(&archived, now, [(3, reached)].into_iter());
+        let look = |now: &TopicInfo, end| is_still(&archived, now, BTreeMap::from([(3, end)]));
         assert!(look(&info("i", 60), 60).is_ok());
         // A broker that tells no id.
         assert!(look(&info("", 60), 60).is_ok());
         assert!(matches!(look(&info("j", 60), 60), Err(HopError::Retry(_))));
         let cut_back = look(&info("i", 59), 60);
         assert!(matches!(&cut_back, Err(HopError::Config(text)) if text.contains("ends at 59")));
+    }
+
+    #[test]
+    fn brokers_that_do_not_answer_are_asked_again_until_they_do() {
+        let mut looking = Looking::new(identity(&info("i", 60)));
+        let silent = |_| Err(AdminError::Unreachable("away".into()));
+        let begun = Instant::now();
+        assert!(looking.look(begun, |_| panic!("nothing came")).is_ok());
+        looking.came(3, 61);
+        assert!(looking.look(begun, silent).is_ok());
+        assert!(looking.look(begun, |_| panic!("it is too early")).is_ok());
+        let late = begun + ASK_AGAIN;
+        assert!(looking.look(late, |_| Ok(info("i", 60))).is_err());
+        assert!(looking.look(late + ASK_AGAIN, |_| panic!("it is known")).is_ok());
     }
 }

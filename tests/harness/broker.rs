@@ -3,6 +3,7 @@
 
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -62,6 +63,19 @@ impl Broker {
     /// Starts it after [`Broker::kill`], on the same port with the same data.
     pub(crate) fn start_again(&self) {
         self.own("start");
+    }
+
+    /// Stops it where it stands (SIGSTOP) for so long: its clients hear nothing meanwhile.
+    pub(crate) fn freeze_for(&self, time: Duration) {
+        let folder = self.folder.as_ref().expect("a shared broker is not frozen");
+        let pid = std::fs::read_to_string(folder.path().join("broker.pid")).expect("it runs");
+        let signal = |name| {
+            let sent = Command::new("kill").args([name, pid.trim()]).status();
+            assert!(sent.is_ok_and(|status| status.success()), "kill {name} {pid} failed");
+        };
+        signal("-STOP");
+        std::thread::sleep(time);
+        signal("-CONT");
     }
 
     fn own(&self, command: &str) {

@@ -19,7 +19,7 @@ pub(crate) use broker::Broker;
 pub(crate) use by_hand::{add_partitions, delete_records, delete_topic};
 pub(crate) use http::{Request, address_in, get, metrics};
 pub(crate) use kills::{Dice, Kills, kills, seed};
-pub(crate) use oracle::{each_once, each_once_as_it_came, rows_and_events};
+pub(crate) use oracle::{each_once, each_once_as_it_came, rows_and_events, verdict_at_last};
 pub(crate) use otlp::Receiver;
 pub(crate) use pipeline::{FLIGHTS, Pipeline, ended_with, flight, scored};
 pub(crate) use process::{Child, binary, output, output_of, run, run_with};

@@ -2,6 +2,9 @@
 //! Tidegate's SQL and by DuckDB, which knows nothing of ours.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::{Pipeline, output, required};
 
@@ -41,6 +44,20 @@ pub(crate) fn each_once_as_it_came(pipeline: &Pipeline, scored: u64, rejected: u
         eprintln!("{again} events came twice: {came} records for {} events", scored + rejected);
     }
     each_once(pipeline, results, came - results);
+}
+
+/// What `verify` finds when nothing is waiting any more: it waits no longer once it has found something.
+#[track_caller]
+pub(crate) fn verdict_at_last(pipeline: &Pipeline, bound: Duration) -> Value {
+    let until = Instant::now() + bound;
+    loop {
+        let seen = pipeline.command(&["verify"], &["--json"]);
+        let verdict: Value = serde_json::from_slice(&seen.stdout).expect("--json prints JSON");
+        if (&verdict["waiting"], &verdict["archives"][0]["waiting"]) == (&0.into(), &0.into()) {
+            return verdict;
+        }
+        assert!(Instant::now() < until, "{verdict:#}");
+    }
 }
 
 /// Rows of the results in SQL, and of how many events.

@@ -23,6 +23,7 @@ pub(crate) enum Api {
     Abort,
     TxnOffsetCommit,
     JoinGroup,
+    SyncGroup,
     OffsetFetch,
 }
 
@@ -135,6 +136,7 @@ impl Api {
             0 => Self::Produce,
             9 => Self::OffsetFetch,
             11 => Self::JoinGroup,
+            14 => Self::SyncGroup,
             22 => Self::InitProducerId,
             24 => Self::AddPartitionsToTxn,
             25 => Self::AddOffsetsToTxn,

@@ -8,6 +8,12 @@ pub(crate) fn of(request: &[u8], code: i16) -> Vec<u8> {
     let mut answer = read.take(4).to_vec();
     read.short_string();
     match (api, version) {
+        // SyncGroup: throttle, code, no assignment.
+        (14, 3) => {
+            answer.extend(0_i32.to_be_bytes());
+            answer.extend(code.to_be_bytes());
+            answer.extend(0_i32.to_be_bytes());
+        }
         // OffsetFetch of one group: its name, no topics, code; with tags behind each structure.
         (9, 9) => {
             read.tags();

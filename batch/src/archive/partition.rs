@@ -1,7 +1,7 @@
 //! One partition's way through its files: hold, roll, publish, or lose the race.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -40,9 +40,29 @@ impl Shared {
         chain::load(&*self.files, &dir, partition, floor, &self.topic, &self.table.schema)
     }
 
-    /// Whether the name of a file that starts here was given away before, and its file has expired.
-    fn has_expired(&mut self, partition: i32, start: i64) -> Result<bool, StoreError> {
-        Ok(start < self.floors.of(&*self.files, partition)?)
+    /// Gives a file that starts here its name `path`, durably; answers its bytes, `None` when another had the
+    /// name, even if that one has expired since.
+    fn publish(
+        &mut self,
+        file: OpenFile,
+        metadata: Vec<KeyValue>,
+        path: &Path,
+        (partition, start): (i32, i64),
+    ) -> Result<Option<u64>, StoreError> {
+        let files = Arc::clone(&self.files);
+        if start < self.floors.of(&*files, partition)? {
+            return Ok(None);
+        }
+        let Some(bytes) = file.publish(metadata, path)? else { return Ok(None) };
+        // Expiry may have come between the look and the name.
+        let has_expired = start < self.floors.of(&*files, partition)?;
+        if has_expired {
+            files.remove(path).map_err(|e| StoreError::io("remove", path, e))?;
+        }
+        let dir = path.parent().expect("a file lies in a folder");
+        files.sync_dir(dir).map_err(|e| StoreError::io("sync", dir, e))?;
+        failpoint::pass("archive.dir_synced");
+        Ok((!has_expired).then_some(bytes))
     }
 
     fn create(&self, partition: i32, start: i64) -> Result<OpenFile, StoreError> {
@@ -177,24 +197,11 @@ impl Partition {
             None => shared.create(self.number, start)?,
         };
         let footer = footer(shared, self.number, start..end, &file);
-        let dir = layout::partition_folder(&shared.folder, self.number);
-        let path = dir.join(layout::file_name(start));
+        let path =
+            layout::partition_folder(&shared.folder, self.number).join(layout::file_name(start));
         let mut metadata = vec![KeyValue::new(FOOTER_POSITION_KEY.to_owned(), footer.to_json())];
         metadata.extend(self.gap.map(|reason| KeyValue::new(GAP_KEY.to_owned(), reason)));
-        let bytes = match shared.has_expired(self.number, start)? {
-            true => None,
-            false => file.publish(metadata, &path)?,
-        };
-        // Expiry may have come between the look and the name.
-        let is_late = bytes.is_some() && shared.has_expired(self.number, start)?;
-        if is_late {
-            shared.files.remove(&path).map_err(|e| StoreError::io("remove", &path, e))?;
-        }
-        if bytes.is_some() {
-            shared.files.sync_dir(&dir).map_err(|e| StoreError::io("sync", &dir, e))?;
-            failpoint::pass("archive.dir_synced");
-        }
-        let Some(bytes) = bytes.filter(|_| !is_late) else {
+        let Some(bytes) = shared.publish(file, metadata, &path, (self.number, start))? else {
             // A listing may lag behind the name that was refused.
             let position = shared.load(self.number)?.ok_or_else(|| {
                 let unlisted = "another writer published it, and it is not listed yet";

@@ -78,12 +78,12 @@ impl Compaction {
             let floor = next.expired.get(&partition).copied().unwrap_or(0);
             // The newest stays: its end is where hop 2 goes on.
             for (start, path) in files.iter().take(files.len().saturating_sub(1)) {
-                let file = Aged::open(path)?;
                 if *start < floor {
                     // Left by an expiry that was killed, or by a writer that had been away.
                     going.archive.push(path.clone());
                     continue;
                 }
+                let file = Aged::open(path)?;
                 let is_compacted = file.footer.end <= upto;
                 if !file.goes(expiry, is_compacted, &mut going.expired.kept)? {
                     break;

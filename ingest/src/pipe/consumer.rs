@@ -8,6 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::hop::HopError;
 use super::rebalance::RebalanceContext;
+use crate::client::since_cut_off;
 use crate::connection::{Connection, Kind};
 use crate::properties::Timeouts;
 
@@ -110,6 +111,25 @@ pub(crate) fn refused(error: &KafkaError, topic: &str, group: &str) -> Result<()
         _ => HopError::Config(text),
     })
 }
+
+/// What it means that the group knows another member of this name.
+///
+/// A broker that dies between the two steps of a join has forgotten the member id that it gave out in the
+/// first: back again, it takes the member that has it for a twin of the one before. So soon after an outage
+/// the member joins anew; if there is a twin, that one is replaced.
+pub(crate) fn fenced(instance: &str) -> HopError {
+    match since_cut_off().is_some_and(|since| since < FORGETFUL) {
+        true => HopError::Retry(format!(
+            "the group knows another member named {instance:?}, most likely because the broker was away while \
+             this one joined: joining anew"
+        )),
+        false => HopError::Replaced(instance.to_owned()),
+    }
+}
+
+/// How long after an outage a broker may take a member for its own twin: until it has loaded its groups and the
+/// members have found it again.
+const FORGETFUL: Duration = Duration::from_secs(30);
 
 /// Makes the consumer and lets it join.
 pub(crate) fn subscribed(

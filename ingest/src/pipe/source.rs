@@ -13,7 +13,7 @@ use schemas::{MicroBatch, failpoint};
 
 use super::assignment::Assignment;
 use super::config::PipeConfig;
-use super::consumer::{Fetching, join, refused};
+use super::consumer::{Fetching, fenced, join, refused};
 use super::hop::{HopError, Topics};
 use super::rebalance::{Closing, RebalanceContext};
 use super::shared::{Failure, Shared};
@@ -224,7 +224,7 @@ impl<'a, 'c> Reading<'a, 'c> {
     fn on_error(&self, error: &KafkaError) -> Result<(), HopError> {
         match error {
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
-                Err(HopError::Replaced(self.source.config.connection.instance.clone()))
+                Err(fenced(&self.source.config.connection.instance))
             }
             KafkaError::MessageConsumptionFatal(code) => {
                 Err(HopError::Retry(format!("the consumer failed for good: {code}")))

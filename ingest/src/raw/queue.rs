@@ -213,7 +213,7 @@ unsafe fn bytes<'m>(at: *const u8, len: usize) -> Option<&'m [u8]> {
     (!at.is_null()).then(|| unsafe { slice::from_raw_parts(at, len) })
 }
 
-/// The end of a partition's log (read committed: its last stable offset) as the last fetch said;
+/// The end of a partition's log as the last fetch said, what is in open transactions included;
 /// `None` before the first. Asks nobody.
 pub(crate) fn cached_high_watermark<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
