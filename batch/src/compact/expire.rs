@@ -78,21 +78,19 @@ impl Compaction {
             let floor = next.expired.get(&partition).copied().unwrap_or(0);
             // The newest stays: its end is where hop 2 goes on.
             for (start, path) in files.iter().take(files.len().saturating_sub(1)) {
-                if *start < floor {
-                    // Left by an expiry that was killed, or by a writer that had been away.
-                    going.archive.push(path.clone());
-                    continue;
-                }
                 let file = Aged::open(path)?;
-                let is_compacted = file.footer.end <= upto;
-                if !file.goes(expiry, is_compacted, &mut going.expired.kept)? {
-                    break;
+                // Below it: left by an expiry that was killed, or by a writer that had been away.
+                if *start >= floor {
+                    let is_compacted = file.footer.end <= upto;
+                    if !file.goes(expiry, is_compacted, &mut going.expired.kept)? {
+                        break;
+                    }
+                    if !is_compacted {
+                        next.rows_expired += file.footer.rows;
+                        next.upto.insert(partition, file.footer.end);
+                    }
+                    next.expired.insert(partition, file.footer.end);
                 }
-                if !is_compacted {
-                    next.rows_expired += file.footer.rows;
-                    next.upto.insert(partition, file.footer.end);
-                }
-                next.expired.insert(partition, file.footer.end);
                 let bytes = std::fs::metadata(path).map_err(|e| StoreError::io("read", path, e))?;
                 going.expired.archive.add(file.footer.rows, bytes.len());
                 going.archive.push(path.clone());
