@@ -35,7 +35,7 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 fine · 1 failed · 2 usage or configuration · \
 3 verify: a record lost or doubled · 4 verify: not everything could be checked (retention, or not processed yet) · \
-5 replaced by another process with the same instance name · 6 a call into Kafka's library hung · \
+5 replaced by another process with the same instance name · 6 a call into Kafka's library or a batch of the model hung · \
 7 drift --fail-on-drift: a column drifted or is missing";
 
 #[derive(Debug, Subcommand)]

@@ -19,7 +19,7 @@ pub(crate) enum Exit {
     Unchecked = 4,
     /// Another process with the same `pipeline.instance` has taken over.
     Replaced = 5,
-    /// A call into Kafka's library hung beyond its bound; the supervisor should restart us.
+    /// A call into Kafka's library, or a batch of the model, hung beyond its bound; the supervisor should restart us.
     Stuck = 6,
     /// `drift --fail-on-drift` found a column that drifted or is missing.
     Drift = 7,

@@ -26,7 +26,7 @@ use crate::supervise::{Trouble, keep_running};
 
 pub(crate) use archive::{ArchiveOf, archive, reader_config};
 pub(crate) use jobs::jobs;
-pub(crate) use topic::{identity, is_another};
+pub(crate) use topic::identity;
 pub(crate) use waiting::Waiting;
 pub(crate) use watch::watch;
 

@@ -13,13 +13,13 @@ use arrow::array::Array as _;
 use batch::compact::Snapshot;
 use batch::positions::{self, Coordinates, Seen};
 use batch::source::is_folder;
-use batch::topic_folder;
+use batch::{TopicIdentity, topic_folder};
 use ingest::{AdminError, Connection, PartitionInfo, ScanConfig, Stop, TopicInfo, scan};
 use schemas::{MicroBatch, Offsets, Tally, dead_letter_coordinates, source_coordinates};
 
 pub(crate) use report::{ArchiveReport, Verdict};
 
-use crate::hops::is_another;
+use crate::hops::identity;
 use crate::pipeline::ASK;
 use crate::progress::Progress;
 
@@ -184,14 +184,13 @@ fn archive(
     let is_older = |partition, offset| offset < low.get(&partition).copied().unwrap_or(0);
     let (mut rows, mut older, mut newer) = (Tally::new(&extents(&log.info)), 0u64, 0u64);
     let (mut files, mut of_another, mut first) = (0u64, 0u64, BTreeMap::new());
-    let folder = folder(archived);
+    let (folder, topic) = (folder(archived), identity(&log.info));
     let ends = match is_folder(&folder)? {
         false => BTreeMap::new(),
         true => positions::scan(&folder, &mut |seen| match seen {
             Seen::File(_, footer) => {
                 files += 1;
-                of_another +=
-                    u64::from(is_another(&footer.cluster_id, &footer.topic_id, &log.info));
+                of_another += u64::from(topic.difference(&TopicIdentity::from(footer)).is_some());
                 first.entry(footer.partition).or_insert(footer.start);
             }
             Seen::Rows(at) => each_row(at, |partition, offset, input| {

@@ -34,12 +34,6 @@ pub(super) fn overtaken(of: ArchiveOf, topic: &str, partition: i32, gap: Range<i
     ))
 }
 
-/// Whether what was archived with these ids is of a topic that had this name before, or of another cluster's.
-pub(crate) fn is_another(cluster_id: &str, topic_id: &str, now: &TopicInfo) -> bool {
-    let differs = |was: &str, is: &str| !was.is_empty() && !is.is_empty() && was != is;
-    differs(cluster_id, &now.cluster_id) || differs(topic_id, &now.topic_id)
-}
-
 /// Looks at the topic again when partitions come: the hop may have run for long since it looked first.
 pub(super) struct Looking {
     archived: TopicIdentity,
@@ -88,7 +82,7 @@ fn is_still(
     reached: BTreeMap<i32, i64>,
 ) -> Result<(), HopError> {
     let topic = &archived.topic;
-    if is_another(&archived.cluster_id, &archived.topic_id, now) {
+    if archived.difference(&identity(now)).is_some() {
         // The next look names both.
         return Err(HopError::Retry(format!(
             "topic {topic:?} was made anew, or lies in another cluster, since its archive was opened"

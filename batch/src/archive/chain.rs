@@ -113,21 +113,10 @@ fn check_belongs(
         );
         return Err(StoreError::Foreign { path: path.to_path_buf(), reason });
     }
-    let identities = [
-        ("topic", &position.topic, &topic.topic),
-        ("cluster id", &position.cluster_id, &topic.cluster_id),
-        ("topic id", &position.topic_id, &topic.topic_id),
-    ];
-    for (what, found, expected) in identities {
-        let told = !found.is_empty() && !expected.is_empty();
-        if told && found != expected {
-            return Err(StoreError::Identity {
-                path: path.to_path_buf(),
-                what,
-                found: found.clone(),
-                expected: expected.clone(),
-            });
-        }
+    let archived = TopicIdentity::from(position);
+    if let Some((what, found, expected)) = archived.difference(topic) {
+        let (found, expected) = (found.to_owned(), expected.to_owned());
+        return Err(StoreError::Identity { path: path.to_path_buf(), what, found, expected });
     }
     Ok(())
 }

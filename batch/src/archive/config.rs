@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use schemas::{DeadLetterTable, LabelTable, MicroBatch, ResultsTable};
+use schemas::{DeadLetterTable, FooterPosition, LabelTable, MicroBatch, ResultsTable};
 
 use super::properties::Compression;
 use super::roll::RollAt;
@@ -131,6 +131,34 @@ pub struct TopicIdentity {
     pub topic: String,
     /// Kafka's topic id; empty when the broker tells none.
     pub topic_id: String,
+}
+
+impl TopicIdentity {
+    /// The first of the three that is not the same in `other`: its name, ours and theirs. What one side does not
+    /// tell is no difference.
+    #[must_use]
+    pub fn difference<'a>(&'a self, other: &'a Self) -> Option<(&'static str, &'a str, &'a str)> {
+        let pairs = [
+            ("topic", &self.topic, &other.topic),
+            ("cluster id", &self.cluster_id, &other.cluster_id),
+            ("topic id", &self.topic_id, &other.topic_id),
+        ];
+        let differ = |(_, ours, theirs): &(&str, &String, &String)| {
+            !ours.is_empty() && !theirs.is_empty() && ours != theirs
+        };
+        let found = pairs.into_iter().find(differ);
+        found.map(|(what, ours, theirs)| (what, ours.as_str(), theirs.as_str()))
+    }
+}
+
+impl From<&FooterPosition> for TopicIdentity {
+    fn from(footer: &FooterPosition) -> Self {
+        Self {
+            cluster_id: footer.cluster_id.clone(),
+            topic: footer.topic.clone(),
+            topic_id: footer.topic_id.clone(),
+        }
+    }
 }
 
 /// How records become rows: a schema, its id, and the function.
