@@ -203,11 +203,11 @@ fn rolled_after(usual: ArchiveConfig, roll_age: Duration) -> ArchiveConfig {
     ArchiveConfig { roll_age, stale_after: usual.stale_after.max(roll_age * 4), ..usual }
 }
 
-/// Ends the process when a call into Kafka's library hangs: its thread cannot be torn down.
+/// Ends the process when a call into Kafka's library or a batch of the model hangs: its thread cannot be torn down.
 #[expect(clippy::disallowed_methods, reason = "no thread can be joined past a C call that hangs")]
 pub(crate) fn exit_when_stuck() -> StuckHook {
     StuckHook(Arc::new(|call| {
-        tracing::error!(call, "a call into Kafka's library hangs; ending the process");
+        tracing::error!(call, "a call hangs; ending the process");
         std::process::exit(Exit::Stuck as i32);
     }))
 }

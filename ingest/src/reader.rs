@@ -231,7 +231,7 @@ where
         let ReaderConfig { topic, group, .. } = self.config;
         match error {
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
-                Err(fenced(&self.config.connection.instance))
+                Err(fenced(group, &self.config.connection.instance))
             }
             KafkaError::MessageConsumptionFatal(code) => {
                 Err(HopError::Retry(format!("reading {topic:?} as group {group:?}: {code}")))

@@ -1,6 +1,6 @@
 //! The consumer thread's side of a rebalance: forward, position, assign; flush, release; seek.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer};
@@ -31,12 +31,12 @@ pub(super) struct Assignment {
     /// At least once: what the coordinator was asked to commit, and when last.
     handed_in: Offsets,
     acknowledged_at: Option<Instant>,
-    /// Partitions whose committed offset did not come within its bound, and since when.
+    /// Partitions whose committed offset did not come within its bound, and since when; until the first record.
+    /// librdkafka asks for it, too, and may give up and say nothing.
     pub(super) withheld: BTreeMap<i32, Instant>,
     pub(super) withheld_asked_at: Option<Instant>,
-    /// Partitions that began without a known offset, until the first record. librdkafka asks for it, too,
-    /// and may give up and say nothing.
-    pub(super) unplaced: BTreeSet<i32>,
+    /// The withheld partition that was asked for last.
+    pub(super) asked_last: Option<i32>,
 }
 
 impl Assignment {
@@ -50,7 +50,6 @@ impl Assignment {
             Some(at @ None) => {
                 *at = Some(offset);
                 self.withheld.remove(&partition);
-                self.unplaced.remove(&partition);
                 shared.cell().ledger.read(partition, offset);
             }
             Some(Some(_)) => {}
@@ -79,16 +78,18 @@ impl Assignment {
         Ok(())
     }
 
-    /// Whether librdkafka was left to find this partition's committed offset, and nothing was read yet.
-    pub(super) fn is_unplaced(&self, partition: i32) -> bool {
-        self.unplaced.contains(&partition)
+    /// The withheld partitions, the one after that which was asked for last first.
+    pub(super) fn withheld_in_turn(&self) -> Vec<i32> {
+        let mut partitions: Vec<i32> = self.withheld.keys().copied().collect();
+        let next = partitions.partition_point(|partition| Some(*partition) <= self.asked_last);
+        partitions.rotate_left(next);
+        partitions
     }
 
     fn forget(&mut self, partition: i32) {
         self.partitions.remove(&partition);
         self.handed_in.remove(partition);
         self.withheld.remove(&partition);
-        self.unplaced.remove(&partition);
     }
 }
 
@@ -168,7 +169,6 @@ impl Reading<'_, '_> {
                 Some(_) => Offset::Offset(0),
                 None => {
                     self.assignment.withheld.insert(*number, Instant::now());
-                    self.assignment.unplaced.insert(*number);
                     Offset::Invalid
                 }
             };
@@ -205,6 +205,13 @@ impl Reading<'_, '_> {
     ) -> HopError {
         let topic = &self.source.config.input;
         match code {
+            RDKafkaErrorCode::AutoOffsetReset if offset < 0 => HopError::Config(format!(
+                "the log of {topic}/{partition} was cut back behind what group {:?} has scored of it: an \
+                 unclean leader election lost records, or the topic was made anew ({text}). What is written \
+                 there now may have the offsets of records that were scored. Reset the group's offsets of \
+                 this partition to where it should go on",
+                self.source.config.group
+            )),
             RDKafkaErrorCode::AutoOffsetReset => HopError::Config(format!(
                 "{topic}/{partition}: position {offset} is not in the log any more: retention has removed \
                  records that were never scored, or the topic was made anew ({text}). Reset the offsets of \
@@ -301,5 +308,17 @@ mod tests {
         batch.append(3, 5..9).unwrap();
         assignment.dispatched("in", &batch).unwrap();
         assert!(matches!(assignment.dispatched("in", &batch), Err(HopError::Retry(_))));
+    }
+
+    #[test]
+    fn withheld_partitions_are_asked_for_in_turn() {
+        let mut assignment = Assignment::default();
+        assignment.withheld = [1, 4, 6].map(|partition| (partition, Instant::now())).into();
+        for (last, turn) in [(None, [1, 4, 6]), (Some(1), [4, 6, 1]), (Some(5), [6, 1, 4])] {
+            assignment.asked_last = last;
+            assert_eq!(assignment.withheld_in_turn(), turn);
+        }
+        assignment.asked_last = Some(6);
+        assert_eq!(assignment.withheld_in_turn(), [1, 4, 6]);
     }
 }

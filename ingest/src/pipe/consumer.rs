@@ -1,6 +1,8 @@
 //! A consumer that is a named member of a group: who it is there, and how much it may buffer.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -116,20 +118,28 @@ pub(crate) fn refused(error: &KafkaError, topic: &str, group: &str) -> Result<()
 ///
 /// A broker that dies between the two steps of a join has forgotten the member id that it gave out in the
 /// first: back again, it takes the member that has it for a twin of the one before. So soon after an outage
-/// the member joins anew; if there is a twin, that one is replaced.
-pub(crate) fn fenced(instance: &str) -> HopError {
-    match since_cut_off().is_some_and(|since| since < FORGETFUL) {
-        true => HopError::Retry(format!(
-            "the group knows another member named {instance:?}, most likely because the broker was away while \
-             this one joined: joining anew"
-        )),
-        false => HopError::Replaced(instance.to_owned()),
+/// the member joins anew, once; if there is a twin, that one is replaced.
+pub(crate) fn fenced(group: &str, instance: &str) -> HopError {
+    let mut joined_anew = JOINED_ANEW_AT.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = joined_anew.get(group).is_some_and(|at| at.elapsed() < ONCE_IN);
+    if before || since_cut_off().is_none_or(|since| since >= FORGETFUL) {
+        return HopError::Replaced(instance.to_owned());
     }
+    joined_anew.insert(group.to_owned(), Instant::now());
+    HopError::Retry(format!(
+        "the group knows another member named {instance:?}, most likely because the broker was away while \
+         this one joined: joining anew"
+    ))
 }
 
-/// How long after an outage a broker may take a member for its own twin: until it has loaded its groups and the
-/// members have found it again.
-const FORGETFUL: Duration = Duration::from_secs(30);
+/// When this process's member of a group last joined anew because it was fenced.
+static JOINED_ANEW_AT: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
+
+/// How long after a word of an outage a broker may take a member for its own twin. librdkafka says the same of a
+/// broker every 30 s at most; then the broker loads its groups, and the members find it again.
+const FORGETFUL: Duration = Duration::from_secs(75);
+/// A member that is fenced twice in this time has a twin, also while brokers come and go.
+const ONCE_IN: Duration = Duration::from_secs(180);
 
 /// Makes the consumer and lets it join.
 pub(crate) fn subscribed(
@@ -143,4 +153,19 @@ pub(crate) fn subscribed(
         .subscribe(&[topic])
         .map_err(|error| HopError::Retry(format!("subscribing to {topic:?}: {error}")))?;
     Ok(consumer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::log_error;
+
+    #[test]
+    fn a_member_that_is_fenced_after_an_outage_joins_anew_once() {
+        let lost = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+        log_error(&lost, "a broker went away");
+        assert!(matches!(fenced("one", "a"), HopError::Retry(_)));
+        assert!(matches!(fenced("other", "a"), HopError::Retry(_)));
+        assert!(matches!(fenced("one", "a"), HopError::Replaced(_)));
+    }
 }

@@ -10,6 +10,9 @@ use super::hop::HopError;
 use super::source::Reading;
 use crate::raw::Entry;
 
+/// What librdkafka says where it was to begin a partition and knew no committed offset.
+const BEGAN_NOWHERE: &str = "no previously committed offset";
+
 impl Reading<'_, '_> {
     pub(super) fn in_hand(&self) -> InHand {
         InHand { rows: self.hand.len(), bytes: self.hand.bytes(), since: self.since }
@@ -23,17 +26,16 @@ impl Reading<'_, '_> {
         let room = if suspected { 0 } else { cutting.max_rows };
         let before = self.hand.bytes();
         // Moved out, so that the callback may use the rest of `self`.
-        let (mut queue_error, mut resets) = (None, Vec::new());
+        let mut queue_error = None;
         let (hand, assignment, ready) = (&mut self.hand, &mut self.assignment, &mut self.ready);
         let (shared, name, since) = (self.source.shared, &self.name, &mut self.since);
         let read = self.queue.read(limit, |entry| {
             let record = match entry {
                 Entry::Record(record) => record,
-                // Its neighbours in this read are good: it is dealt with after them.
-                Entry::Error {
-                    partition, offset, code: RDKafkaErrorCode::AutoOffsetReset, ..
-                } if offset < 0 => {
-                    resets.push(partition);
+                // Of no account any more, or the partition is withheld: it is placed later.
+                Entry::Error { code: RDKafkaErrorCode::AutoOffsetReset, text, .. }
+                    if text.starts_with(BEGAN_NOWHERE) =>
+                {
                     return Ok(());
                 }
                 Entry::Error { partition, offset, code, text } => {
@@ -80,9 +82,6 @@ impl Reading<'_, '_> {
                 queue_error.expect("the callback noted its error");
             return Err(self.entry_error(partition, offset, code, &text));
         };
-        for partition in resets {
-            self.place_first(partition)?;
-        }
         self.drained = read < limit;
         if read > 0 && self.hand.bytes() > before {
             self.record_bytes = (self.hand.bytes() - before).div_ceil(read);

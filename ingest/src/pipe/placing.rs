@@ -17,8 +17,8 @@ use crate::events::OffsetsWithheld;
 /// How long an assignment waits for the committed offsets: a predecessor's open transaction holds
 /// the answer back, and librdkafka can go on asking by itself.
 const COMMITTED_WAIT: Duration = Duration::from_millis(400);
-/// How often a committed offset that does not come is asked for again; each question takes as long as
-/// [`COMMITTED_WAIT`] of this thread's time.
+/// How often committed offsets that do not come are asked for again; it takes up to [`COMMITTED_WAIT`] of this
+/// thread's time.
 const WITHHELD_ASK: Duration = Duration::from_secs(5);
 /// What a coordinator may take beyond a transaction's time-out: it looks every 10 s.
 const COORDINATOR_SLACK: Duration = Duration::from_secs(15);
@@ -34,36 +34,17 @@ impl Reading<'_, '_> {
         known.unwrap_or_default()
     }
 
-    /// librdkafka found no position to read a partition from: it never got the committed offset, or nothing
-    /// is committed. The log of one that had a position was cut back.
-    pub(super) fn place_first(&mut self, partition: i32) -> Result<(), HopError> {
-        let Source { config, .. } = self.source;
-        let topic = &config.input;
-        if self.assignment.is_unplaced(partition) {
-            // What does not come is asked for again.
-            return self.place_where_committed(&[partition]);
-        }
-        Err(HopError::Config(format!(
-            "the log of {topic}/{partition} was cut back behind what group {:?} has scored of it: an \
-             unclean leader election lost records, or the topic was made anew. What is written there now \
-             may have the offsets of records that were scored. Reset the group's offsets of this \
-             partition to where it should go on",
-            config.group
-        )))
-    }
-
-    /// Places those of these partitions whose committed offset comes; nothing was read of them yet.
-    fn place_where_committed(&mut self, partitions: &[i32]) -> Result<(), HopError> {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition(&self.source.config.input, *partition);
-        }
-        let known = self.committed(list);
-        if self.queue.has_events() {
-            // Taken for the answer to a rebalance, if one came meanwhile.
-            return Ok(());
-        }
-        for (partition, known) in known {
+    /// Places withheld partitions until one's committed offset does not come; nothing was read of them yet.
+    ///
+    /// Each is asked for alone: librdkafka answers for several when nothing holds back any of them.
+    fn place_where_committed(&mut self) -> Result<(), HopError> {
+        for partition in self.assignment.withheld_in_turn() {
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&self.source.config.input, partition);
+            let known = self.committed(list).remove(&partition);
+            self.assignment.asked_last = Some(partition);
+            // Placing would be taken for the answer to a rebalance, if one came meanwhile.
+            let (false, Some(known)) = (self.queue.has_events(), known) else { break };
             let at = match known {
                 Offset::Offset(at) => at,
                 // Nothing is committed: it was added later.
@@ -71,7 +52,6 @@ impl Reading<'_, '_> {
             };
             self.place_at(partition, at)?;
             self.assignment.withheld.remove(&partition);
-            self.assignment.unplaced.remove(&partition);
         }
         Ok(())
     }
@@ -107,8 +87,7 @@ impl Reading<'_, '_> {
             return Ok(());
         }
         self.assignment.withheld_asked_at = Some(now);
-        let partitions: Vec<i32> = self.assignment.withheld.keys().copied().collect();
-        self.place_where_committed(&partitions)?;
+        self.place_where_committed()?;
         let bound = self.source.config.timeouts.transaction + COORDINATOR_SLACK;
         let since = self.assignment.withheld.values().min().copied();
         let waited = since.map_or(Duration::ZERO, |since| now.duration_since(since));

@@ -224,7 +224,8 @@ impl<'a, 'c> Reading<'a, 'c> {
     fn on_error(&self, error: &KafkaError) -> Result<(), HopError> {
         match error {
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
-                Err(fenced(&self.source.config.connection.instance))
+                let PipeConfig { group, connection, .. } = self.source.config;
+                Err(fenced(group, &connection.instance))
             }
             KafkaError::MessageConsumptionFatal(code) => {
                 Err(HopError::Retry(format!("the consumer failed for good: {code}")))
