@@ -155,18 +155,12 @@ impl Reading<'_, '_> {
         if numbers.is_empty() {
             return Ok(list);
         }
-        for number in numbers {
-            self.queue.forward(&self.topic, *number);
-            list.add_partition(topic, *number);
-        }
+        numbers.iter().for_each(|number| self.queue.forward(&self.topic, *number));
         // Past the bound librdkafka is left to find out: `Invalid` means the committed offset.
-        let known = self.committed(list);
-        let mut list = TopicPartitionList::new();
+        let known = self.committed(numbers);
         for number in numbers {
             let at = match known.get(number) {
-                Some(Offset::Offset(at)) => Offset::Offset(*at),
-                // The others' positions were written at the first start: this one was added later.
-                Some(_) => Offset::Offset(0),
+                Some(at) => Offset::Offset(*at),
                 None => {
                     self.assignment.withheld.insert(*number, Instant::now());
                     Offset::Invalid
@@ -312,8 +306,8 @@ mod tests {
 
     #[test]
     fn withheld_partitions_are_asked_for_in_turn() {
-        let mut assignment = Assignment::default();
-        assignment.withheld = [1, 4, 6].map(|partition| (partition, Instant::now())).into();
+        let withheld = [1, 4, 6].map(|partition| (partition, Instant::now())).into();
+        let mut assignment = Assignment { withheld, ..Assignment::default() };
         for (last, turn) in [(None, [1, 4, 6]), (Some(1), [4, 6, 1]), (Some(5), [6, 1, 4])] {
             assignment.asked_last = last;
             assert_eq!(assignment.withheld_in_turn(), turn);

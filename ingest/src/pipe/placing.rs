@@ -24,12 +24,21 @@ const WITHHELD_ASK: Duration = Duration::from_secs(5);
 const COORDINATOR_SLACK: Duration = Duration::from_secs(15);
 
 impl Reading<'_, '_> {
-    /// The committed offsets of those partitions that the coordinator answers for, in time.
-    pub(super) fn committed(&self, list: TopicPartitionList) -> BTreeMap<i32, Offset> {
+    /// Where those partitions go on that the coordinator answers for, in time.
+    pub(super) fn committed(&self, partitions: &[i32]) -> BTreeMap<i32, i64> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.source.config.input, *partition);
+        }
         let known = self.consumer.committed_offsets(list, COMMITTED_WAIT);
         let known = known.map(|known| {
             let answered = known.elements().into_iter().filter(|each| each.error().is_ok());
-            answered.map(|each| (each.partition(), each.offset())).collect()
+            let at = |offset| match offset {
+                Offset::Offset(at) => at,
+                // The others' positions were written at the first start: this one was added later.
+                _ => 0,
+            };
+            answered.map(|each| (each.partition(), at(each.offset()))).collect()
         });
         known.unwrap_or_default()
     }
@@ -39,17 +48,10 @@ impl Reading<'_, '_> {
     /// Each is asked for alone: librdkafka answers for several when nothing holds back any of them.
     fn place_where_committed(&mut self) -> Result<(), HopError> {
         for partition in self.assignment.withheld_in_turn() {
-            let mut list = TopicPartitionList::new();
-            list.add_partition(&self.source.config.input, partition);
-            let known = self.committed(list).remove(&partition);
+            let known = self.committed(&[partition]).remove(&partition);
             self.assignment.asked_last = Some(partition);
             // Placing would be taken for the answer to a rebalance, if one came meanwhile.
-            let (false, Some(known)) = (self.queue.has_events(), known) else { break };
-            let at = match known {
-                Offset::Offset(at) => at,
-                // Nothing is committed: it was added later.
-                _ => 0,
-            };
+            let (false, Some(at)) = (self.queue.has_events(), known) else { break };
             self.place_at(partition, at)?;
             self.assignment.withheld.remove(&partition);
         }
