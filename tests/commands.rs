@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Broker, ended_with, folder, output, root, run};
+use crate::harness::{Broker, binary, ended_with, folder, output, root, run};
 
 fn demo(path: &str) -> String {
     root().join("deploy/demo").join(path).to_string_lossy().into_owned()
@@ -125,7 +125,7 @@ fn an_otlp_endpoint_that_cannot_be_spoken_to_is_refused() {
 #[test]
 fn a_missing_onnx_runtime_names_the_fix_and_does_not_hang() {
     let library = root().join("no-such-library.so");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    let mut command = Command::new(binary());
     command.args(["model", "check", &demo("models/flight-delay/1")]);
     command.args(["--contract", &demo("contract.toml")]).env("TIDEGATE_ORT_LIB", &library);
     let output = output(&mut command);

@@ -256,8 +256,7 @@ fn verify_tells_what_expiry_took_from_what_is_lost() {
     let Some(broker) = Broker::shared() else { return };
     let pipeline = Pipeline::new(broker, "expiry", &[]).with_partitions(1);
     let produce = || {
-        let mut producer = pipeline.produce(FLIGHTS, None);
-        assert!(producer.wait(SOON).success(), "{}", producer.log());
+        pipeline.produced(FLIGHTS);
     };
     let verdict = |code| {
         let output = pipeline.command(&["verify"], &["--json", "--wait", "60"]);

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use crate::harness::{Broker, Child, FLIGHTS, Pipeline, SmallDisk, each_once, ended_with};
+use crate::harness::{
+    Broker, Child, FLIGHTS, Pipeline, SmallDisk, each_once, ended_with, in_topics,
+};
 
 /// Places that hop 1 and hop 2 pass again and again, in the order in which they pass them. Those that are not
 /// here are passed in another mode (`pipe.acknowledged`), at a hand-over or at an end, or need larger files;
@@ -173,8 +175,7 @@ fn one_partition_and_twelve() {
     let Some(broker) = Broker::shared() else { return };
     for partitions in [1, 12] {
         let pipeline = Pipeline::new(broker, "partitions", &[]).with_partitions(partitions);
-        let mut producer = pipeline.produce(2 * FLIGHTS, None);
-        assert!(producer.wait(SOON).success(), "{}", producer.log());
+        pipeline.produced(2 * FLIGHTS);
         let first = pipeline.run("a");
         let second = pipeline.run("b");
         all_arrived(&pipeline, 2 * FLIGHTS, 0);
@@ -193,8 +194,7 @@ fn partitions_added_while_it_runs_are_read_and_archived() {
     assert!(before.wait(SOON).success(), "{}", before.log());
     all_arrived(&pipeline, FLIGHTS, 0);
     pipeline.add_partitions(4);
-    let mut after = pipeline.produce(FLIGHTS, None);
-    assert!(after.wait(SOON).success(), "{}", after.log());
+    pipeline.produced(FLIGHTS);
     all_arrived(&pipeline, 2 * FLIGHTS, 0);
     assert!(child.running(), "new partitions ended it:\n{}", child.log());
 }
@@ -205,11 +205,10 @@ fn a_full_disk_stops_the_archive_until_there_is_space() {
     let Some(disk) = SmallDisk::mount(8) else { return };
     let pipeline = Pipeline::new(broker, "full", &[]).on(&disk);
     disk.fill_but(300_000);
-    let mut producer = pipeline.produce(20 * FLIGHTS, None);
-    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    pipeline.produced(20 * FLIGHTS);
     let mut child = pipeline.run("a");
     child.wait_for("No space left on device", SOON);
-    ended_with(&pipeline.command(&["verify"], &["--topics-only", "--wait", "60"]), 0);
+    in_topics(&pipeline);
     assert!(child.running(), "a full disk ended it:\n{}", child.log());
     disk.empty();
     all_arrived(&pipeline, 20 * FLIGHTS, 0);

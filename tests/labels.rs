@@ -135,7 +135,7 @@ fn unlabelled_days(broker: &Broker, name: &str, sets: &[&str]) -> (Pipeline, Str
     let pipeline = Pipeline::new(broker, name, &[&days[..], sets].concat());
     let topic = labels_topic(&pipeline);
     let pipeline = pipeline.with_set(format!("labels.topic={topic}"));
-    assert!(pipeline.produce(FLIGHTS, None).wait(SOON).success());
+    pipeline.produced(FLIGHTS);
     pipeline.send_to(&topic, 1, 0, &[]);
     scored(&pipeline);
     (pipeline, topic)

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{
     Api, Broker, Child, Cut, FLIGHTS, Pipeline, Proxy, each_once, each_once_as_it_came, ended_with,
-    flight, rows_and_events, scored, verdict_at_last,
+    flight, in_topics, rows_and_events, scored, verdict_at_last,
 };
 
 const SOON: Duration = Duration::from_secs(60);
@@ -93,20 +93,20 @@ fn a_member_evicted_while_it_joins_does_not_go_on_where_it_was() {
     let proxy = Proxy::listen();
     let Some(broker) = Broker::start_behind(&proxy) else { return };
     let pipeline = Pipeline::new(&broker, "evicted", &[]);
-    produced(&pipeline);
+    pipeline.produced(FLIGHTS);
     let mut evicted = pipeline.run_only("a", "score");
     in_topics(&pipeline);
     let mut other = pipeline.run_only("b", "score");
     proxy.strike(&[(Api::JoinGroup, Cut::Held)], SOON);
     // The first one's session is over.
     other.wait_for("\"owned\":4", SOON);
-    produced(&pipeline);
+    pipeline.produced(FLIGHTS);
     in_topics(&pipeline);
     other.terminate();
     assert!(other.wait(SOON).success(), "{}", other.log());
     let seen = evicted.printed();
     proxy.let_go();
-    produced(&pipeline);
+    pipeline.produced(FLIGHTS);
     in_topics(&pipeline);
     assert!(evicted.running(), "{}", evicted.log());
     evicted.wait_until("the end of hop 1", SOON, |lines| {
@@ -130,7 +130,7 @@ fn offsets_that_a_coordinator_that_moved_did_not_tell_are_asked_for_again() {
     // A broker that was just started has no coordinator yet.
     pipeline.send(&[flight("first", "")]);
     scored(&pipeline);
-    produced(&pipeline);
+    pipeline.produced(FLIGHTS);
     let mut child = pipeline.run_only("a", "score");
     // Its offsets are asked for when the answer to this is there.
     proxy.strike(&[(Api::JoinGroup, Cut::Late(Duration::from_secs(1)))], SOON);
@@ -147,7 +147,7 @@ fn a_broker_that_forgot_a_member_does_not_end_it_as_its_own_twin() {
     let proxy = Proxy::listen();
     let Some(broker) = Broker::start_behind(&proxy) else { return };
     let pipeline = Pipeline::new(&broker, "forgotten", &[]);
-    produced(&pipeline);
+    pipeline.produced(FLIGHTS);
     let mut child = pipeline.run_only("a", "score");
     in_topics(&pipeline);
     std::thread::scope(|scope| {
@@ -158,20 +158,9 @@ fn a_broker_that_forgot_a_member_does_not_end_it_as_its_own_twin() {
         strike.join().expect("it joined anew");
     });
     child.wait_for("joining anew", SOON);
-    produced(&pipeline);
+    pipeline.produced(FLIGHTS);
     in_topics(&pipeline);
     assert!(child.running(), "{}", child.log());
-}
-
-/// The demo's flights are in the input.
-fn produced(pipeline: &Pipeline) {
-    let mut producer = pipeline.produce(FLIGHTS, None);
-    assert!(producer.wait(SOON).success(), "{}", producer.log());
-}
-
-/// Everything in the input is scored, each once.
-fn in_topics(pipeline: &Pipeline) {
-    ended_with(&pipeline.command(&["verify"], &["--topics-only", "--wait", "60"]), 0);
 }
 
 /// Hop 1 was never torn down.
@@ -212,7 +201,7 @@ fn partitions_that_come_with_a_withheld_one_do_not_wait_for_it() {
     pipeline.send_with(4, 0, &[(b"key", flight("first", ""))], &[]);
     let mut killed = pipeline.run_until("a", "pipe.offsets_sent", 1);
     assert!(!killed.wait(SOON).success(), "it was not killed:\n{}", killed.log());
-    produced(&pipeline);
+    pipeline.produced(FLIGHTS);
     let mut other = pipeline.run_only("b", "score");
     other.wait_for("\"owned\":4", SOON);
     let until = Instant::now() + SOON;

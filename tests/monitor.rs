@@ -12,7 +12,7 @@ use batch::{Archive, ArchiveConfig, TopicIdentity};
 use schemas::{Contract, MicroBatch, ResultsTable};
 use serde_json::Value;
 
-use crate::harness::{ended_with, folder, root};
+use crate::harness::{binary, ended_with, folder, output, root};
 
 /// Hours that are archived, and flights in each.
 const HOURS: i64 = 12;
@@ -104,7 +104,7 @@ impl Monitored {
 
     fn run(&self, command: &[&str], failpoint: Option<&str>, sets: &[&str]) -> Output {
         let config = root().join("deploy/demo/tidegate.toml");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let mut process = Command::new(binary());
         process.args(command).arg("--config").arg(config);
         let own = [
             format!("archive.directory={}", self.path("data")),
@@ -119,7 +119,7 @@ impl Monitored {
         if let Some(name) = failpoint {
             process.env("TIDEGATE_FAILPOINT", name);
         }
-        crate::harness::output(&mut process)
+        output(&mut process)
     }
 
     pub(crate) fn fit(&self, files: &[&str]) {

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Broker, Pipeline, delete_records, delete_topic, ended_with, flight, scored};
+use crate::harness::{
+    Broker, Pipeline, delete_records, delete_topic, ended_with, flight, in_topics, scored,
+};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -55,7 +57,7 @@ fn a_hole_in_the_archive_is_refused_until_it_is_accepted() {
     // Scored and not archived when retention comes.
     pipeline.send(&flights(4));
     let mut child = pipeline.run_only("a", "score");
-    ended_with(&pipeline.command(&["verify"], &["--topics-only", "--wait", "60"]), 0);
+    in_topics(&pipeline);
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
     let low = pipeline.delete_all(&pipeline.output());
@@ -128,7 +130,7 @@ fn an_archive_that_begins_late_covers_what_the_log_had_lost() {
     let pipeline = Pipeline::new(broker, "late", &[]);
     pipeline.send(&flights(4));
     let mut child = pipeline.run_only("a", "score");
-    ended_with(&pipeline.command(&["verify"], &["--topics-only", "--wait", "60"]), 0);
+    in_topics(&pipeline);
     child.terminate();
     assert!(child.wait(SOON).success(), "{}", child.log());
     assert!(pipeline.delete_all(&pipeline.output()) > 0);

@@ -235,8 +235,7 @@ fn counts_and_reports_lie_beside_the_tables() {
     let pipeline = pipeline(broker, &s3, "counted", &[]);
     let reference = root().join("deploy/demo/reference.parquet");
     let watched = pipeline.with_set(format!("monitor.reference={}", reference.display()));
-    let mut producer = watched.produce(FLIGHTS, None);
-    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    watched.produced(FLIGHTS);
     scored(&watched);
     ended_with(&watched.command(&["monitor", "count"], &[]), 0);
     ended_with(&watched.command(&["monitor", "evaluate"], &[]), 0);

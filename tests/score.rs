@@ -18,7 +18,8 @@ use batch::parquet_io::{ParquetRows, json_lines};
 use serde_json::Value;
 
 use crate::harness::{
-    Broker, Child, FLIGHTS, Kills, Pipeline, SmallDisk, ended_with, folder, kills, root, run, seed,
+    Broker, Child, FLIGHTS, Kills, Pipeline, SmallDisk, binary, ended_with, folder, kills, root,
+    run, seed,
 };
 
 /// Longest that a start that is not killed may take.
@@ -132,8 +133,7 @@ fn parquet_csv_and_json_lines_give_the_same_predictions() {
 fn the_stream_and_the_job_give_the_same_bits() {
     let Some(broker) = Broker::shared() else { return };
     let pipeline = Pipeline::new(broker, "same-bits", &[]);
-    let mut producer = pipeline.produce(FLIGHTS, None);
-    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    pipeline.produced(FLIGHTS);
     crate::harness::scored(&pipeline);
     let archived = pipeline.archive().join("results");
     let streamed = predictions(&archived);
@@ -259,7 +259,7 @@ fn a_finished_job_does_nothing_and_needs_no_model() {
     let file = output.join("results/000000.parquet");
     let before = fs::metadata(&file).expect("published").modified().expect("a time");
     let arguments = arguments(&flights, &output, &["--where", "dep_delay > 0", "--json"]);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    let mut command = Command::new(binary());
     command.args(&arguments).env("TIDEGATE_ORT_LIB", root().join("no-such-library.so"));
     let again = crate::harness::output(&mut command);
     ended_with(&again, 0);

@@ -10,7 +10,7 @@ use arrow::datatypes::Float32Type;
 use batch::parquet_io::ParquetRows;
 use serde_json::Value;
 
-use crate::harness::{ended_with, folder, output, output_of, root, run};
+use crate::harness::{binary, ended_with, folder, output, output_of, root, run};
 use crate::monitor::archive;
 
 /// The features of the demo's model, in the order of its package.
@@ -208,7 +208,7 @@ fn every_way_in() {
     let output = sql(&data, &["-f", &text(&file), "--format", "json"]);
     ended_with(&output, 0);
     assert_eq!(output.stdout, b"{\"n\":600}\n{\"n\":0}\n");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    let mut command = Command::new(binary());
     command.args(arguments(&data, &["--format", "csv"]));
     let output = output_of(&mut command, b"SELECT 1 AS one");
     assert_eq!(output.stdout, b"one\n1\n");
@@ -293,7 +293,7 @@ fn a_terminal_has_a_prompt_that_remembers() {
     let data = folder.path().join("data");
     archive(&data, 0..1, 99);
     let mut command = Command::new("python3");
-    command.args(["-c", TERMINAL, env!("CARGO_BIN_EXE_tidegate")]).args(arguments(&data, &[]));
+    command.args(["-c", TERMINAL]).arg(binary()).args(arguments(&data, &[]));
     command.env("XDG_STATE_HOME", folder.path().join("state")).env("TERM", "xterm");
     let output = output(&mut command);
     ended_with(&output, 0);

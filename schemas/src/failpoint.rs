@@ -1,9 +1,9 @@
 //! Named places where a test can end the process as kill -9 would, make it slow, hang, or panic.
 //!
-//! `TIDEGATE_FAILPOINT=name` aborts at the first passage of that place, `name=3` at the third;
-//! `name=hang` never returns from the first, `name=hang:3` from the third, as a C call that hangs;
-//! `name=delay:50` takes 50 ms at each, `name=panic` panics at the first. Unset, a passage costs one load of
-//! a variable that is never written again.
+//! `TIDEGATE_FAILPOINT=name` aborts at the first passage of that place, `name=3` at the third, and nobody
+//! passes there any more; `name=hang` never returns from the first, `name=hang:3` from the third, as a C
+//! call that hangs; `name=delay:50` takes 50 ms at each, `name=panic` panics at the first. Unset, a passage
+//! costs one load of a variable that is never written again.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -16,7 +16,8 @@ struct Armed {
 
 #[derive(Debug)]
 enum What {
-    /// Abort at the last of so many passages.
+    /// Abort at the last of so many passages, and at every later one: the process takes a moment to end,
+    /// in which no other thread may pass.
     Abort(AtomicU32),
     /// Hang in the last of so many passages; other threads pass on.
     Hang(AtomicU32),
@@ -36,7 +37,7 @@ pub fn pass(name: &str) {
         return;
     }
     match &armed.what {
-        What::Abort(left) if is_last(left) => std::process::abort(),
+        What::Abort(left) if is_last_or_later(left) => std::process::abort(),
         What::Hang(left) if is_last(left) => loop {
             std::thread::sleep(Duration::from_secs(3600));
         },
@@ -68,6 +69,11 @@ fn is_last(left: &AtomicU32) -> bool {
     left.fetch_sub(1, Ordering::Relaxed) == 1
 }
 
+fn is_last_or_later(left: &AtomicU32) -> bool {
+    let less = |left: u32| left.checked_sub(1);
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).map_or(true, |left| left == 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +98,12 @@ mod tests {
             let have = parsed.map(|armed| format!("{} {:?}", armed.name, armed.what));
             assert_eq!(have.as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn nobody_passes_after_the_last_passage() {
+        let left = AtomicU32::new(3);
+        let ends: Vec<bool> = (0..5).map(|_| is_last_or_later(&left)).collect();
+        assert_eq!(ends, [false, false, true, true, true]);
     }
 }

@@ -79,8 +79,7 @@ fn beside_a_live_archive_no_row_is_lost_or_doubled_and_what_expires_is_told() {
     taken += number(&went["expired"]["archive"]["rows"]);
 
     // The same process goes on, and compaction with what it adds.
-    let mut producer = pipeline.produce(FLIGHTS, None);
-    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    pipeline.produced(FLIGHTS);
     verified(&pipeline, EVENTS + FLIGHTS, taken);
     assert_eq!(seen(&pipeline), FLIGHTS);
     assert_eq!(number(&compact(&pipeline, &[])["read"]["rows"]), FLIGHTS);

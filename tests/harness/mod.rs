@@ -21,7 +21,7 @@ pub(crate) use http::{Request, address_in, get, metrics};
 pub(crate) use kills::{Dice, Kills, kills, seed};
 pub(crate) use oracle::{each_once, each_once_as_it_came, rows_and_events, verdict_at_last};
 pub(crate) use otlp::Receiver;
-pub(crate) use pipeline::{FLIGHTS, Pipeline, ended_with, flight, scored};
+pub(crate) use pipeline::{FLIGHTS, Pipeline, ended_with, flight, in_topics, scored};
 pub(crate) use process::{Child, binary, output, output_of, run, run_with};
 pub(crate) use proxy::{Api, Cut, Proxy};
 pub(crate) use s3::{S3, SECRET};

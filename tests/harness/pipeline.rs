@@ -20,6 +20,9 @@ pub(crate) const FLIGHTS: u64 = 7_320;
 /// Events in bad_flights.jsonl.
 const BAD_FLIGHTS: u64 = 6;
 
+/// A few thousand events are written after so long, on a machine that does much else.
+const WRITTEN: Duration = Duration::from_secs(120);
+
 /// A pipeline and its topics.
 pub(crate) struct Pipeline {
     name: String,
@@ -75,6 +78,12 @@ impl Pipeline {
     /// in events per second.
     pub(crate) fn produce(&self, events: u64, rate: Option<u64>) -> Child {
         self.produce_file("deploy/demo/flights.parquet", (events, FLIGHTS), rate, &["--key", "id"])
+    }
+
+    /// Writes `events` flights to the input topic, and returns when all of them are there.
+    pub(crate) fn produced(&self, events: u64) {
+        let mut producer = self.produce(events, None);
+        assert!(producer.wait(WRITTEN).success(), "{}", producer.log());
     }
 
     /// Starts writing so many events that cannot be scored, each for another reason than the last.
@@ -345,6 +354,12 @@ pub(crate) fn flight(id: &str, rest: &str) -> Vec<u8> {
         r#"{{"id":"{id}","departed_at":"2013-06-01T12:00:00Z","carrier":"UA","flight":1,"tail":null,"origin":"EWR","dest":"IAH","weekday":6,"sched_dep":515,"dep_delay":2,"sched_arr":819,"distance":1400,"temp":39.0,"wind":12.7,"visib":10.0{rest}}}"#
     )
     .into_bytes()
+}
+
+/// Everything in the input topic has its result in the output topics, each once.
+#[track_caller]
+pub(crate) fn in_topics(pipeline: &Pipeline) {
+    ended_with(&pipeline.command(&["verify"], &["--topics-only", "--wait", "60"]), 0);
 }
 
 /// Runs the pipeline over its records and stops it when `verify` is content.

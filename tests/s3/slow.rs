@@ -61,8 +61,7 @@ const EVERYTHING: &str = "SELECT count(*), \
 fn a_query_reads_all_of_a_store_that_refuses_at_first_and_is_slow() {
     let (Some(broker), Some(s3)) = (Broker::shared(), S3::start()) else { return };
     let pipeline: Pipeline = pipeline(broker, &s3, "slowly", &[]);
-    let mut producer = pipeline.produce(FLIGHTS, None);
-    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    pipeline.produced(FLIGHTS);
     scored(&pipeline);
     let expected = pipeline.sql(EVERYTHING);
     assert!(expected.starts_with(&format!("{FLIGHTS},{FLIGHTS},")), "{expected}");

@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type};
 
-use super::{SOON, demo, rows, score, text};
+use super::{demo, rows, score, text};
 use crate::harness::{Broker, FLIGHTS, Pipeline, ended_with, folder, scored};
 use crate::sql::FEATURES;
 
@@ -68,8 +68,7 @@ fn any_way(model: &str, outputs: &[(&str, &str)]) -> Option<Answers> {
     // Batches that end at other rows than those of a file and of a query do.
     let name = format!("model.name={model}");
     let pipeline = Pipeline::new(broker, model, &[&name, "batch.max_rows=97"]);
-    let mut producer = pipeline.produce(FLIGHTS, None);
-    assert!(producer.wait(SOON).success(), "{}", producer.log());
+    pipeline.produced(FLIGHTS);
     scored(&pipeline);
     let streamed = answers(&rows(&pipeline.archive().join("results")), &columns);
     assert_eq!(streamed.len() as u64, FLIGHTS);
