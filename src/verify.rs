@@ -185,9 +185,11 @@ fn archive(
     let (mut rows, mut older, mut newer) = (Tally::new(&extents(&log.info)), 0u64, 0u64);
     let (mut files, mut of_another, mut first) = (0u64, 0u64, BTreeMap::new());
     let (folder, topic) = (folder(archived), identity(&log.info));
+    let compacted = || Snapshot::read(&archived.root, archived.table, &archived.topic);
+    let floors = compacted()?.map(|before| before.expired().clone()).unwrap_or_default();
     let ends = match is_folder(&folder)? {
         false => BTreeMap::new(),
-        true => positions::scan(&folder, &mut |seen| match seen {
+        true => positions::scan(&folder, &floors, &mut |seen| match seen {
             Seen::File(_, footer) => {
                 files += 1;
                 of_another += u64::from(topic.difference(&TopicIdentity::from(footer)).is_some());
@@ -209,7 +211,7 @@ fn archive(
         })?,
     };
     // Read after the files: expiry says what it takes before it takes it.
-    let compacted = Snapshot::read(&archived.root, archived.table, &archived.topic)?;
+    let compacted = compacted()?;
     let (mut expired, mut rows_expired) = (0, 0);
     if let Some(compacted) = compacted.filter(|compacted| !compacted.expired().is_empty()) {
         expired = unseen_below(log, &rows, compacted.expired());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::{
-    Broker, Child, Pipeline, address_in, ended_with, flight, folder, get, root, run,
+    Broker, Child, Pipeline, address_in, ended_with, flight, folder, get, metrics, root, run,
 };
 use crate::monitor::{HOSTILE, Monitored, archive};
 
@@ -261,6 +261,11 @@ fn the_hops_of_a_process_are_told_and_many_rejects_are_an_alarm() {
         let parts = it["parts"].as_array().expect("a list");
         parts.len() == 5 && parts.iter().all(|part| part["up"] == true)
     });
+    let end = Instant::now() + SOON;
+    while !metrics(&served.address).contains("rule=\"hop-down\"") {
+        assert!(Instant::now() < end, "no first pulse:\n{}", served.child.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let values = (0..300).map(|number| match number % 3 {
         0 => b"not an event".to_vec(),
         _ => flight(&number.to_string(), ""),

@@ -166,7 +166,7 @@ fn an_added_nullable_field_reads_together_and_a_changed_type_is_refused() {
     fs::write(&contract, &changed).expect("writable");
     let mut child = pipeline.run("a");
     assert!(!child.wait(SOON).success(), "{}", child.log());
-    child.wait_for("gate", Duration::ZERO);
+    child.wait_for("\"gate\" was Utf8 and is now Int32", Duration::ZERO);
 }
 
 #[test]

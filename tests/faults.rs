@@ -140,7 +140,7 @@ fn a_consumer_that_hangs_ends_the_process_and_the_next_one_goes_on() {
     stuck.wait_for("\"owned\":4", SOON);
     stuck.wait_for("archiving partitions", SOON);
     stuck.terminate();
-    // Twice the session time-out later; after shutdown.grace_seconds it would be 1.
+    // Twice the session time-out and half a minute later; after shutdown.grace_seconds it would be 1.
     assert_eq!(stuck.wait(SOON).code(), Some(STUCK), "{}", stuck.log());
     stuck.wait_for("\"call\":\"close of the consumer\"", SOON);
     let mut child = pipeline.run("a");

@@ -207,7 +207,9 @@ fn a_run_of_a_job_that_is_being_made_is_not_started() {
     );
     jobs.flights(60);
     let run = ["jobs", "run", "big", "--date"];
-    let mut child = jobs.spawn(&[&run[..], &["2026-01-01"]].concat(), &[]);
+    // So slowly that it is frozen before its last file.
+    let slowly = [("TIDEGATE_FAILPOINT", "archive.published=delay:100")];
+    let mut child = jobs.spawn(&[&run[..], &["2026-01-01"]].concat(), &slowly);
     let last = jobs.path("in/059.parquet");
     until(|| !names(&jobs.path("out/.2026-01-01.unfinished/results")).is_empty());
     child.freeze();

@@ -9,6 +9,13 @@ use crate::harness::{
 
 const SOON: Duration = Duration::from_secs(60);
 
+/// A stall of the machine of a few seconds ends no hop.
+const PATIENT: [&str; 3] = [
+    "kafka.session_timeout_ms=6000",
+    "kafka.max_poll_interval_ms=16000",
+    "kafka.transaction_timeout_ms=12000",
+];
+
 #[test]
 fn a_broker_restart_under_load_is_survived_in_the_process() {
     let Some(broker) = Broker::start() else { return };
@@ -92,7 +99,8 @@ fn a_member_killed_while_it_hands_over_leaves_no_partition_unread() {
 fn a_member_evicted_while_it_joins_does_not_go_on_where_it_was() {
     let proxy = Proxy::listen();
     let Some(broker) = Broker::start_behind(&proxy) else { return };
-    let pipeline = Pipeline::new(&broker, "evicted", &[]);
+    // librdkafka gives up a join after this, and what follows takes a while.
+    let pipeline = Pipeline::new(&broker, "evicted", &["kafka.max_poll_interval_ms=120000"]);
     pipeline.produced(FLIGHTS);
     let mut evicted = pipeline.run_only("a", "score");
     in_topics(&pipeline);
@@ -126,7 +134,7 @@ fn offsets_that_a_coordinator_that_moved_did_not_tell_are_asked_for_again() {
     let moved = Cut::Refuse(16);
     let proxy = Proxy::listen();
     let Some(broker) = Broker::start_behind(&proxy) else { return };
-    let pipeline = Pipeline::new(&broker, "untold", &[]);
+    let pipeline = Pipeline::new(&broker, "untold", &PATIENT);
     // A broker that was just started has no coordinator yet.
     pipeline.send(&[flight("first", "")]);
     scored(&pipeline);
@@ -163,7 +171,7 @@ fn a_broker_that_forgot_a_member_does_not_end_it_as_its_own_twin() {
     assert!(child.running(), "{}", child.log());
 }
 
-/// Hop 1 was never torn down.
+/// Hop 1 was never torn down: of a pipeline that is [`PATIENT`].
 fn began_once(child: &Child) {
     child.wait_until("a hop 1 without an end", Duration::ZERO, |lines| {
         (!lines.iter().any(|line| line.contains("hop 1 ended"))).then_some(())
@@ -174,7 +182,7 @@ fn began_once(child: &Child) {
 #[test]
 fn a_member_that_joins_while_offsets_are_withheld_disturbs_nobody() {
     let Some(broker) = Broker::shared() else { return };
-    let pipeline = Pipeline::new(broker, "withheld", &[]);
+    let pipeline = Pipeline::new(broker, "withheld", &PATIENT);
     let mut producer = pipeline.produce(4 * FLIGHTS, Some(FLIGHTS));
     let mut killed = pipeline.run_until("a", "pipe.offsets_sent", 3);
     assert!(!killed.wait(SOON).success(), "it was not killed:\n{}", killed.log());
@@ -196,7 +204,8 @@ fn a_member_that_joins_while_offsets_are_withheld_disturbs_nobody() {
 fn partitions_that_come_with_a_withheld_one_do_not_wait_for_it() {
     let Some(broker) = Broker::shared() else { return };
     // Longer than the test: nothing but its owner's return ends the transaction.
-    let longer = ["kafka.max_poll_interval_ms=120000", "kafka.transaction_timeout_ms=120000"];
+    let longer =
+        [PATIENT[0], "kafka.max_poll_interval_ms=120000", "kafka.transaction_timeout_ms=120000"];
     let pipeline = Pipeline::new(broker, "beside", &longer);
     pipeline.send_with(4, 0, &[(b"key", flight("first", ""))], &[]);
     let mut killed = pipeline.run_until("a", "pipe.offsets_sent", 1);

@@ -303,12 +303,17 @@ fn a_query_that_runs_may_end_when_the_server_stops() {
     if !has_psql() {
         return;
     }
-    let mut served = Served::new(&[]);
+    let address = free_address();
+    let metrics = format!("sql.metrics={address}");
+    let mut served = Served::new(&["shutdown.grace_seconds=60", &metrics]);
     let sleepy = "SELECT count(*) FROM generate_series(1, 200000000) WHERE value % 7 = 1";
     std::thread::scope(|threads| {
         let asked = threads.spawn(|| served.psql("", sleepy));
-        served.child.wait_for("SQL client connected", SOON);
-        std::thread::sleep(Duration::from_millis(300));
+        let end = Instant::now() + SOON;
+        while value(&address, "tidegate_sql_running") != Some(1.0) {
+            assert!(Instant::now() < end, "no query came:\n{}", served.child.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
         served.child.terminate();
         let answer = asked.join().expect("psql ends");
         ended_with(&answer, 0);

@@ -141,6 +141,7 @@ fn a_drift_reaches_the_webhook_once_and_a_quiet_stream_stays_silent() {
     // the same id, by which receivers drop it.
     child.kill();
     let mut child = watching(&monitored, &address);
+    child.wait_for("serving /livez", SOON);
     while let Ok(again) = heard.recv_timeout(QUIET) {
         let ids = [&first, &second].map(|request| request.header("webhook-id"));
         assert!(ids.contains(&again.header("webhook-id")), "{}", body(&again));
@@ -252,6 +253,10 @@ fn killed_between_alert_and_report_nothing_is_lost_and_repeats_are_the_same() {
         assert!(lives == most as usize || lives > 8, "{place} ended {lives} lives");
         let mut child = Child::spawn(&arguments);
         child.wait_for("serving /livez", SOON);
+        let until = Instant::now() + SOON;
+        while ids.lock().expect("nobody panics").len() < 2 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(100));
+        }
         std::thread::sleep(QUIET);
         child.terminate();
         assert!(child.wait(SOON).success(), "{}", child.log());

@@ -219,6 +219,9 @@ fn fix_of(action: &str, path: &Path, error: &io::Error) -> &'static str {
         Kind::StorageFull | Kind::QuotaExceeded => {
             "the disk or quota is full; free space, nothing is lost and archiving goes on by itself"
         }
+        Kind::PermissionDenied if matches!(action, "list" | "read") => {
+            "give this user permission to read it"
+        }
         Kind::PermissionDenied => "give this user write permission on the folder",
         Kind::ReadOnlyFilesystem => "the file system is read-only; mount it writable",
         Kind::CrossesDevices => "keep the whole archive folder on one file system",

@@ -49,17 +49,21 @@ pub struct Coordinates {
 
 /// Position of each partition after the last file of `folder`, having shown every file and row.
 ///
+/// Files that begin below `floors` have expired, and lie there because somebody was killed: they are passed over.
 /// A hole between two files, a torn or foreign file, or rows that contradict their footer are
 /// errors.
 pub fn scan(
     folder: &Path,
+    floors: &BTreeMap<i32, i64>,
     seen: &mut dyn FnMut(Seen<'_>),
 ) -> Result<BTreeMap<i32, i64>, StoreError> {
     let files = files::of(folder)?;
     let mut ends = BTreeMap::new();
     for (partition, dir) in partition_folders(&*files, folder)? {
         let mut end = None;
-        for (_, path) in partition_files(&*files, &dir)? {
+        let floor = floors.get(&partition).copied().unwrap_or(0);
+        let lying = partition_files(&*files, &dir)?.into_iter();
+        for (_, path) in lying.filter(|(start, _)| *start >= floor) {
             let footer = read_footer(&*files, &path)?.position;
             end = Some(follow(end, &footer, &path)?);
             seen(Seen::File(&path, &footer));
@@ -158,7 +162,7 @@ mod tests {
         }
         let folder = topic_folder(root.path(), "results", "scored");
         let (mut files, mut rows) = (Vec::new(), Vec::new());
-        let ends = scan(&folder, &mut |seen| match seen {
+        let ends = scan(&folder, &BTreeMap::new(), &mut |seen| match seen {
             Seen::File(_, footer) => files.push((footer.partition, footer.start, footer.end)),
             Seen::Rows(some) => {
                 let pairs = some.partition.values().iter().zip(some.offset.values());
@@ -172,7 +176,7 @@ mod tests {
 
         std::fs::remove_file(folder.join(format!("source_partition=2/{:020}.parquet", 0))).unwrap();
         assert_eq!(
-            scan(&folder, &mut |_| ()).unwrap()[&2],
+            scan(&folder, &BTreeMap::new(), &mut |_| ()).unwrap()[&2],
             9,
             "what was removed in front is no hole"
         );

@@ -1,12 +1,13 @@
 //! Topics as the broker describes them, and creating them.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::Client;
@@ -45,6 +46,17 @@ pub struct PartitionInfo {
     pub low: i64,
     /// End of the log.
     pub high: i64,
+}
+
+/// What may have changed in a topic since it was described.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicNow {
+    /// Kafka's cluster id.
+    pub cluster_id: String,
+    /// Kafka's topic id; see [`TopicInfo::topic_id`].
+    pub topic_id: String,
+    /// Ends of the logs that were asked for, of as many partitions as answered in time.
+    pub ends: BTreeMap<i32, i64>,
 }
 
 /// Why a topic could not be described or created.
@@ -147,18 +159,10 @@ fn describe(
         partitions.push(PartitionInfo { partition: partition.id(), low, high });
     }
     partitions.sort_by_key(|each| each.partition);
-    let cluster_id = client
-        .fetch_cluster_id(limit)
-        .ok_or_else(|| AdminError::Unreachable("the cluster id is not known".into()))?;
+    let cluster_id = cluster_id(client, limit)?;
     let mock = is_mock_id(&cluster_id);
     let settings = if mock { Vec::new() } else { settings(&admin, topic, limit) };
-    // Without it a topic that was made anew would pass for the one before.
-    let topic_id = match mock {
-        true => String::new(),
-        false => raw::describe_topic_id(client, &name, limit).map_err(|reason| {
-            AdminError::Unreachable(format!("the id of topic {topic:?}: {reason}"))
-        })?,
-    };
+    let topic_id = if mock { String::new() } else { topic_id(client, &name, limit)? };
     let setting = |name: &str| {
         settings.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
     };
@@ -175,6 +179,59 @@ fn describe(
             .filter(|ms| *ms >= 0),
         cleanup_policy: setting("cleanup.policy").unwrap_or_default().into(),
     })
+}
+
+/// Asks which topic `topic` is by now, and where the logs of `partitions` end: those that do not answer by
+/// `within` from now are left out.
+pub fn topic_now(
+    connection: &Connection,
+    topic: &str,
+    partitions: impl IntoIterator<Item = i32>,
+    within: Duration,
+) -> Result<TopicNow, AdminError> {
+    now(connection, topic, partitions, within).map_err(|error| error.naming(connection))
+}
+
+fn now(
+    connection: &Connection,
+    topic: &str,
+    partitions: impl IntoIterator<Item = i32>,
+    within: Duration,
+) -> Result<TopicNow, AdminError> {
+    let until = Instant::now() + within;
+    let left = || until.saturating_duration_since(Instant::now());
+    let name = topic_name(topic).map_err(AdminError::Refused)?;
+    let admin = admin(connection)?;
+    let client = admin.inner();
+    let cluster_id = cluster_id(client, left())?;
+    let mock = is_mock_id(&cluster_id);
+    let topic_id = if mock { String::new() } else { topic_id(client, &name, left())? };
+    let mut ends = BTreeMap::new();
+    for partition in partitions {
+        // One that does not answer leaves time for others.
+        let limit = left().min(within / 3);
+        if limit.is_zero() {
+            break;
+        }
+        let answer = watermarks(client, topic, partition, limit);
+        ends.extend(answer.map(|(_, high)| (partition, high)));
+    }
+    Ok(TopicNow { cluster_id, topic_id, ends })
+}
+
+fn cluster_id(client: &Client<Quiet>, limit: Duration) -> Result<String, AdminError> {
+    let id = client.fetch_cluster_id(limit);
+    id.ok_or_else(|| AdminError::Unreachable("the cluster id is not known".into()))
+}
+
+/// Without it a topic that was made anew would pass for the one before.
+fn topic_id(
+    client: &Client<Quiet>,
+    topic: &CString,
+    limit: Duration,
+) -> Result<String, AdminError> {
+    raw::describe_topic_id(client, topic, limit)
+        .map_err(|reason| AdminError::Unreachable(format!("the id of topic {topic:?}: {reason}")))
 }
 
 /// Creates a topic; one that exists already is refused.
@@ -197,8 +254,8 @@ pub fn create_topic(
         })?;
     }
     // The answer comes before every broker knows it.
-    let until = std::time::Instant::now() + limit;
-    while std::time::Instant::now() < until {
+    let until = Instant::now() + limit;
+    while Instant::now() < until {
         match topic_info(connection, &topic.name, limit) {
             Ok(_) => return Ok(()),
             Err(AdminError::Refused(reason)) => return Err(AdminError::Refused(reason)),
@@ -274,11 +331,11 @@ fn watermarks(
     partition: i32,
     limit: Duration,
 ) -> Result<(i64, i64), AdminError> {
-    let until = std::time::Instant::now() + limit;
+    let until = Instant::now() + limit;
     loop {
         match client.fetch_watermarks(topic, partition, limit) {
             Ok(found) => return Ok(found),
-            Err(error) if std::time::Instant::now() >= until => {
+            Err(error) if Instant::now() >= until => {
                 return Err(AdminError::Unreachable(format!(
                     "{topic:?} partition {partition}: {error}"
                 )));

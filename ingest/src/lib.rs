@@ -19,7 +19,8 @@ pub mod scan;
 mod stop;
 
 pub use admin::{
-    AdminError, CreateTopic, PartitionInfo, TopicInfo, committed, create_topic, topic_info,
+    AdminError, CreateTopic, PartitionInfo, TopicInfo, TopicNow, committed, create_topic,
+    topic_info, topic_now,
 };
 pub use connection::Connection;
 pub use events::PipeEvents;

@@ -16,8 +16,8 @@ use schemas::{MicroBatch, failpoint};
 use crate::client::topic_name;
 use crate::connection::Connection;
 use crate::pipe::{
-    Closing, Fetching, Guard, HopError, Late, Rebalance, RebalanceContext, StuckHook, Watch,
-    fenced, fetched_bytes, join, refused,
+    Closing, Fetching, Guard, HopError, Late, Rebalance, RebalanceContext, StuckHook, UNRESOLVED,
+    Watch, fenced, fetched_bytes, join, refused,
 };
 use crate::properties::Timeouts;
 use crate::raw::{Entry, ForwardQueue, Wake, cached_high_watermark};
@@ -143,7 +143,8 @@ pub fn read(
         };
         reader.run(stop, &wake)
     };
-    let _guard = watched(&watch, "close of the reader", config);
+    let limit = config.timeouts.session * 2 + UNRESOLVED;
+    let _guard = watch.enter("close of the reader", limit, Late::EndProcess);
     drop(closing);
     drop(consumer);
     ended

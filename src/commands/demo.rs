@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use batch::source;
 use batch::sql::{Format, Session};
+use batch::topic_folder;
 use ingest::{Connection, Mock, PipeEvents, Stop};
 use opentelemetry::global;
 use prometheus::Registry;
@@ -163,15 +165,40 @@ fn replay(pipeline: &Arc<Pipeline>, flights: &[Vec<u8>], rate: f64) -> anyhow::R
         });
         let fed =
             feed(&pipeline.connection(), &pipeline.config.input.topic, flights, rate, &counts);
-        // The archive drains what is in the topics when it is asked to stop, not what comes later.
-        std::thread::sleep(Duration::from_secs(2));
+        let archived = wait_for_the_archive(pipeline);
         stop.raise();
         let scored = score.join().expect("hops do not panic");
         for (_, archive) in archives {
             archive.join().expect("hops do not panic")?;
         }
-        scored.and(fed)
+        scored.and(fed).and(archived)
     })
+}
+
+/// Waits until everything that was scored is published, for [`PATIENCE`]: what is missing then, `verify` says.
+fn wait_for_the_archive(pipeline: &Pipeline) -> anyhow::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    for of in [ArchiveOf::Results, ArchiveOf::DeadLetters] {
+        while !is_archived(pipeline, of)? && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    Ok(())
+}
+
+fn is_archived(pipeline: &Pipeline, of: ArchiveOf) -> anyhow::Result<bool> {
+    let topic = of.topic(pipeline);
+    let info = ingest::topic_info(&pipeline.connection(), topic, PATIENCE)?;
+    let folder = topic_folder(&pipeline.config.archive.directory, of.name(), topic);
+    let files = source::files(&folder)?;
+    for log in &info.partitions {
+        let newest = files.get(&log.partition).and_then(|files| files.last());
+        let end = newest.map(|(_, path)| source::position(path)).transpose()?.map(|it| it.end);
+        if end.unwrap_or(0) < log.high {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn feed(

@@ -70,6 +70,8 @@ async fn supervise(
         let served = server::serve(listener, health, registry, shown, closing.clone());
         tasks.spawn(async { ("server", served.await.context("serving HTTP")) });
     }
+    // Before anything begins that an early SIGTERM is to drain.
+    let mut signals = Signals::listen()?;
     let mut hops = spawn_hops(pipeline, only, &health, telemetry, &stop, started);
     let groups = hops::groups(pipeline, |hop| runs(only, hop));
     if !groups.is_empty() {
@@ -77,7 +79,6 @@ async fn supervise(
         // Not waited for at the end: a question to a broker that is away may take its time.
         tasks.spawn(on_thread("members", move || hops::look_after(&pipeline, &groups, &stop)));
     }
-    let mut signals = Signals::listen()?;
     let first = tokio::select! {
         _ = signals.next() => None,
         ended = hops.join_next() => ended,

@@ -134,8 +134,8 @@ fn archive_once(
     };
     let sink = |event| {
         if matches!(&event, ReadEvent::Assigned(_) | ReadEvent::Tick(_)) {
-            looking.borrow_mut().look(Instant::now(), |limit| {
-                ingest::topic_info(&pipeline.connection(), topic, limit)
+            looking.borrow_mut().look(Instant::now(), |partitions, within| {
+                ingest::topic_now(&pipeline.connection(), topic, partitions, within)
             })?;
         }
         let mut archive = archive.borrow_mut();

@@ -51,7 +51,7 @@ pub(crate) fn each_once_as_it_came(pipeline: &Pipeline, scored: u64, rejected: u
 pub(crate) fn verdict_at_last(pipeline: &Pipeline, bound: Duration) -> Value {
     let until = Instant::now() + bound;
     loop {
-        let seen = pipeline.command(&["verify"], &["--json"]);
+        let seen = pipeline.command(&["verify"], &["--json", "--wait", "20"]);
         let verdict: Value = serde_json::from_slice(&seen.stdout).expect("--json prints JSON");
         if (&verdict["waiting"], &verdict["archives"][0]["waiting"]) == (&0.into(), &0.into()) {
             return verdict;

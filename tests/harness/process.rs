@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ pub(crate) struct Child {
 #[derive(Default)]
 struct Log {
     lines: Mutex<Vec<String>>,
+    /// Streams that are not at their end; counted down with the lines locked.
+    open: AtomicU32,
     grown: Condvar,
 }
 
@@ -98,6 +101,7 @@ impl Child {
         // An error means that it has ended by itself, which `wait` then reports.
         let _ = self.child.kill();
         self.child.wait().expect("a child can be waited for");
+        self.log.wait_for_the_end();
     }
 
     /// Asks it to drain and end.
@@ -132,6 +136,9 @@ impl Child {
         let end = Instant::now() + bound;
         loop {
             let ended = self.child.try_wait().expect("a child can be waited for");
+            if ended.is_some() {
+                self.log.wait_for_the_end();
+            }
             if ended.is_some() || Instant::now() >= end {
                 return ended;
             }
@@ -159,13 +166,24 @@ impl Drop for Child {
 impl Log {
     fn follow(log: &Arc<Self>, from: impl Read + Send + 'static) {
         let log = Arc::clone(log);
+        log.open.fetch_add(1, Ordering::Relaxed);
         std::thread::spawn(move || {
             for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 log.lines.lock().expect("no reader panics").push(line);
                 log.grown.notify_all();
             }
+            let _lines = log.lines.lock().expect("no reader panics");
+            log.open.fetch_sub(1, Ordering::Relaxed);
+            log.grown.notify_all();
         });
+    }
+
+    /// Waits until all that a process printed is here; not for long, since a child of its own may hold a stream.
+    fn wait_for_the_end(&self) {
+        let lines = self.lines.lock().expect("no reader panics");
+        let is_open = |_: &mut Vec<String>| self.open.load(Ordering::Relaxed) > 0;
+        drop(self.grown.wait_timeout_while(lines, Duration::from_secs(5), is_open));
     }
 }
 

@@ -62,7 +62,8 @@ java_17() {
 
 write_properties() {
   local port=$1 controller
-  controller=$(free_port)
+  controller=$port
+  until [ "$controller" != "$port" ]; do controller=$(free_port); done
   sed -e "s|@PORT@|$port|g" -e "s|@ADVERTISED@|${TIDEGATE_BROKER_ADVERTISED:-$port}|g" -e "s|@CONTROLLER@|$controller|g" -e "s|@DATA@|$dir/data|g" \
     "$here/server.properties" >"$properties"
 }

@@ -29,7 +29,10 @@ pub(super) fn pending(
 ) -> Result<BTreeMap<i32, VecDeque<Input>>, StoreError> {
     let mut schemas: HashMap<String, SchemaRef> = HashMap::new();
     let mut all = BTreeMap::new();
-    for (partition, files) in source::files(&folders.source)? {
+    for (partition, mut files) in source::files(&folders.source)? {
+        // What lies below has expired, and is there because somebody was killed.
+        let floor = record.expired.get(&partition).copied().unwrap_or(0);
+        files.retain(|(start, _)| *start >= floor);
         let mut end = record.upto.get(&partition).copied();
         let mut inputs = VecDeque::new();
         let compacted = end.map_or(0, |end| files.partition_point(|(start, _)| *start < end));

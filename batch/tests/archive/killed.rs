@@ -70,7 +70,7 @@ fn run(root: &Path, failpoint: &str) -> ExitStatus {
 fn archived(root: &Path) -> i64 {
     let mut next = 0;
     let folder = topic_folder(root, "results", "scored");
-    let ends = scan(&folder, &mut |seen| {
+    let ends = scan(&folder, &BTreeMap::new(), &mut |seen| {
         if let Seen::Rows(rows) = seen {
             for offset in rows.offset.values() {
                 assert_eq!(*offset, next, "lost or doubled");

@@ -10,6 +10,7 @@ use schemas::{Offsets, failpoint};
 
 use super::config::Delivery;
 use super::hop::HopError;
+use super::placing::Withheld;
 use super::rebalance::Rebalance;
 use super::shared::Shared;
 use super::source::{Reading, evicted};
@@ -31,12 +32,7 @@ pub(super) struct Assignment {
     /// At least once: what the coordinator was asked to commit, and when last.
     handed_in: Offsets,
     acknowledged_at: Option<Instant>,
-    /// Partitions whose committed offset did not come within its bound, and since when; until the first record.
-    /// librdkafka asks for it, too, and may give up and say nothing.
-    pub(super) withheld: BTreeMap<i32, Instant>,
-    pub(super) withheld_asked_at: Option<Instant>,
-    /// The withheld partition that was asked for last.
-    pub(super) asked_last: Option<i32>,
+    pub(super) withheld: Withheld,
 }
 
 impl Assignment {
@@ -49,7 +45,7 @@ impl Assignment {
             None => return false,
             Some(at @ None) => {
                 *at = Some(offset);
-                self.withheld.remove(&partition);
+                self.withheld.remove(partition);
                 shared.cell().ledger.read(partition, offset);
             }
             Some(Some(_)) => {}
@@ -78,18 +74,10 @@ impl Assignment {
         Ok(())
     }
 
-    /// The withheld partitions, the one after that which was asked for last first.
-    pub(super) fn withheld_in_turn(&self) -> Vec<i32> {
-        let mut partitions: Vec<i32> = self.withheld.keys().copied().collect();
-        let next = partitions.partition_point(|partition| Some(*partition) <= self.asked_last);
-        partitions.rotate_left(next);
-        partitions
-    }
-
     fn forget(&mut self, partition: i32) {
         self.partitions.remove(&partition);
         self.handed_in.remove(partition);
-        self.withheld.remove(&partition);
+        self.withheld.remove(partition);
     }
 }
 
@@ -302,17 +290,5 @@ mod tests {
         batch.append(3, 5..9).unwrap();
         assignment.dispatched("in", &batch).unwrap();
         assert!(matches!(assignment.dispatched("in", &batch), Err(HopError::Retry(_))));
-    }
-
-    #[test]
-    fn withheld_partitions_are_asked_for_in_turn() {
-        let withheld = [1, 4, 6].map(|partition| (partition, Instant::now())).into();
-        let mut assignment = Assignment { withheld, ..Assignment::default() };
-        for (last, turn) in [(None, [1, 4, 6]), (Some(1), [4, 6, 1]), (Some(5), [6, 1, 4])] {
-            assignment.asked_last = last;
-            assert_eq!(assignment.withheld_in_turn(), turn);
-        }
-        assignment.asked_last = Some(6);
-        assert_eq!(assignment.withheld_in_turn(), [1, 4, 6]);
     }
 }

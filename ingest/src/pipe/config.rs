@@ -184,7 +184,7 @@ impl PipeConfig {
             produce_kib: 64 << 10,
             batch_limit: Duration::from_secs(600),
             on_stuck: StuckHook(Arc::new(|call| {
-                tracing::error!(call, "a client call does not return; aborting");
+                tracing::error!(call, "a call does not return; aborting");
                 std::process::abort();
             })),
         }

@@ -91,9 +91,9 @@ pub(crate) fn member(connection: &Connection, group: &str, session: Duration) ->
 pub(crate) fn refused(error: &KafkaError, topic: &str, group: &str) -> Result<(), HopError> {
     let KafkaError::MessageConsumption(code) = error else { return Ok(()) };
     let fix = match code {
-        RDKafkaErrorCode::TopicAuthorizationFailed
-        | RDKafkaErrorCode::GroupAuthorizationFailed
-        | RDKafkaErrorCode::SaslAuthenticationFailed => "grant the access",
+        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed => {
+            "grant the access"
+        }
         RDKafkaErrorCode::InvalidSessionTimeout => {
             "set kafka.session_timeout_ms between the brokers' group.min.session.timeout.ms and \
              group.max.session.timeout.ms"
@@ -113,6 +113,10 @@ pub(crate) fn refused(error: &KafkaError, topic: &str, group: &str) -> Result<()
         _ => HopError::Config(text),
     })
 }
+
+/// What closing may take beside its calls: it joins librdkafka's threads, and one may be asking for a broker's
+/// name where nobody answers (by the resolver's defaults two times 5 s of each of three servers).
+pub(crate) const UNRESOLVED: Duration = Duration::from_secs(30);
 
 /// What it means that the group knows another member of this name.
 ///

@@ -29,7 +29,9 @@ mod watchdog;
 mod worker;
 
 pub use config::{Commit, Cutting, Delivery, Partitioner, PipeConfig, Start, StuckHook};
-pub(crate) use consumer::{Fetching, fenced, fetched_bytes, join, member, refused, subscribed};
+pub(crate) use consumer::{
+    Fetching, UNRESOLVED, fenced, fetched_bytes, join, member, refused, subscribed,
+};
 pub use hop::{HopError, run};
 pub use memory::Memory;
 pub(crate) use rebalance::{Closing, Rebalance, RebalanceContext};

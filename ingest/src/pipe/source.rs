@@ -13,7 +13,7 @@ use schemas::{MicroBatch, failpoint};
 
 use super::assignment::Assignment;
 use super::config::PipeConfig;
-use super::consumer::{Fetching, fenced, join, refused};
+use super::consumer::{Fetching, UNRESOLVED, fenced, join, refused};
 use super::hop::{HopError, Topics};
 use super::rebalance::{Closing, RebalanceContext};
 use super::shared::{Failure, Shared};
@@ -84,7 +84,7 @@ pub(super) fn run(
         join_publisher();
         ended
     };
-    let limit = config.commit_patience();
+    let limit = config.commit_patience() + UNRESOLVED;
     let _guard = source.watch.enter("close of the consumer", limit, Late::EndProcess);
     failpoint::pass("pipe.closing");
     drop(closing);

@@ -33,7 +33,11 @@ pub(super) fn run(
         }
         let begun = Instant::now();
         // The run cannot end without its workers, so one that hangs cannot be left behind.
-        let guard = watch.enter("a batch of a worker", config.batch_limit, Late::EndProcess);
+        let guard = watch.enter(
+            "a batch of a worker (lower batch.max_rows where the model is only slow)",
+            config.batch_limit,
+            Late::EndProcess,
+        );
         let copy = alone.then(|| batch.clone());
         let rows = batch.len();
         // The closure's state after a panic is the closure's business: it is called again, and a

@@ -57,7 +57,8 @@ impl<'c, C: ConsumerContext> ForwardQueue<'c, C> {
         }
     }
 
-    /// Sends a partition's records here; must precede each assignment of it.
+    /// Sends a partition's records here; must precede its first assignment. Where librdkafka stops fetching
+    /// it forgets this, and the next assignment does not make up for it.
     pub(crate) fn forward(&self, topic: &CStr, partition: i32) {
         // SAFETY: the client is live (borrowed), the topic NUL-terminated; the partition queue is
         // an owned reference that is given back at once, forwarding stays in place.

@@ -1,8 +1,9 @@
 //! Several processes in one group: joining, leaving, twins, and an input with aborted transactions.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ingest::members::look_after;
 use ingest::{Group, Stop, StuckHook};
@@ -110,8 +111,8 @@ fn signal(process: u32, name: &str) {
     assert!(sent.unwrap().success());
 }
 
-/// A member of the group that asks for new partitions never, and is polled until `stop`.
-fn member(stage: &Stage, stop: &Stop) -> usize {
+/// A member of the group that asks for new partitions never, and is polled until `stop`; says how many it owns.
+fn member(stage: &Stage, stop: &Stop, owns: &AtomicUsize) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", &stage.brokers)
         .set("group.id", &stage.name)
@@ -122,8 +123,8 @@ fn member(stage: &Stage, stop: &Stop) -> usize {
     consumer.subscribe(&[&stage.input()]).unwrap();
     while !stop.is_raised() {
         let _ = consumer.poll(Duration::from_millis(50));
+        owns.store(consumer.assignment().unwrap().count(), Ordering::Relaxed);
     }
-    consumer.assignment().unwrap().count()
 }
 
 /// Two members take both partitions, so the visitor who asked for the rebalance is given none.
@@ -133,8 +134,12 @@ fn a_partition_that_nobody_owns_is_given_away_by_a_visitor_who_owns_none() {
     let stage = Stage::new(brokers, "visitor", 1);
     let (stop, group) = (Stop::new(), Group { name: stage.name.clone(), topic: stage.input() });
     let (told, ended) = std::sync::mpsc::sync_channel(1);
+    let owned = [AtomicUsize::new(0), AtomicUsize::new(0)];
     thread::scope(|scope| {
-        let members = [(); 2].map(|()| scope.spawn(|| member(&stage, &stop)));
+        for owns in &owned {
+            let (stage, stop) = (&stage, &stop);
+            scope.spawn(move || member(stage, stop, owns));
+        }
         thread::sleep(Duration::from_secs(6));
         stage.add_partitions(2);
         let (connection, stop_of_it) = (stage.connection(), stop.clone());
@@ -148,10 +153,14 @@ fn a_partition_that_nobody_owns_is_given_away_by_a_visitor_who_owns_none() {
                 .unwrap();
         });
         // Seen twice, five seconds apart, and a rebalance.
-        thread::sleep(Duration::from_secs(20));
+        let until = Instant::now() + Duration::from_secs(60);
+        let owned = || owned.each_ref().map(|owns| owns.load(Ordering::Relaxed));
+        while owned() != [1, 1] && Instant::now() < until {
+            thread::sleep(Duration::from_millis(100));
+        }
+        let at_last = owned();
         stop.raise();
-        let owned = members.map(|member| member.join().unwrap());
-        assert_eq!(owned, [1, 1]);
+        assert_eq!(at_last, [1, 1]);
     });
     ended.recv_timeout(Duration::from_secs(15)).expect("the visitor left").unwrap();
 }

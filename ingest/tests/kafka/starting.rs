@@ -53,7 +53,13 @@ fn a_partition_added_later_is_read_from_its_beginning() {
     let (stage, ids) = (Stage::new(brokers, "added", 1), 2000);
     stage.feed(0, ids / 2);
     let pipe = stage.start("one", &["start=latest", "p.topic.metadata.refresh.interval.ms=1000"]);
-    thread::sleep(Duration::from_secs(2));
+    let until = Instant::now() + Duration::from_secs(60);
+    let begins =
+        || ingest::committed(&stage.connection(), &stage.name, &stage.input(), &[0], LIMIT);
+    while !begins().is_ok_and(|known| known.contains_key(&0)) {
+        assert!(Instant::now() < until, "the group has no position");
+        thread::sleep(Duration::from_millis(100));
+    }
     stage.add_partitions(3);
     stage.feed(ids / 2, ids);
     stage.wait_until_done();

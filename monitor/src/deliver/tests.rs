@@ -63,8 +63,8 @@ pub(crate) fn loopback() -> Allowed {
 
 pub(crate) fn http_settings() -> HttpSettings {
     HttpSettings {
-        connect_timeout: std::time::Duration::from_millis(500),
-        timeout: std::time::Duration::from_millis(700),
+        connect_timeout: std::time::Duration::from_secs(20),
+        timeout: std::time::Duration::from_secs(20),
         max_response_bytes: 65_536,
         allowed: loopback(),
         authorities_pem: vec![],

@@ -1,11 +1,13 @@
 //! Expiry: what goes, what stays, and writers that were away meanwhile.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Instant;
 
 use super::*;
 use crate::archive::{Archive, Lost};
 use crate::compact::testing::{records, writer};
+use crate::positions;
 
 /// Everything may go that is old.
 pub(super) fn expiry<'a>(days: i64, originals: i64) -> Expiry<'a> {
@@ -126,6 +128,13 @@ fn what_lies_below_what_has_expired_is_ignored_and_goes() {
     assert_eq!((lying(&root.join("results")), everything(root)[0]), (2, 5));
     assert_eq!(writer(root, "next", true).position(0).unwrap(), Some(15));
     let before = Snapshot::read(root, "results", TOPIC).unwrap().unwrap();
+    assert_eq!(open(root).pending().unwrap().rows, 5);
+    let table = root.join("results").join(TOPIC);
+    let mut files = 0;
+    let ends = positions::scan(&table, before.expired(), &mut |seen| {
+        files += u32::from(matches!(seen, Seen::File(..)));
+    });
+    assert_eq!((ends.unwrap(), files), (BTreeMap::from([(0, 15)]), 1));
     let _ = open(root).expire(&expiry(102, 102)).unwrap();
     assert_eq!((lying(&root.join("results")), everything(root)[0]), (1, 5));
     let after = Snapshot::read(root, "results", TOPIC).unwrap().unwrap();
