@@ -5,7 +5,6 @@ mod script;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use arrow::compute::concat_batches;
 use batch::parquet_io::ParquetRows;
 use serde_json::Value;
 
-use crate::harness::{Child, FLIGHTS, binary, ended_with, folder, output, root};
+use crate::harness::{Child, FLIGHTS, binary, ended_with, folder, free_port, output, root};
 
 /// Longest until processes answer, or have ended when they are asked to.
 const SOON: Duration = Duration::from_secs(60);
@@ -26,11 +25,8 @@ fn demo(name: &str) -> PathBuf {
     root().join("deploy/demo").join(name)
 }
 
-/// Different ports that nobody listened at just now.
 fn ports<const N: usize>() -> [u16; N] {
-    let free: Vec<TcpListener> =
-        (0..N).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    std::array::from_fn(|place| free[place].local_addr().expect("bound").port())
+    std::array::from_fn(|_| free_port())
 }
 
 /// A scheduler, and executors by the port that each listens at.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Child, ended_with, folder, metrics, output, required, root, run};
+use crate::harness::{Child, ended_with, folder, free_port, metrics, output, required, root, run};
 use crate::monitor::archive;
 
 /// The features of the demo's model, in the order of its package.
@@ -323,10 +323,8 @@ fn a_query_that_runs_may_end_when_the_server_stops() {
     assert!(TcpStream::connect(format!("127.0.0.1:{}", served.port)).is_err());
 }
 
-/// A port that was free a moment ago.
 fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").to_string()
+    format!("127.0.0.1:{}", free_port())
 }
 
 /// A metric's value, summed over its labels.

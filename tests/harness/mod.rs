@@ -37,6 +37,17 @@ pub(crate) fn unique(stem: &str) -> String {
     format!("{stem}-{process}-{next}")
 }
 
+/// A port at which nobody listens just now, below those that the system gives to whoever asks for any.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let any = std::iter::repeat_with(|| {
+        let number = std::process::id().wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        10_000 + (number % 10_000) as u16
+    });
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    any.take(10_000).find(is_free).expect("one of ten thousand ports is free")
+}
+
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
