@@ -134,7 +134,7 @@ fn a_publisher_that_panics_is_replaced_and_nothing_is_lost() {
 #[test]
 fn a_consumer_that_hangs_ends_the_process_and_the_next_one_goes_on() {
     let Some(broker) = Broker::shared() else { return };
-    let pipeline = Pipeline::new(broker, "stuck", &[]);
+    let pipeline = Pipeline::new(broker, "stuck", &["shutdown.grace_seconds=60"]);
     let mut producer = pipeline.produce(8 * FLIGHTS, Some(2 * FLIGHTS));
     let mut stuck = pipeline.run_hanging("a", "pipe.closing", 1);
     stuck.wait_for("\"owned\":4", SOON);

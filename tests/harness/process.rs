@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A command that ends by itself ends within this, or the test fails.
@@ -66,20 +66,21 @@ impl Child {
         find: impl Fn(&[String]) -> Option<T>,
     ) -> T {
         let end = Instant::now() + bound;
-        let mut lines = self.log.lines.lock().expect("no reader panics");
+        let mut lines = self.log.lines();
         loop {
             if let Some(found) = find(&lines) {
                 return found;
             }
             let left = end.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no line with {what:?} within {bound:?}:\n{}", tail(&lines));
-            lines = self.log.grown.wait_timeout(lines, left).expect("no reader panics").0;
+            lines =
+                self.log.grown.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// How many lines it has printed so far.
     pub(crate) fn printed(&self) -> usize {
-        self.log.lines.lock().expect("no reader panics").len()
+        self.log.lines().len()
     }
 
     /// Whether it has not ended yet.
@@ -148,12 +149,12 @@ impl Child {
 
     /// All that it printed so far.
     pub(crate) fn whole_log(&self) -> String {
-        self.log.lines.lock().expect("no reader panics").join("\n")
+        self.log.lines().join("\n")
     }
 
     /// The end of what it printed.
     pub(crate) fn log(&self) -> String {
-        tail(&self.log.lines.lock().expect("no reader panics"))
+        tail(&self.log.lines())
     }
 }
 
@@ -164,16 +165,21 @@ impl Drop for Child {
 }
 
 impl Log {
+    /// Also after a wait that failed, which panics with them locked.
+    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn follow(log: &Arc<Self>, from: impl Read + Send + 'static) {
         let log = Arc::clone(log);
         log.open.fetch_add(1, Ordering::Relaxed);
         std::thread::spawn(move || {
             for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                log.lines.lock().expect("no reader panics").push(line);
+                log.lines().push(line);
                 log.grown.notify_all();
             }
-            let _lines = log.lines.lock().expect("no reader panics");
+            let _lines = log.lines();
             log.open.fetch_sub(1, Ordering::Relaxed);
             log.grown.notify_all();
         });
@@ -181,7 +187,7 @@ impl Log {
 
     /// Waits until all that a process printed is here; not for long, since a child of its own may hold a stream.
     fn wait_for_the_end(&self) {
-        let lines = self.lines.lock().expect("no reader panics");
+        let lines = self.lines();
         let is_open = |_: &mut Vec<String>| self.open.load(Ordering::Relaxed) > 0;
         drop(self.grown.wait_timeout_while(lines, Duration::from_secs(5), is_open));
     }
