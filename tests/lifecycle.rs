@@ -118,8 +118,12 @@ fn a_member_evicted_while_it_joins_does_not_go_on_where_it_was() {
     in_topics(&pipeline);
     assert!(evicted.running(), "{}", evicted.log());
     evicted.wait_until("the end of hop 1", SOON, |lines| {
-        // For its eviction, or because its transaction failed before it knew.
-        lines[seen..].iter().find(|line| line.contains("hop 1 ended")).cloned()
+        // Or what it had under way failed before it knew.
+        let why = ["was evicted", "records were not delivered"];
+        let ended = |line: &&String| {
+            line.contains("hop 1 ended") && why.iter().any(|why| line.contains(why))
+        };
+        lines[seen..].iter().find(ended).cloned()
     });
     let all = 3 * FLIGHTS;
     assert_eq!(pipeline.ends(&pipeline.input()), all);

@@ -34,8 +34,7 @@ fn a_backlog_before_a_slow_worker_is_committed_by_the_clock() {
     assert_eq!(pipe.stop().0, 0);
     assert_eq!(stage.tally(ids), Tally::EXACT);
     let commits = commits(&stage);
-    // A transaction for all of it would be one, or one that timed out.
-    assert!(commits >= 16, "{commits}");
+    assert!(commits >= 50, "{commits}");
 }
 
 /// The run cannot go down without it, so the process has to.
